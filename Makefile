@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+# `make demo` rolls a fleet of three nodes out on this machine; `make test` runs every test.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLAYBOOK := $(BIN)/ansible-playbook
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test lint venv venv-dev clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.controller ## roll out three nodes on this machine and show who reaches whom
+	@$(PLAYBOOK) playbooks/site.yml
+
+demo-stop: ## end the nodes of the demo
+	@for dir in .demo/node*; do [ ! -d "$$dir" ] || $(BIN)/blixard stop --data-dir "$$dir"; done
+
+test: $(VENV)/.dev ## run every check and every test
+	@tests/run
+
+lint: $(VENV)/.dev ## run the static checks alone
+	@tests/run lint
+
+venv: $(VENV)/.controller
+venv-dev: $(VENV)/.dev
+
+$(BIN)/python:
+	@PYTHON="$(PYTHON)" tools/make-venv $(VENV)
+
+# A stamp is older than pyproject.toml when the dependencies may have changed.
+$(VENV)/.controller: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --editable '.[controller]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.controller
+
+clean: demo-stop ## remove everything that was made here
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

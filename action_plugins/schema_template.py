@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Render a JSON document, hold it against its schema, and only then let it go to the host."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import typing as t
+from pathlib import Path
+
+# Here, once in the controller's main process, and not anew in the process of every task.
+import jsonschema  # noqa: F401
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+from blixard.documents.schemas import validate_text
+from blixard.errors import BlixardError
+from blixard.fleet.observe import differs
+
+OWN_OPTIONS = ("src", "schema", "observed", "lstrip_blocks", "trim_blocks")
+COPY_OPTIONS = (
+    "attributes",
+    "backup",
+    "dest",
+    "follow",
+    "force",
+    "group",
+    "mode",
+    "owner",
+    "unsafe_writes",
+    "validate",
+)
+
+
+class ActionModule(ActionBase):
+    """The `schema_template` action; its documentation is in library/schema_template.py."""
+
+    TRANSFERS_FILES = True
+    _VALID_ARGS = frozenset(OWN_OPTIONS + COPY_OPTIONS)
+
+    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        variables = task_vars or {}
+        result: dict[str, t.Any] = super().run(tmp, variables)
+        options = self._options()
+        template = self._find(options["src"])
+        text = self._render(template, options, variables)
+        try:
+            validate_text(options["schema"], text, file=options["dest"])
+        except BlixardError as error:
+            raise AnsibleActionFail(f"{options['src']} gives no good {options['schema']}: {error}") from None
+        known = {"schema": options["schema"], "sha256": hashlib.sha256(text).hexdigest()}
+        if self._is_there(options, known["sha256"]):
+            return {**result, **known, "changed": False, "dest": options["dest"]}
+        return {**result, **self._copy(text, template, variables), **known}
+
+    def _options(self) -> dict[str, t.Any]:
+        texts = {"type": "str"}
+        flags = {"type": "bool"}
+        spec: dict[str, t.Any] = {
+            "src": {"type": "str", "required": True},
+            "dest": {"type": "path", "required": True},
+            "schema": {"type": "str", "required": True},
+            "observed": {"type": "dict"},
+            "lstrip_blocks": {"type": "bool", "default": False},
+            "trim_blocks": {"type": "bool", "default": True},
+            "mode": {"type": "raw"},
+            **dict.fromkeys(("attributes", "group", "owner", "validate"), texts),
+            **dict.fromkeys(("backup", "follow", "force", "unsafe_writes"), flags),
+        }
+        _result, options = self.validate_argument_spec(argument_spec=spec)
+        return t.cast("dict[str, t.Any]", options)
+
+    def _find(self, source: str) -> Path:
+        try:
+            return Path(self._find_needle("templates", source))
+        except AnsibleError as error:
+            raise AnsibleActionFail(str(error)) from None
+
+    def _render(self, template: Path, options: dict[str, t.Any], variables: dict[str, t.Any]) -> bytes:
+        """Render as ansible.builtin.template does, with its search path for includes."""
+        roots = [
+            *map(Path, variables.get("ansible_search_path", [])),
+            Path(self._loader.get_basedir()),
+            template.parent,
+        ]
+        search = [str(path) for root in roots for path in (root / "templates", root)]
+        templar = self._templar.copy_with_new_env(searchpath=search, available_variables=variables)
+        source = trust_as_template(self._loader.get_text_file_contents(str(template)))
+        blocks = {name: options[name] for name in ("lstrip_blocks", "trim_blocks")}
+        text = templar.template(source, escape_backslashes=False, overrides=blocks)
+        return str(text).encode()
+
+    @staticmethod
+    def _is_there(options: dict[str, t.Any], digest: str) -> bool:
+        seen = options["observed"]
+        mode = options["mode"]
+        if not seen or not (mode is None or isinstance(mode, str)):
+            return False
+        wanted_mode = mode and mode.zfill(4)
+        return not differs(seen, sha256=digest, mode=wanted_mode, owner=options["owner"], group=options["group"])
+
+    def _copy(self, text: bytes, template: Path, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Hand over to ansible.builtin.copy, so that check mode, diff, backup and the rest are as people know them."""
+        folder = Path(tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP))
+        rendered = folder / template.name
+        task = self._task.copy()
+        task.args = {name: value for name, value in self._task.args.items() if name in COPY_OPTIONS}
+        task.args["src"] = str(rendered)
+        try:
+            rendered.write_bytes(text)
+            copy = self._shared_loader_obj.action_loader.get(
+                "ansible.legacy.copy",
+                task=task,
+                connection=self._connection,
+                play_context=self._play_context,
+                loader=self._loader,
+                templar=self._templar,
+                shared_loader_obj=self._shared_loader_obj,
+            )
+            return t.cast("dict[str, t.Any]", copy.run(task_vars=variables))
+        finally:
+            shutil.rmtree(folder)
+            self._remove_tmp_path(self._connection._shell.tmpdir)

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check that a node reaches its peers."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: blixard_connectivity
+short_description: Check that a node reaches its peers
+version_added: "0.1.0"
+description:
+  - Has the running node reach every peer that it knows, over Iroh, and dial anew those that it is not
+    connected to.
+  - Where no node runs, the host's own discovery sources are run and their peers dialled with the host's key.
+  - Fails when a peer was not reached or does not let the node in, and when no node runs. The message names each
+    of these edges, what went wrong there, how often it was tried and for how long.
+author:
+  - Blixard Fleet contributors
+attributes:
+  check_mode:
+    description: Can run in check mode and return the same.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to compare.
+    support: none
+  idempotent:
+    description: Changes nothing.
+    support: full
+options:
+  data_dir:
+    description: The node's data directory.
+    type: path
+    required: true
+  config:
+    description: The node's settings file, to check from when no node runs.
+    type: path
+  timeout:
+    description: Seconds to spend on a peer, all attempts and the waits between them together.
+    type: float
+    default: 10
+  sample:
+    description:
+      - How many peers to check, those that follow on the ring of all node ids. When every node checks
+        the same number, every node is checked by that many others.
+      - V(0) checks all.
+    type: int
+    default: 0
+requirements:
+  - blixard (in the environment of the Python that runs the module)
+"""
+
+EXAMPLES = r"""
+- name: Reach every peer
+  blixard_connectivity:
+    data_dir: /var/lib/blixard
+    config: /etc/blixard/node-config.json
+  vars:
+    ansible_python_interpreter: /opt/blixard/venv/bin/python
+"""
+
+RETURN = r"""
+report:
+  description: This host's part of the connectivity report.
+  returned: when the check could be made, also when a peer was not reached
+  type: dict
+  sample:
+    cluster: blixard
+    nodes:
+      - node_id: 1
+        iroh_node_id: gvNYQ8gF7XPqGJDu0yBtVd2gCvOhbWj9u2RzMwbrBZE=
+        agent: running
+        version: 0.1.0
+    edges:
+      - from: 1
+        to: 2
+        reached: true
+        id_matched: true
+        admitted: true
+        path: direct
+        rtt_ms: 0.713
+        attempts: 1
+        waited_s: 0.002
+        error: null
+    summary: {"nodes": 1, "edges": 1, "reached": 1, "failed": 0, "not_admitted": 0}
+"""
+
+import pathlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    from blixard.errors import BlixardError
+    from blixard.fleet.check import check
+    from blixard.fleet.report import troubles
+except ImportError as error:
+    IMPORT_ERROR: ImportError | None = error
+else:
+    IMPORT_ERROR = None
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "data_dir": {"type": "path", "required": True},
+            "config": {"type": "path"},
+            "timeout": {"type": "float", "default": 10},
+            "sample": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("blixard"), exception=str(IMPORT_ERROR))
+    params = module.params
+    if params["timeout"] <= 0 or params["sample"] < 0:
+        module.fail_json(msg="timeout must be more than 0, and sample not less")
+    try:
+        report = check(
+            pathlib.Path(params["data_dir"]),
+            config=pathlib.Path(params["config"]) if params["config"] else None,
+            timeout=params["timeout"],
+            sample=params["sample"] or None,
+        )
+    except BlixardError as error:
+        module.fail_json(msg=str(error))
+    lines = troubles(report)
+    if lines:
+        module.fail_json(msg="\n".join(lines), report=report)
+    module.exit_json(changed=False, report=report)
+
+
+if __name__ == "__main__":
+    main()

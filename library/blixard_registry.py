@@ -1,0 +1,206 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Merge what a run gathered into the fleet's record."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: blixard_registry
+short_description: Merge registry entries into the fleet's record
+version_added: "0.1.0"
+description:
+  - The record is a folder on the controller with one registry file for each host, C(NAME.json). It is merged and
+    never rebuilt. A host that this run did not reach keeps its entry to the byte.
+  - Every gathered entry is parsed strictly, and its signature is verified.
+  - Refuses one Iroh id under two hosts, one node id under two hosts, a changed id that nobody announced, an
+    entry older than the recorded one, a retired id that comes back, and more removals than O(max_removals).
+    All refusals come in one message, and then nothing is written.
+  - Returns the peers that follow from the record, for the peers file.
+  - Runs on the controller; delegate it to C(localhost).
+author:
+  - Blixard Fleet contributors
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without writing anything.
+    support: full
+  diff_mode:
+    description: Shows how many peers come, go and change, and a line for each of them by name.
+    support: full
+  idempotent:
+    description: When run twice in a row outside check mode, the second run changes nothing.
+    support: full
+options:
+  path:
+    description: Folder of the record. It is made when it is missing.
+    type: path
+    required: true
+  cluster:
+    description: Cluster that the entries must be signed for.
+    type: str
+    required: true
+  entries:
+    description: Registry entries by host name, as RV(iroh_node_info#module:entry) has them.
+    type: dict
+    default: {}
+  states:
+    description:
+      - V(present), V(draining) or V(absent) by host name. A host that is not named keeps its state.
+      - A host that becomes absent leaves a tombstone, so that its id does not come back.
+    type: dict
+    default: {}
+  announced:
+    description: New Iroh ids by host name, for hosts whose id is to change in this run.
+    type: dict
+    default: {}
+  max_removals:
+    description: How many hosts may become absent at once.
+    type: int
+    default: 0
+  peers_file:
+    description: The fleet's peers file as it is now, to compare with.
+    type: path
+  upstream_compat:
+    description: Return times in the form that the reader of upstream's node takes.
+    type: bool
+    default: false
+requirements:
+  - blixard (in the environment of the Python that runs the module)
+seealso:
+  - module: iroh_node_info
+"""
+
+EXAMPLES = r"""
+- name: Record where the nodes are
+  blixard_registry:
+    path: "{{ inventory_dir }}/registry"
+    cluster: blixard
+    entries: "{{ dict(ansible_play_hosts | zip(ansible_play_hosts | map('extract', hostvars, ['node', 'entry']))) }}"
+    peers_file: "{{ inventory_dir }}/discovery-peers.json"
+  run_once: true
+  delegate_to: localhost
+
+- name: Take a host out
+  blixard_registry:
+    path: "{{ inventory_dir }}/registry"
+    cluster: blixard
+    states:
+      node3: absent
+    max_removals: 1
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+record:
+  description: The record as it is now, registry entries by host name.
+  returned: success
+  type: dict
+  sample: {"node1": {"cluster_node_id": 1, "iroh_node_id": "…"}}
+peers:
+  description: The peers that follow from the record, as the peers file lists them.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"node_id": 1, "iroh_node_id": "…", "source": "static"}]
+added:
+  description: Names of hosts that are new in the record.
+  returned: success
+  type: list
+  elements: str
+  sample: [node3]
+updated:
+  description: Names of hosts whose entry or state differs.
+  returned: success
+  type: list
+  elements: str
+  sample: [node1]
+removed:
+  description: Names of hosts that have left.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+peers_changed:
+  description: What the record means for O(peers_file), in short.
+  returned: success
+  type: str
+  sample: "+2 −1 ~1 peers"
+peers_changes:
+  description: What the record means for O(peers_file), a line for each peer.
+  returned: success
+  type: list
+  elements: str
+  sample: ["+ node3 (node 3) 82f35843c8"]
+refused:
+  description: A line for everything that was refused.
+  returned: when something was refused
+  type: list
+  elements: str
+  sample: ["node1 and node2 have the same Iroh id 82f35843c8: a cloned machine needs a new key"]
+"""
+
+import datetime
+import pathlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    from blixard.errors import BlixardError
+    from blixard.fleet.registry import update_record
+except ImportError as error:
+    IMPORT_ERROR: ImportError | None = error
+else:
+    IMPORT_ERROR = None
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "cluster": {"type": "str", "required": True},
+            "entries": {"type": "dict", "default": {}},
+            "states": {"type": "dict", "default": {}},
+            "announced": {"type": "dict", "default": {}},
+            "max_removals": {"type": "int", "default": 0},
+            "peers_file": {"type": "path"},
+            "upstream_compat": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("blixard"), exception=str(IMPORT_ERROR))
+    params = module.params
+    try:
+        update = update_record(
+            pathlib.Path(params["path"]),
+            params["entries"],
+            cluster=params["cluster"],
+            now=datetime.datetime.now(datetime.timezone.utc),
+            max_removals=params["max_removals"],
+            states=params["states"],
+            announced=params["announced"],
+            peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
+            upstream_compat=params["upstream_compat"],
+            check=module.check_mode,
+        )
+    except BlixardError as error:
+        module.fail_json(msg=str(error))
+    if update.refused:
+        module.fail_json(msg="\n".join(["refused, nothing was written:", *update.refused]), refused=update.refused)
+    lines = [str(update.diff), *update.diff.lines()]
+    module.exit_json(
+        changed=update.touched,
+        record={name: entry.to_json() for name, entry in update.merged.record.items()},
+        peers=update.peers,
+        added=update.merged.added,
+        updated=update.merged.changed,
+        removed=update.merged.removed,
+        peers_changed=lines[0],
+        peers_changes=lines[1:],
+        diff={"prepared": "\n".join(lines) + "\n"} if update.diff else {},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep a node's Iroh secret key on its host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: iroh_identity
+short_description: Keep an Iroh secret key on a host
+version_added: "0.1.0"
+description:
+  - Makes the secret key that a node's Iroh id comes from, keeps it, replaces it or removes it.
+  - The key is made on the host and never leaves it. Neither the result nor the diff holds it; both name
+    the id that belongs to it.
+author:
+  - Blixard Fleet contributors
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying the host.
+    support: full
+  diff_mode:
+    description: Shows the id before and after, never the key.
+    support: full
+  idempotent:
+    description: When run twice in a row outside check mode, the second run changes nothing.
+    support: partial
+    details:
+      - O(regenerate=always) makes a new key each time.
+options:
+  path:
+    description:
+      - File of the secret key. It is kept with mode C(0600).
+      - A missing parent directory is made with mode C(0700).
+    type: path
+    required: true
+  state:
+    description: Whether the key is to be there.
+    type: str
+    choices: [present, absent]
+    default: present
+  regenerate:
+    description:
+      - What to do with a key that is there already. The words are those of C(community.crypto).
+      - V(never) keeps it. A mode that let others read it is corrected.
+      - V(fail) keeps it too, but fails if others could read it, since it may be known to them.
+      - V(always) replaces it by a new one, which makes the node a stranger to its peers.
+      - A file that holds no key is an error, except with V(always).
+    type: str
+    choices: [never, fail, always]
+    default: never
+  owner:
+    description: User who is to own the file.
+    type: str
+  group:
+    description: Group that is to own the file.
+    type: str
+requirements:
+  - blixard (in the environment of the Python that runs the module)
+seealso:
+  - module: iroh_node_info
+"""
+
+EXAMPLES = r"""
+- name: Give the node its identity
+  iroh_identity:
+    path: /var/lib/blixard/iroh-secret-key
+    owner: blixard
+    group: blixard
+  vars:
+    ansible_python_interpreter: /opt/blixard/venv/bin/python
+
+- name: Take the identity away
+  iroh_identity:
+    path: /var/lib/blixard/iroh-secret-key
+    state: absent
+"""
+
+RETURN = r"""
+iroh_node_id:
+  description:
+    - The id that belongs to the key, in the base64 form of registry files.
+    - Null without a key, and in check mode for a key that would be made.
+  returned: success
+  type: str
+  sample: gvNYQ8gF7XPqGJDu0yBtVd2gCvOhbWj9u2RzMwbrBZE=
+path:
+  description: File of the secret key.
+  returned: success
+  type: str
+  sample: /var/lib/blixard/iroh-secret-key
+"""
+
+import pathlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    from blixard.errors import BlixardError
+    from blixard.fleet import identity
+except ImportError as error:
+    IMPORT_ERROR: ImportError | None = error
+else:
+    IMPORT_ERROR = None
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "regenerate": {
+                "type": "str",
+                "choices": ["never", "fail", "always"],
+                "default": "never",
+                "no_log": False,
+            },
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("blixard"), exception=str(IMPORT_ERROR))
+    path, check = module.params["path"], module.check_mode
+    try:
+        if module.params["state"] == "absent":
+            result = identity.remove(pathlib.Path(path), check=check)
+        else:
+            result = identity.keep(pathlib.Path(path), regenerate=module.params["regenerate"], check=check)
+    except BlixardError as error:
+        module.fail_json(msg=str(error))
+    changed = result.changed
+    if result.exists:
+        changed = module.set_owner_if_different(path, module.params["owner"], changed)
+        changed = module.set_group_if_different(path, module.params["group"], changed)
+    module.exit_json(
+        changed=changed,
+        path=path,
+        iroh_node_id=result.after,
+        diff={
+            "before": {"iroh_node_id": result.before},
+            "after": {"iroh_node_id": result.after_in_words},
+            "before_header": path,
+            "after_header": path,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

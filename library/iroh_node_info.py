@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""See everything about a host's Blixard node in one run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: iroh_node_info
+short_description: See a host's Blixard node, its entry and its files
+version_added: "0.1.0"
+description:
+  - Returns the host's registry entry (Iroh id, addresses, relay), signed on the host by the node's own key.
+  - The entry comes from the running node. Where none runs, or where it runs with other settings than wanted,
+    it is worked out from the secret key and the settings, and its address is bound for a moment to prove
+    that it can be had. Where there is no key, it is read from a registry file that another implementation
+    of the node wrote.
+  - The secret key is read on the host at most, and never returned.
+  - Returns what is known of any other files as well, so that a role needs one run to know the host.
+author:
+  - Blixard Fleet contributors
+attributes:
+  check_mode:
+    description: Can run in check mode and return the same.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to compare.
+    support: none
+  idempotent:
+    description: Returns the same as long as the host stays the same.
+    support: full
+options:
+  data_dir:
+    description: The node's data directory.
+    type: path
+    required: true
+  config:
+    description:
+      - The node's settings as they are to be, as the JSON text of its C(node-config.json).
+      - Without it, an entry is returned only from a running node or from a registry file.
+    type: str
+  paths:
+    description: Files and directories to describe under RV(files).
+    type: list
+    elements: path
+    default: []
+requirements:
+  - blixard (in the environment of the Python that runs the module)
+seealso:
+  - module: iroh_identity
+  - module: blixard_registry
+"""
+
+EXAMPLES = r"""
+- name: See the node
+  iroh_node_info:
+    data_dir: /var/lib/blixard
+    config: "{{ lookup('ansible.builtin.template', 'node-config.json.j2') }}"
+    paths:
+      - /etc/blixard/node-config.json
+  vars:
+    ansible_python_interpreter: /opt/blixard/venv/bin/python
+  register: node
+
+- name: Show its id
+  ansible.builtin.debug:
+    msg: "{{ node.entry.iroh_node_id }}"
+"""
+
+RETURN = r"""
+entry:
+  description: The node's registry entry, or null where it cannot be known yet.
+  returned: success
+  type: dict
+  sample:
+    cluster_node_id: 1
+    iroh_node_id: gvNYQ8gF7XPqGJDu0yBtVd2gCvOhbWj9u2RzMwbrBZE=
+    direct_addresses: ["192.0.2.10:7001"]
+    relay_url: null
+    address: "192.0.2.10:7001"
+    attestation:
+      cluster: blixard
+      seq: 1767225600
+      issued_at: "2026-01-01T00:00:00Z"
+      expires_at: null
+      signature: "…"
+entry_source:
+  description:
+    - V(agent) for the running node, V(key) for the secret key and the settings, V(registry) for a registry
+      file that is already there, null where there is no entry.
+  returned: success
+  type: str
+  sample: agent
+key:
+  description: Where the secret key is, and whether it is there (V(present) or V(absent)).
+  returned: success
+  type: dict
+  sample: {"path": "/var/lib/blixard/iroh-secret-key", "state": "present"}
+agent:
+  description:
+    - RV(agent.state) is V(running), V(not running) or V(not answering).
+    - When it runs, also what it says of itself, and since when it runs (Unix seconds).
+  returned: success
+  type: dict
+  sample:
+    state: running
+    node_id: 1
+    iroh_node_id: gvNYQ8gF7XPqGJDu0yBtVd2gCvOhbWj9u2RzMwbrBZE=
+    cluster: blixard
+    version: 0.1.0
+    pid: 4711
+    config_sha256: "…"
+    admission: known
+    started: 1767225600.25
+files:
+  description:
+    - For each of O(paths) its C(kind) (V(absent), V(file), V(directory), V(link) or V(other)) and, where there
+      is something, C(mode), C(owner), C(group), C(mtime) and C(sha256).
+  returned: success
+  type: dict
+  sample:
+    /etc/blixard/node-config.json:
+      kind: file
+      mode: "0640"
+      owner: root
+      group: blixard
+      mtime: 1767225600.0
+      sha256: "…"
+host:
+  description: Whether systemd runs the host, and as which user the module ran.
+  returned: success
+  type: dict
+  sample: {"systemd": true, "uid": 0}
+version:
+  description: Version of the installed package.
+  returned: success
+  type: str
+  sample: 0.1.0
+"""
+
+import pathlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    from blixard.errors import BlixardError
+    from blixard.fleet.look import look
+except ImportError as error:
+    IMPORT_ERROR: ImportError | None = error
+else:
+    IMPORT_ERROR = None
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "data_dir": {"type": "path", "required": True},
+            "config": {"type": "str"},
+            "paths": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("blixard"), exception=str(IMPORT_ERROR))
+    config = module.params["config"]
+    try:
+        seen = look(
+            pathlib.Path(module.params["data_dir"]),
+            config=config.encode() if config is not None else None,
+            paths=module.params["paths"],
+        )
+    except BlixardError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **seen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""What every scenario's verification looks at: the fleet of its inventory, through Podman or Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Collection, Generator, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+DATA_DIR = "/var/lib/blixard"
+CONFIG_FILE = "/etc/blixard/node-config.json"
+CLI = "/opt/blixard/venv/bin/blixard"
+UNIT = "blixard"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One host of the scenario and the node on it."""
+
+    name: str
+    variables: dict[str, Any]
+
+    @property
+    def node_id(self) -> int:
+        return int(self.variables["blixard_node_id"])
+
+    @property
+    def port(self) -> int:
+        return int(self.variables.get("blixard_bind", "0.0.0.0:7001").rpartition(":")[2])
+
+    @property
+    def container(self) -> str:
+        return os.environ["BLIXARD_TEST_PREFIX"] + self.name
+
+    @cached_property
+    def host(self) -> Host:
+        return testinfra.get_host(f"{_engine()}://{self.container}")
+
+    def run(self, command: str) -> str:
+        """Run a shell command that must succeed, and return what it prints."""
+        return str(self.host.check_output(command))
+
+    def json(self, command: str) -> Any:
+        """Run `blixard COMMAND` and return the document that it prints, whatever its exit code."""
+        done = self.host.run(f"{CLI} {command}")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def unit(self, *properties: str) -> list[str]:
+        """Return properties of the node's service."""
+        shown = self.run(f"systemctl show {UNIT} {' '.join(f'--property={name}' for name in properties)}")
+        values = dict(line.split("=", 1) for line in shown.splitlines())
+        return [values[name] for name in properties]
+
+    def document(self, name: str) -> Any:
+        """Return a JSON document of the data directory."""
+        return json.loads(self.run(f"cat {DATA_DIR}/{name}"))
+
+    def states(self, of: Collection[int]) -> dict[int, str | None]:
+        """Return the state of the given peers by node id; None for one that the node does not know."""
+        status = self.json(f"status --data-dir {DATA_DIR} --json")
+        states = {peer["node_id"]: peer["state"] for peer in status["peers"]}
+        return {node_id: states.get(node_id) for node_id in of}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All hosts of the scenario, and what the controller keeps of them."""
+
+    nodes: dict[str, Node]
+
+    @property
+    def up(self) -> list[Node]:
+        """The hosts that are there."""
+        return [node for node in self.nodes.values() if node.variables.get("container_there", True)]
+
+    @property
+    def registry(self) -> Path:
+        """The folder of the record."""
+        return _work() / "registry"
+
+    def record_files(self) -> dict[str, bytes]:
+        """Return the record's files by host name."""
+        return {path.stem: path.read_bytes() for path in sorted(self.registry.glob("*.json"))}
+
+    def record(self) -> dict[str, Any]:
+        """Return the record's entries by host name."""
+        return {name: json.loads(data) for name, data in self.record_files().items()}
+
+    @property
+    def peers_file(self) -> Path:
+        """The controller's peers file."""
+        return _work() / "discovery-peers.json"
+
+    def peers(self) -> Any:
+        return json.loads(self.peers_file.read_bytes())
+
+    def report(self) -> Any:
+        """Return the connectivity report of the last run."""
+        return json.loads((_work() / "connectivity-report.json").read_bytes())
+
+    def playbook(self, name: str, *arguments: str) -> Run:
+        """Run one of the project's playbooks on the scenario's hosts, whatever its exit code."""
+        root = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+        inventories = (root / "molecule/shared/inventory", Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "inventory"))
+        done = subprocess.run(
+            [
+                "ansible-playbook",
+                *(f"--inventory={path}" for path in inventories),
+                str(root / "playbooks" / name),
+                *arguments,
+            ],
+            env=os.environ | {"ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def engine(self, command: str, *names: str) -> None:
+        """Run a command of Podman's or Docker's on hosts: stop, start, kill, pause, unpause."""
+        containers = [self.nodes[name].container for name in names]
+        subprocess.run([_engine(), command, *containers], check=True, capture_output=True)
+
+    def settles(self, condition: Callable[[], object], wanted: object = True, seconds: float = 60) -> None:
+        """Wait until `condition` answers what is wanted; fail with its last answer after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (answer := condition()) != wanted:
+            assert time.monotonic() < deadline, f"after {seconds} s still {answer!r}"
+            time.sleep(0.5)
+
+    def settles_connected(self, *names: str, seconds: float = 60) -> None:
+        """Wait until all hosts that are there, or those named, are connected to each other."""
+        nodes = [node for node in self.up if not names or node.name in names]
+        for node in nodes:
+            others = {other.node_id: "connected" for other in nodes if other is not node}
+            self.settles(partial(node.states, others), others, seconds)
+
+
+def _engine() -> str:
+    return os.environ.get("CONTAINER_ENGINE", "podman")
+
+
+def _work() -> Path:
+    return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of a playbook went."""
+
+    returncode: int
+    output: str
+
+    def counts(self, what: str) -> dict[str, int]:
+        """Return a column of the recap by host: `changed`, `failed`, `unreachable` and so on."""
+        lines = self.output.partition("PLAY RECAP")[2].splitlines()
+        found = (re.match(rf"(\S+) .*\b{what}=(\d+)", line) for line in lines)
+        return {match[1]: int(match[2]) for match in found if match}
+
+    def hosts(self, what: str) -> set[str]:
+        """Return the hosts for which a column of the recap is not zero."""
+        return {name for name, count in self.counts(what).items() if count}
+
+
+def _hosts() -> dict[str, Node]:
+    directory = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+    listing = json.loads(
+        subprocess.run(
+            ["ansible-inventory", f"--inventory={directory / 'inventory'}", "--list"],
+            capture_output=True,
+            check=True,
+        ).stdout
+    )
+    variables = listing["_meta"]["hostvars"]
+    return {name: Node(name, variables.get(name, {})) for name in listing.get("blixard", {}).get("hosts", [])}
+
+
+@pytest.fixture(scope="session")
+def fleet(pytestconfig: pytest.Config) -> Fleet:
+    return pytestconfig.stash[FLEET]
+
+
+@pytest.fixture
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """Each host that is there in turn; a failure shows the end of its log."""
+    each: Node = request.param
+    yield each
+    if request.node.stash.get(FAILED, False):
+        print(each.host.run(f"journalctl --no-pager --unit {UNIT} --lines 40").stdout)
+
+
+FLEET = pytest.StashKey[Fleet]()
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FLEET] = Fleet(_hosts())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "node" in metafunc.fixturenames:
+        nodes = metafunc.config.stash[FLEET].up
+        metafunc.parametrize("node", nodes, indirect=True, ids=[node.name for node in nodes])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The running node: endpoint, control socket, configuration."""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Who may speak to this node, and who was turned away."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from blixard.dialling.hello import Admission, Hello, House, Welcome, refusal
+
+if TYPE_CHECKING:
+    from blixard.dialling.types import Clock
+    from blixard.discovery_manager import DiscoveryManager
+    from blixard.model.entry import NodeRegistryEntry
+    from blixard.model.ids import EndpointId
+
+log = logging.getLogger("blixard.admission")
+
+# The same caller is logged once in so many seconds; every one is counted.
+LOG_AGAIN = 60.0
+CALLERS_REMEMBERED = 256
+
+
+class Doorkeeper:
+    """Answers hellos by what the manager knows at that moment."""
+
+    def __init__(
+        self,
+        manager: DiscoveryManager,
+        entry: Callable[[], NodeRegistryEntry],
+        *,
+        cluster: str,
+        admission: Admission,
+        clock: Clock,
+    ) -> None:
+        """`entry` gives this node's own entry as it is now."""
+        self.manager = manager
+        self._entry = entry
+        self._cluster = cluster
+        self.admission: Admission = admission
+        self._clock = clock
+        self._logged: OrderedDict[tuple[EndpointId, str], float] = OrderedDict()
+        self.refused: Counter[str] = Counter()
+
+    def welcome(self, hello: Hello, caller: EndpointId) -> Welcome:
+        """Return the answer to `hello`, which came from the endpoint `caller`."""
+        entry = self._entry()
+        known = self.manager.find(caller)
+        holder = self.manager.get_peer(hello.node_id) if hello.node_id is not None else None
+        house = House(
+            cluster=self._cluster,
+            admission=self.admission,
+            node_id=entry.cluster_node_id,
+            known_as=known.node_id if known else None,
+            holder=holder.endpoint_id if holder else None,
+        )
+        no = refusal(hello, caller, house, self._clock.wall())
+        if no is None:
+            return Welcome(admitted=True, cluster=self._cluster, node_id=entry.cluster_node_id, entry=entry)
+        self.refused[no.kind] += 1
+        if self._is_news(caller, no.kind):
+            log.warning("caller refused", extra={"endpoint": caller.short, "kind": no.kind, "reason": no.message})
+        return Welcome(admitted=False, reason=str(no))
+
+    def _is_news(self, caller: EndpointId, kind: str) -> bool:
+        now = self._clock.now()
+        last = self._logged.pop((caller, kind), None)
+        self._logged[caller, kind] = now if last is None or now - last >= LOG_AGAIN else last
+        if len(self._logged) > CALLERS_REMEMBERED:
+            self._logged.popitem(last=False)
+        return last is None or now - last >= LOG_AGAIN

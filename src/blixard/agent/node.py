@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""The node: one Iroh endpoint, its identity and registry file, the discovery manager, who calls and who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+import iroh
+
+from blixard import __version__
+from blixard.agent.admission import Doorkeeper
+from blixard.agent.config import discovery_of
+from blixard.agent.control import ControlServer
+from blixard.agent.entry import key_path
+from blixard.agent.logs import set_up
+from blixard.agent.notify import notify, reloading, watchdog_interval
+from blixard.agent.operations import Operations
+from blixard.agent.own import OwnEntry
+from blixard.agent.process import make_data_dir, only_node_here
+from blixard.agent.reload import changed_settings
+from blixard.clock import SystemClock
+from blixard.dialling.acceptor import Acceptor
+from blixard.dialling.connector import AddressProber, Connector, bind_endpoint, bound_port
+from blixard.dialling.hello import Hello, Purpose
+from blixard.discovery_manager import DiscoveryManager
+from blixard.errors import InputError
+from blixard.model.entry import DiscoveredPeer
+from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
+
+if TYPE_CHECKING:
+    from blixard.agent.config import NodeConfig
+    from blixard.dialling.link import Link
+    from blixard.model.entry import NodeRegistryEntry
+
+log = logging.getLogger("blixard.node")
+
+
+def keep_identity(data_dir: Path) -> SecretKey:
+    """Read the node's secret key; the first time, make one."""
+    path = key_path(data_dir)
+    return read_secret_key(path) if path.exists() else create_secret_key(path)
+
+
+class Node:
+    """A running node. `run` is its whole life.
+
+    Attributes:
+        config: the settings that hold now.
+        key, own, clock, connector, manager, doorkeeper: its parts, from the moment it serves.
+    """
+
+    key: SecretKey
+    own: OwnEntry
+    connector: Connector
+    manager: DiscoveryManager
+    doorkeeper: Doorkeeper
+
+    def __init__(self, config: NodeConfig, read_again: Callable[[], NodeConfig]) -> None:
+        """`read_again` reads the configuration from where `config` came."""
+        self.config = config
+        self.clock = SystemClock()
+        self._read_again = read_again
+        self._ready = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._fault: BaseException | None = None
+
+    def stop(self) -> None:
+        """Ask the node to end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Start, serve until `stop` is called, and close everything in order.
+
+        Raises:
+            InputError: the data directory, the key, the address or a setting cannot be used.
+        """
+        make_data_dir(self.config.data_dir)
+        with only_node_here(self.config.data_dir):
+            self.key = keep_identity(self.config.data_dir)
+            endpoint = await bind_endpoint(self.key, str(self.config.bind), relay_url=self.config.relay_url)
+            try:
+                await self._serve(endpoint)
+            finally:
+                notify("STOPPING=1")
+                await endpoint.close()
+        if self._fault is not None:
+            raise self._fault
+
+    async def _serve(self, endpoint: iroh.Endpoint) -> None:
+        self._set_up(endpoint)
+        self._update_entry()
+        control = ControlServer(self.config.data_dir, Operations(self).table())
+        async with self._following_addresses(endpoint):
+            try:
+                self._keep_going(Acceptor(endpoint, self.doorkeeper.welcome, self._arrived).serve())
+                self._keep_going(_feed_watchdog())
+                await self.manager.start()
+                await control.start()
+                self._announce()
+                await self._stopping.wait()
+            finally:
+                await control.stop()
+                async with self._changing:
+                    await self.manager.stop()
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _set_up(self, endpoint: iroh.Endpoint) -> None:
+        config, clock = self.config, self.clock
+        self.own = OwnEntry(config, self.key, bound_port(endpoint, config.bind.ip.version == 6), clock)
+        self.connector = Connector(endpoint, self._hello, learned=self._learn)
+        self.manager = self._make_manager(config)
+        self.doorkeeper = Doorkeeper(
+            self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
+        )
+
+    def _make_manager(self, config: NodeConfig) -> DiscoveryManager:
+        return DiscoveryManager(
+            discovery_of(config),
+            dialler=self.connector,
+            own=self.key.public(),
+            own_node_id=config.node_id,
+            cluster=config.cluster,
+            prober=AddressProber(),
+            introducer=self.connector,
+            clock=self.clock,
+            rng=SystemRandom(),
+        )
+
+    def _keep_going(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` beside everything else; its failure ends the node, which would be deaf without it."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fault = fault
+            self.stop()
+
+    def _announce(self) -> None:
+        self._warn_if_open()
+        log.info(
+            "node ready",
+            extra={
+                "node_id": self.config.node_id,
+                "iroh_node_id": self.key.public().hex,
+                "addresses": ",".join(self.own.entry.direct_addresses),
+                "cluster": self.config.cluster,
+                "version": __version__,
+            },
+        )
+        notify("READY=1")
+        self._ready.set()
+
+    def _warn_if_open(self) -> None:
+        config = self.config
+        if config.admission == "open" and not config.bind.ip.is_loopback:
+            log.warning(
+                "admission is open: whoever names this cluster is let in; set trusted_signers or admission known",
+                extra={"bind": config.bind, "cluster": config.cluster},
+            )
+
+    def _hello(self, purpose: Purpose) -> Hello:
+        return Hello(cluster=self.config.cluster, node_id=self.config.node_id, entry=self.own.entry, purpose=purpose)
+
+    def _arrived(self, link: Link, hello: Hello) -> None:
+        if hello.entry is not None:
+            self._learn(hello.entry)
+        self.manager.adopt(link)
+
+    def _learn(self, entry: NodeRegistryEntry) -> None:
+        """Take over what a peer signed about itself; the manager checks the signature."""
+        if entry.attestation is not None:
+            self.manager.add_peer(DiscoveredPeer.from_entry(entry, "hello", self.clock.wall()), "hello")
+
+    def _update_entry(self) -> None:
+        """Keep the entry and its file as they must be; the entry holds also where the file cannot be written."""
+        try:
+            if self.own.update(self.config):
+                log.info("addresses changed", extra={"addresses": ",".join(self.own.entry.direct_addresses)})
+        finally:
+            self.manager.set_own_addresses(self.own.entry.socket_addresses)
+
+    @contextlib.asynccontextmanager
+    async def _following_addresses(self, endpoint: iroh.Endpoint) -> AsyncIterator[None]:
+        watch = endpoint.watch_addr(_OnChange(self._addresses_changed))
+        try:
+            yield
+        finally:
+            await watch.stop()
+
+    def _addresses_changed(self) -> None:
+        try:
+            self._update_entry()
+        except InputError as error:
+            # Between two networks a host may have no address at all: what was said last stands.
+            log.warning("addresses changed, the registry file stays as it was", extra={"error": str(error)})
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again and use it; return the names of the settings that have changed.
+
+        Raises:
+            InputError: it cannot be used, or a setting has changed that needs a restart. All stays as it was.
+        """
+        await self._ready.wait()
+        async with self._changing:
+            notify(reloading())
+            try:
+                new = self._read_again()
+                changed = changed_settings(self.config, new)
+                self.own.signed(new, self.own.entry)  # the last thing that could refuse it
+                await self._use(new)
+            except InputError as error:
+                log.warning("configuration not reloaded", extra={"error": str(error)})
+                raise
+            finally:
+                notify("READY=1")
+        log.info("configuration reloaded", extra={"changed": ",".join(changed)})
+        return changed
+
+    async def _use(self, new: NodeConfig) -> None:
+        before, self.config = self.config, new
+        set_up(new.log_level, new.log_format)
+        if new.admission != before.admission:
+            self.doorkeeper.admission = new.admission
+            self._warn_if_open()
+        if discovery_of(new) != discovery_of(before) and not self._stopping.is_set():
+            # Connections are made anew, within milliseconds: what the sources say decides who is a peer at all.
+            await self.manager.stop()
+            self.manager = self.doorkeeper.manager = self._make_manager(new)
+            await self.manager.start()
+        self._update_entry()
+
+
+class _OnChange(iroh.AddrChangeCallback):
+    """Calls back when the endpoint's addresses have changed."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
+    async def on_change(self, addr: iroh.EndpointAddr) -> None:
+        self._changed()
+
+
+async def _feed_watchdog() -> None:
+    interval = watchdog_interval()
+    while interval is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""The node as a background process where no service manager runs it: lock and pid file, start, stop."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from blixard.errors import BlixardError, InputError
+
+PID_FILE_NAME = "agent.pid"
+LOG_FILE_NAME = "agent.log"
+READY_TIMEOUT = 30.0
+STOP_TIMEOUT = 20.0
+
+
+class NodeFailed(BlixardError):
+    """A node that was started in the background ended at once; `exit_code` is its own."""
+
+    def __init__(self, reason: str, exit_code: int = 1) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+def make_data_dir(path: Path) -> None:
+    """Make the data directory, for this user alone, if it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        mend = "choose another one with --data-dir, or give this user the right to write there"
+        raise InputError(f"cannot be made: {error.strerror}", file=str(path), mend=mend) from None
+
+
+@contextmanager
+def only_node_here(data_dir: Path) -> Iterator[None]:
+    """Hold the lock of `data_dir` and keep this process's id in its pid file.
+
+    The lock is what counts: the kernel frees it however the process ends, so a stale pid file never
+    keeps a node from starting.
+
+    Raises:
+        InputError: another node runs there, or the directory cannot be written.
+    """
+    path = data_dir / PID_FILE_NAME
+    descriptor = _open_to_write(path, os.O_RDWR)
+    try:
+        if not _lock(descriptor):
+            mend = f"stop it first: blixard stop --data-dir {data_dir}"
+            raise InputError("another node runs here", file=str(data_dir), mend=mend)
+        _put_pid(descriptor, path)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _open_to_write(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _put_pid(descriptor: int, path: Path) -> None:
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    mend = "give the node a data directory that it may write"
+    return InputError(f"cannot be written: {error.strerror}", file=str(path), mend=mend)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows EAGAIN and EACCES
+        return False
+    return True
+
+
+def running_pid(data_dir: Path) -> int | None:
+    """Return the process id of the node that runs in `data_dir`, or None.
+
+    The kernel is asked who holds the lock (fcntl(2), F_GETLK): no lock is taken for it, so that asking
+    never stands in the way of a node that starts at this moment.
+
+    Raises:
+        InputError: this user may not look.
+    """
+    try:
+        descriptor = os.open(data_dir / PID_FILE_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError:
+        mend = "ask as the node's user or as root"
+        raise InputError("is not for this user", file=str(data_dir), mend=mend) from None
+    except OSError:
+        return None
+    try:
+        layout = "hhqqi"  # struct flock: type, whence, start, length, process id
+        asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)[: len(asked)])
+        return None if kind == fcntl.F_UNLCK else int(pid)
+    finally:
+        os.close(descriptor)
+
+
+def start_detached(arguments: Sequence[str], data_dir: Path) -> int:
+    """Start `blixard ARGUMENTS` (a `node` command) in a session of its own and return its process id once it is ready.
+
+    The node tells that it is ready as it would tell systemd, by sd_notify(3). Its log goes to
+    `agent.log` in `data_dir`.
+
+    Raises:
+        InputError: the data directory cannot be made or written.
+        NodeFailed: the node ended or was not ready in time, with the last line that it logged.
+    """
+    make_data_dir(data_dir)
+    log_path = data_dir / LOG_FILE_NAME
+    with (
+        tempfile.TemporaryDirectory(prefix="blixard-") as room,
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as ready,
+    ):
+        address = str(Path(room) / "notify")
+        ready.bind(address)
+        log = _open_to_write(log_path, os.O_WRONLY | os.O_APPEND)
+        try:
+            start = os.fstat(log).st_size
+            process = subprocess.Popen(  # noqa: S603  (our own program and arguments)
+                [sys.executable, "-m", "blixard", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # Without the second, `-m` would also import what lies in the working directory.
+                env={**os.environ, "NOTIFY_SOCKET": address, "PYTHONSAFEPATH": "1"},
+            )
+        finally:
+            os.close(log)
+        _wait_until_ready(process, ready, log_path, start)
+        return process.pid
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, log: Path, start: int) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT
+    gone = os.pidfd_open(process.pid)
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            readable, _, _ = select.select([ready.fileno(), gone], [], [], left)
+            if ready.fileno() in readable and b"READY=1" in ready.recv(4096):
+                return
+            if gone in readable:
+                code = process.wait()
+                raise NodeFailed(f"the node did not start: {_last_line(log, start)}", max(code, 1))
+    finally:
+        os.close(gone)
+    process.terminate()
+    raise NodeFailed(f"the node was not ready after {READY_TIMEOUT:.0f} s: {_last_line(log, start)}")
+
+
+def _last_line(log: Path, start: int) -> str:
+    with log.open("rb") as stream:
+        stream.seek(start)
+        lines = stream.read(1 << 20).decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("blixard: ") if lines else f"it logged nothing in {log}"
+
+
+def stop(data_dir: Path) -> bool:
+    """End the node that runs in `data_dir` with SIGTERM and wait until it is gone; False if none ran.
+
+    Raises:
+        BlixardError: it is still there after `STOP_TIMEOUT` seconds.
+    """
+    pid = running_pid(data_dir)
+    if pid is None:
+        return False
+    try:
+        gone = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        signal.pidfd_send_signal(gone, signal.SIGTERM)
+        if not select.select([gone], [], [], STOP_TIMEOUT)[0]:
+            raise BlixardError(f"node process {pid} did not end in {STOP_TIMEOUT:.0f} s; look at it, or kill -9 it")
+    except ProcessLookupError:
+        return True  # it ended by itself in between
+    except PermissionError:
+        mend = "stop it as that user or as root"
+        raise InputError("its node runs as another user", file=str(data_dir), mend=mend) from None
+    finally:
+        os.close(gone)
+    return True

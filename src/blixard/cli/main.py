@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""The `blixard` command: its groups, and how errors reach the person at the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from blixard import __version__
+from blixard.cli import check, discover, key, node, peers, registry, status
+from blixard.errors import BlixardError, InputError
+
+GROUPS = (node, status, discover, check, key, registry, peers)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and takes no abbreviated flags: a script that uses one breaks with the next."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, file="command line", mend=f"see {self.prog} --help")
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog="blixard",
+        description="Node discovery for Blixard clusters over Iroh.",
+        epilog="Exit code 0: all is well. 1: the answer is no. 2: input that cannot be used.",
+    )
+    parser.add_argument("--version", action="version", version=f"blixard {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for group in GROUPS:
+        group.register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = build_parser().parse_args(arguments)
+        args.arguments = arguments
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except BlixardError as error:
+        print(f"blixard: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Without this, Python complains once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Reaching peers: backoff, breaker, vetting, scheduling, the connector."""

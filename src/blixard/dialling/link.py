@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""One live connection to a peer: pings, beats, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import iroh
+
+from blixard.dialling.types import DialError
+from blixard.errors import one_line
+
+if TYPE_CHECKING:
+    from blixard.dialling.types import PathKind
+    from blixard.model.ids import EndpointId
+
+# QUIC itself notices a killed peer only after 31 to 34 s.
+BEAT_INTERVAL = 5.0
+BEATS_MISSED = 3
+# A ping is one datagram and may be lost; it is sent again at this interval until it is answered.
+PING_AGAIN = 0.25
+
+_PING, _PONG = b"i", b"o"
+_NONCE = 8
+
+
+class Link:
+    """A connection whose other end has proved its id and has said hello.
+
+    Beats are sent by both ends. Either end closes the connection when nothing at all has come from the
+    other for `BEATS_MISSED` intervals.
+    """
+
+    def __init__(
+        self,
+        connection: iroh.Connection,
+        endpoint_id: EndpointId,
+        *,
+        outgoing: bool,
+        node_id: int | None,
+        admitted: bool,
+        refusal: str | None = None,
+        hello_ms: float | None = None,
+    ) -> None:
+        self.endpoint_id = endpoint_id
+        self.outgoing = outgoing
+        self.node_id = node_id
+        self.admitted = admitted
+        self.refusal = refusal
+        self._connection = connection
+        self._rtt_ms = hello_ms
+        self._nonce = 0
+        self._waiting: dict[bytes, asyncio.Future[None]] = {}
+        self._heard = time.monotonic()
+        self._reason: str | None = None
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+        self._ended = asyncio.get_running_loop().create_future()
+
+    @property
+    def path(self) -> PathKind | None:
+        """`direct` or `relay`, the path in use; None when there is none."""
+        for path in self._connection.paths():
+            if path.is_selected:
+                return "relay" if path.is_relay else "direct"
+        return None
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """Round-trip time of the last answered ping, in milliseconds."""
+        return self._rtt_ms
+
+    def start_beats(self) -> None:
+        """Keep watch over the connection from now on, as one of the mesh."""
+        self._tasks.append(asyncio.create_task(self._beat()))
+
+    async def ping(self, timeout: float) -> float:
+        """Return the round-trip time in milliseconds.
+
+        Raises:
+            DialError: `timeout` when no answer came in `timeout` seconds, `closed` when the connection ended.
+        """
+        self._nonce += 1
+        nonce = self._nonce.to_bytes(_NONCE, "big")
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting[nonce] = answered
+        started = time.monotonic()
+        try:
+            while (left := started + timeout - time.monotonic()) > 0:
+                self._send(_PING + nonce)
+                await asyncio.wait(
+                    (answered, self._ended), timeout=min(PING_AGAIN, left), return_when="FIRST_COMPLETED"
+                )
+                if answered.done():
+                    self._rtt_ms = (time.monotonic() - started) * 1000
+                    return self._rtt_ms
+                if self._ended.done():
+                    raise DialError("closed", self._ended.result())
+        finally:
+            del self._waiting[nonce]
+        raise DialError("timeout", f"no answer to a ping in {timeout:g} s")
+
+    async def closed(self) -> str:
+        """Wait until the connection has ended; return why."""
+        return await asyncio.shield(self._ended)
+
+    def close(self, reason: str) -> None:
+        """End the connection; the other end is told `reason`."""
+        if self._reason is None:
+            self._reason = reason
+            with contextlib.suppress(iroh.IrohError):
+                self._connection.close(0, reason.encode()[:200])
+
+    def _send(self, datagram: bytes) -> None:
+        # A datagram may be lost on the way, so one that the local stack cannot take now is no news.
+        with contextlib.suppress(iroh.IrohError):
+            self._connection.send_datagram(datagram)
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(iroh.IrohError):
+            while True:
+                datagram = await self._connection.read_datagram()
+                self._heard = time.monotonic()
+                kind, nonce = datagram[:1], datagram[1:]
+                if kind == _PING and len(nonce) == _NONCE:
+                    self._send(_PONG + nonce)
+                elif kind == _PONG and (waiting := self._waiting.get(nonce)) and not waiting.done():
+                    waiting.set_result(None)
+
+    async def _beat(self) -> None:
+        while True:
+            started = time.monotonic()
+            silent_at = self._heard + BEAT_INTERVAL * BEATS_MISSED
+            if started >= silent_at:
+                self.close(f"no beat for {BEAT_INTERVAL * BEATS_MISSED:g} s")
+                return
+            with contextlib.suppress(DialError):
+                await self.ping(min(BEAT_INTERVAL, silent_at - started))
+            await asyncio.sleep(max(0.0, started + BEAT_INTERVAL - time.monotonic()))
+
+    async def _watch(self) -> None:
+        ended = await self._connection.closed()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._ended.set_result(self._reason or one_line(ended))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The live connections, one for each peer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blixard.dialling.tiebreak import newer_stays
+from blixard.dialling.types import DUPLICATE
+
+if TYPE_CHECKING:
+    from blixard.clock import Clock
+    from blixard.dialling.types import Connection
+    from blixard.model.ids import EndpointId
+
+CLOSE_WAIT = 5.0
+"""Seconds that closing all connections waits for them to say that they are closed."""
+
+OnLost = Callable[["EndpointId", str], None]
+
+
+@dataclass(eq=False)
+class _Link:
+    """A live connection, who dialled it, and the task that waits for its end."""
+
+    connection: Connection
+    is_ours: bool
+    since: float
+    watcher: asyncio.Task[None] | None = None
+
+
+class Links:
+    """Holds one connection for each peer, watches it, and decides when a second one comes."""
+
+    def __init__(self, *, own: EndpointId | None, clock: Clock, on_lost: OnLost) -> None:
+        """`on_lost` is called with the peer and the reason when a connection ends by itself, not when it is dropped."""
+        self._own = own
+        self._clock = clock
+        self._on_lost = on_lost
+        self._links: dict[EndpointId, _Link] = {}
+        self._watchers: dict[asyncio.Task[None], None] = {}
+
+    def __contains__(self, endpoint_id: object) -> bool:
+        return endpoint_id in self._links
+
+    def get(self, endpoint_id: EndpointId) -> Connection | None:
+        """Return the live connection to a peer."""
+        link = self._links.get(endpoint_id)
+        return None if link is None else link.connection
+
+    def offer(self, connection: Connection, *, is_ours: bool) -> bool:
+        """Hold a connection; False when it was closed because the one that is there stays."""
+        endpoint_id = connection.endpoint_id
+        now = self._clock.now()
+        link = self._links.get(endpoint_id)
+        if link is not None:
+            if not newer_stays(
+                own=self._own,
+                peer=endpoint_id,
+                older_is_ours=link.is_ours,
+                newer_is_ours=is_ours,
+                older_age=now - link.since,
+            ):
+                connection.close(DUPLICATE)
+                return False
+            link.connection.close(DUPLICATE)
+        link = self._links[endpoint_id] = _Link(connection, is_ours, now)
+        link.watcher = asyncio.ensure_future(self._watch(endpoint_id, link))
+        self._watchers[link.watcher] = None
+        link.watcher.add_done_callback(lambda task: self._watchers.pop(task, None))
+        return True
+
+    def drop(self, endpoint_id: EndpointId, reason: str) -> None:
+        """Close the connection to a peer, if there is one."""
+        link = self._links.pop(endpoint_id, None)
+        if link is not None:
+            link.connection.close(reason)
+
+    async def close(self, reason: str) -> None:
+        """Close all connections and wait, not for ever, until they are closed."""
+        for endpoint_id in tuple(self._links):
+            self.drop(endpoint_id, reason)
+        watchers = list(self._watchers)
+        if not watchers:
+            return
+        _, pending = await asyncio.wait(watchers, timeout=CLOSE_WAIT)
+        for watcher in pending:
+            watcher.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _watch(self, endpoint_id: EndpointId, link: _Link) -> None:
+        reason = await link.connection.closed()
+        # One that was dropped or replaced is no longer here, and its end is no loss.
+        if self._links.get(endpoint_id) is link:
+            del self._links[endpoint_id]
+            self._on_lost(endpoint_id, reason)

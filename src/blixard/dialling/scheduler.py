@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: MIT
+"""The scheduler: dials the peers that are wanted, each when it is due, never too many at once.
+
+One task looks at one agenda. Only a dial in flight and a live connection have tasks of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import heapq
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from blixard.dialling import backoff
+from blixard.dialling.agenda import Agenda, Alarm
+from blixard.dialling.breaker import DIAL_TIMEOUT, LEASE
+from blixard.dialling.links import Links
+from blixard.dialling.probing import longest, probe_all
+from blixard.dialling.pursuit import Pursuit
+from blixard.dialling.types import REMOVED, STOPPED, DialError
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from blixard.clock import Clock
+    from blixard.dialling.breaker import Circuit, Permit
+    from blixard.dialling.types import AddressProber, Connection, Dialler
+    from blixard.dialling.vetting import Vetting
+    from blixard.model.entry import DiscoveredPeer
+    from blixard.model.ids import EndpointId
+    from blixard.peers.events import EventKind
+
+MOST_DIALS = 16
+"""Dials in flight at once: enough to hide one peer's silence behind the others, few enough that a dead network
+costs the work of 16 and not of all peers."""
+
+Report = Callable[["EventKind", "DiscoveredPeer", Mapping[str, object]], None]
+
+_CIRCUIT_EVENTS: dict[Circuit, EventKind] = {
+    "closed": "circuit_closed",
+    "open": "circuit_opened",
+    "half_open": "circuit_half_open",
+}
+
+_log = logging.getLogger("blixard.dialling")
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A dial under way, and after it, in the same slot, the vetting of the peer's addresses."""
+
+    endpoint_id: EndpointId
+    pursuit: Pursuit
+    permit: Permit
+    task: asyncio.Task[None] | None = None
+    is_dialling: bool = True
+    is_overdue: bool = False
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class DialScheduler:
+    """Keeps connections to the wanted peers.
+
+    Every method but `stop` takes effect before it returns; what takes time happens in the background and is
+    reported.
+    """
+
+    def __init__(
+        self,
+        dialler: Dialler,
+        *,
+        clock: Clock,
+        rng: Random,
+        report: Report,
+        vetting: Vetting,
+        own: EndpointId | None = None,
+        prober: AddressProber | None = None,
+    ) -> None:
+        """`vetting` must know the addresses of every peer that is learned. `report` is called with the kind of event,
+        the peer and the details; it must not raise.
+        """
+        self._dialler = dialler
+        self._clock = clock
+        self._rng = rng
+        self._report = report
+        self._own = own
+        self._prober = prober
+        self._vetting = vetting
+        self.links = Links(own=own, clock=clock, on_lost=self._lost)
+        self._pursuits: dict[EndpointId, Pursuit] = {}
+        self._wanted: Mapping[EndpointId, None] = {}
+        self._flights: dict[EndpointId, _Flight] = {}
+        self._ready: list[tuple[int, int, EndpointId]] = []
+        self._count = 0
+        self._agenda: Agenda[tuple[Literal["dial", "lease"], EndpointId]] = Agenda()
+        self._alarm = Alarm(clock)
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def dials_in_flight(self) -> int:
+        """Slots in use, at most MOST_DIALS."""
+        return len(self._flights)
+
+    def start(self) -> None:
+        """Begin to dial."""
+        if self._runner is None:
+            self._runner = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Give up all dials, close all connections, forget all peers; returns when every task has ended."""
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        flights = list(self._flights.values())
+        for endpoint_id in tuple(self._pursuits):
+            self.forget(endpoint_id, STOPPED)
+        runner.cancel()
+        tasks = [runner, *(flight.task for flight in flights if flight.task is not None)]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.links.close(STOPPED)
+        self._wanted = {}
+        self._ready.clear()
+
+    def learn(self, peer: DiscoveredPeer, endpoint_id: EndpointId) -> None:
+        """Enter a peer, or its new version."""
+        now = self._clock.now()
+        pursuit = self._pursuits.get(endpoint_id)
+        if pursuit is None:
+            self._pursuits[endpoint_id] = Pursuit(peer, since=now, alone_since=now)
+        elif pursuit.learn(peer) and pursuit.next_at is not None:
+            pursuit.hurry_if_fresh(now)
+            self._plan(endpoint_id, pursuit)
+
+    def forget(self, endpoint_id: EndpointId, reason: str = REMOVED) -> None:
+        """Drop a peer: give up its dial, close its connection with `reason`."""
+        self._pursuits.pop(endpoint_id, None)
+        self._agenda.cancel(("dial", endpoint_id))
+        if endpoint_id in self._flights:
+            self._flights[endpoint_id].cancel()
+        self.links.drop(endpoint_id, reason)
+
+    def want(self, wanted: Mapping[EndpointId, None]) -> None:
+        """Say who is dialled from now on. Connections to others are left as they are."""
+        before, self._wanted = self._wanted, wanted
+        for endpoint_id in before:
+            if endpoint_id not in wanted and endpoint_id in self._pursuits:
+                self._agenda.cancel(("dial", endpoint_id))
+                self._go_on(endpoint_id, self._pursuits[endpoint_id])
+        now = self._clock.now()
+        for endpoint_id in wanted:
+            pursuit = self._pursuits.get(endpoint_id)
+            if pursuit is not None and pursuit.state == "discovered" and pursuit.next_at is None:
+                pursuit.next_at = now + self._grace(endpoint_id)
+                self._plan(endpoint_id, pursuit)
+
+    def adopt(self, connection: Connection) -> bool:
+        """Take an inbound connection; False when it was closed, because another one stays or nobody knows it."""
+        endpoint_id = connection.endpoint_id
+        pursuit = self._pursuits.get(endpoint_id)
+        if pursuit is None:
+            connection.close(REMOVED if self._runner is not None else STOPPED)
+            return False
+        if not self._hold(pursuit, connection, is_ours=False):
+            return False
+        flight = self._flights.get(endpoint_id)
+        if flight is not None and flight.is_dialling and self._own is not None and self._own < endpoint_id:
+            flight.cancel()  # the connection it would bring is the one that goes
+        return True
+
+    def pursuit(self, endpoint_id: EndpointId) -> Pursuit | None:
+        """Return a peer's record, to be read only."""
+        pursuit = self._pursuits.get(endpoint_id)
+        if pursuit is not None:
+            pursuit.settle(self._clock.now())
+        return pursuit
+
+    async def _run(self) -> None:
+        while True:
+            now = self._clock.now()
+            while (item := self._agenda.pop(now)) is not None:
+                self._act(*item)
+            while self._ready and len(self._flights) < MOST_DIALS:
+                self._launch(heapq.heappop(self._ready)[2], now)
+            await self._alarm.wait(self._agenda.next_at())
+
+    def _act(self, what: Literal["dial", "lease"], endpoint_id: EndpointId) -> None:
+        pursuit = self._pursuits.get(endpoint_id)
+        if what == "dial" and pursuit is not None:
+            # Those found or lost just now go before those that keep failing, which may be many.
+            self._count += 1
+            heapq.heappush(self._ready, (pursuit.urgency, self._count, endpoint_id))
+        elif what == "lease" and endpoint_id in self._flights:
+            self._flights[endpoint_id].is_overdue = True
+            self._flights[endpoint_id].cancel()
+
+    def _launch(self, endpoint_id: EndpointId, now: float) -> None:
+        pursuit = self._pursuits.get(endpoint_id)
+        if pursuit is None or pursuit.next_at is None or endpoint_id in self._flights:
+            return
+        before = pursuit.breaker.circuit
+        peer = self._peer_to_dial(endpoint_id, pursuit)
+        ways = (*peer.direct_addresses, *([peer.relay_url] if peer.relay_url else []))
+        permit = pursuit.begin(now, self._rng, ways)
+        self._tell_circuit(pursuit, before)
+        if permit is None:
+            self._plan(endpoint_id, pursuit)
+            return
+        flight = self._flights[endpoint_id] = _Flight(endpoint_id, pursuit, permit)
+        self._agenda.plan(("lease", endpoint_id), now + LEASE)
+        self._report("connecting", pursuit.peer, {"attempt": pursuit.attempts, "addresses": len(peer.direct_addresses)})
+        flight.task = asyncio.ensure_future(self._fly(flight, peer))
+
+    def _peer_to_dial(self, endpoint_id: EndpointId, pursuit: Pursuit) -> DiscoveredPeer:
+        candidates = self._vetting.candidates(endpoint_id, failures=pursuit.failures)
+        if candidates == tuple(pursuit.peer.direct_addresses):
+            return pursuit.peer
+        return dataclasses.replace(pursuit.peer, direct_addresses=candidates, attestation=None)
+
+    async def _fly(self, flight: _Flight, peer: DiscoveredPeer) -> None:
+        try:
+            error = await self._dial(flight, peer)
+            flight.is_dialling = False
+            if error is not None:
+                self._failed(flight, error)
+                await self._vet(flight, error)
+        finally:
+            self._landed(flight)
+
+    async def _dial(self, flight: _Flight, peer: DiscoveredPeer) -> DialError | None:
+        try:
+            connection = await self._dialler.dial(peer, timeout=DIAL_TIMEOUT)
+        except asyncio.CancelledError:
+            if not flight.is_overdue:
+                raise
+            return DialError("timeout", f"the dial did not end within {LEASE:.0f} s")
+        except DialError as error:
+            return error
+        except Exception as error:
+            _log.exception("dialling node %d broke", peer.node_id)
+            return DialError("local", f"{type(error).__name__}: {error}")
+        if self._is_current(flight):
+            self._hold(flight.pursuit, connection, is_ours=True)
+        else:
+            connection.close(REMOVED if self._runner is not None else STOPPED)
+        return None
+
+    def _failed(self, flight: _Flight, error: DialError) -> None:
+        # One that failed while an inbound connection came is no failure: the peer is there.
+        if not self._is_current(flight) or flight.endpoint_id in self.links:
+            return
+        pursuit = flight.pursuit
+        before = pursuit.breaker.circuit
+        now = self._clock.now()
+        pursuit.failed(flight.permit, error, now, self._rng)
+        seconds = None if pursuit.next_at is None else pursuit.next_at - now
+        details = {"error": error.kind, "message": error.message, "failures": pursuit.failures, "seconds": seconds}
+        self._report("failed", pursuit.peer, details)
+        self._tell_circuit(pursuit, before)
+
+    async def _vet(self, flight: _Flight, error: DialError) -> None:
+        """Find out who answers where, if that may help, and dial again at once if it does."""
+        if self._prober is None or not self._is_current(flight) or flight.endpoint_id in self.links:
+            return
+        endpoint_id = flight.endpoint_id
+        if error.kind == "wrong_id":
+            addresses = self._vetting.to_probe(endpoint_id)
+        else:
+            addresses = self._vetting.to_release(endpoint_id, self._clock.now())
+        if not addresses:
+            return
+        self._agenda.plan(("lease", endpoint_id), self._clock.now() + longest(addresses) + LEASE - DIAL_TIMEOUT)
+        answers = await probe_all(self._prober, endpoint_id, addresses)
+        if not self._is_current(flight):
+            return
+        now = self._clock.now()
+        quarantined, released = self._vetting.judge(endpoint_id, answers, now)
+        for address in quarantined:
+            self._report("quarantined", flight.pursuit.peer, {"address": address})
+        # Only for news: iroh may fail for a while although all is known, and that must not become a tight loop.
+        if quarantined or released:
+            flight.pursuit.hurry(now)
+
+    def _landed(self, flight: _Flight) -> None:
+        endpoint_id, pursuit = flight.endpoint_id, flight.pursuit
+        self._agenda.cancel(("lease", endpoint_id))
+        del self._flights[endpoint_id]
+        self._alarm.ring()
+        if not self._is_current(flight):
+            # Forgotten, and perhaps learned anew while the old dial ended.
+            pursuit = self._pursuits.get(endpoint_id, pursuit)
+        elif pursuit.state == "connecting":
+            before = pursuit.breaker.circuit
+            pursuit.cancelled(flight.permit, self._clock.now(), self._rng)
+            self._tell_circuit(pursuit, before)
+        if endpoint_id in self._pursuits:
+            pursuit.hurry_if_fresh(self._clock.now())
+            self._go_on(endpoint_id, pursuit)
+
+    def _hold(self, pursuit: Pursuit, connection: Connection, *, is_ours: bool) -> bool:
+        endpoint_id = connection.endpoint_id
+        is_second = endpoint_id in self.links
+        if not self.links.offer(connection, is_ours=is_ours):
+            return False
+        if not is_second:
+            before = pursuit.breaker.circuit
+            pursuit.connected(self._clock.now())
+            self._agenda.cancel(("dial", endpoint_id))
+            self._report("connected", pursuit.peer, {"path": connection.path, "inbound": not is_ours})
+            self._tell_circuit(pursuit, before)
+        return True
+
+    def _lost(self, endpoint_id: EndpointId, reason: str) -> None:
+        pursuit = self._pursuits.get(endpoint_id)
+        if pursuit is None:
+            return
+        now = self._clock.now()
+        pursuit.lost(now, self._rng, len(self._wanted))
+        self._go_on(endpoint_id, pursuit)
+        seconds = None if pursuit.next_at is None else pursuit.next_at - now
+        self._report("disconnected", pursuit.peer, {"reason": reason, "seconds": seconds})
+
+    def _go_on(self, endpoint_id: EndpointId, pursuit: Pursuit) -> None:
+        """Plan the next dial of a peer that is wanted, and let one that is not rest."""
+        if endpoint_id in self.links or endpoint_id in self._flights:
+            return
+        if endpoint_id not in self._wanted:
+            pursuit.rest(self._clock.now())
+        else:
+            self._plan(endpoint_id, pursuit)
+
+    def _plan(self, endpoint_id: EndpointId, pursuit: Pursuit) -> None:
+        if pursuit.next_at is not None and endpoint_id not in self._flights:
+            self._agenda.plan(("dial", endpoint_id), pursuit.next_at)
+            self._alarm.ring()
+
+    def _grace(self, endpoint_id: EndpointId) -> float:
+        return backoff.GRACE if self._own is not None and self._own < endpoint_id else 0.0
+
+    def _is_current(self, flight: _Flight) -> bool:
+        return self._pursuits.get(flight.endpoint_id) is flight.pursuit
+
+    def _tell_circuit(self, pursuit: Pursuit, before: Circuit) -> None:
+        circuit = pursuit.breaker.circuit
+        if circuit != before:
+            seconds = pursuit.breaker.until - self._clock.now() if circuit == "open" else None
+            self._report(_CIRCUIT_EVENTS[circuit], pursuit.peer, {"seconds": seconds})

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: MIT
+"""The discovery manager: asks the sources, keeps the table of peers, and keeps them connected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from blixard.clock import SystemClock, TimeLimit, limited
+from blixard.dialling.overlay import Overlay
+from blixard.dialling.scheduler import DialScheduler
+from blixard.dialling.types import STOPPED, DialError
+from blixard.dialling.vetting import Vetting
+from blixard.errors import BlixardError
+from blixard.manager.additions import AddedBy, Additions
+from blixard.manager.config import DiscoveryConfig
+from blixard.manager.eventlog import log_dropped, log_event
+from blixard.manager.peer_status import peer_status
+from blixard.manager.polling import SOURCE_TIMEOUT, Poller
+from blixard.model.entry import DiscoveredPeer
+from blixard.peers.claims import Dropped
+from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
+from blixard.peers.table import ABSENT_INTERVALS, PeerTable
+from blixard.sources.attestations import AttestationCheck
+from blixard.sources.named import DiscoverySource, Tools, make_sources
+from blixard.sources.seen import SeenNumbers
+
+if TYPE_CHECKING:
+    from blixard.clock import Clock
+    from blixard.dialling.types import AddressProber, Connection, Dialler, Introducer
+    from blixard.model.addresses import HostPort, SocketAddress
+    from blixard.model.ids import EndpointId
+    from blixard.model.tickets import Ticket
+    from blixard.peers.claims import Origin
+    from blixard.peers.events import EventKind
+    from blixard.peers.status import PeerStatus, SourceStatus
+    from blixard.peers.table import Change
+    from blixard.sources.base import Answer
+
+__all__ = ["DiscoveredPeer", "DiscoveryConfig", "DiscoveryManager", "DiscoverySource"]
+
+START_WAIT = 3.0
+"""Seconds that `start` waits for the sources: enough for files and a healthy server, not for a dead one."""
+
+INTRODUCTION_TIMEOUT = 0.8 * SOURCE_TIMEOUT
+"""Seconds to ask a ticket's endpoint who it is; its own error is worth more than the source's time limit."""
+
+
+class DiscoveryManager:
+    """Finds peers, dials them, and says what it knows.
+
+    Without a dialler it only discovers. All methods are to be called on one event loop.
+    """
+
+    def __init__(
+        self,
+        config: DiscoveryConfig,
+        *,
+        dialler: Dialler | None = None,
+        own: EndpointId | None = None,
+        own_node_id: int | None = None,
+        cluster: str | None = None,
+        prober: AddressProber | None = None,
+        introducer: Introducer | None = None,
+        clock: Clock | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        """`own` and `own_node_id` never become peers; `cluster`, when given, must be that of each attestation.
+
+        Raises:
+            InputError: what `state_dir` remembers cannot be read.
+        """
+        self._config = config
+        self._own = own
+        self._clock = clock = clock or SystemClock()
+        self._rng = rng or SystemRandom()
+        self._introducer = introducer
+        self._own_addresses: frozenset[str] = frozenset()
+        check = AttestationCheck(cluster=cluster, wall=clock.wall)
+        self._bus = EventBus()
+        self._vetting = Vetting()
+        self._overlay = Overlay(own) if own is not None else None
+        interval = config.refresh_seconds
+        self._table = PeerTable(hold=ABSENT_INTERVALS * interval, own=own, own_node_id=own_node_id)
+        self._additions = Additions(self._table, check, own=own, alone_since=self._alone_since)
+        self._scheduler = (
+            DialScheduler(
+                dialler,
+                clock=clock,
+                rng=self._rng,
+                report=self._publish,
+                vetting=self._vetting,
+                own=own,
+                prober=prober,
+            )
+            if dialler is not None
+            else None
+        )
+        tools = Tools(
+            check=check,
+            wall=clock.wall,
+            is_known=self._is_known,
+            introduce=self._introduce if introducer is not None else None,
+            own=own,
+            cluster=cluster,
+            signers=config.trusted_signers,
+            seen=SeenNumbers(config.state_dir),
+        )
+        self._poller = Poller(
+            make_sources(config.sources, tools),
+            interval=interval,
+            clock=clock,
+            rng=self._rng,
+            on_answer=self._take_answer,
+            on_refresh=self._tidy,
+        )
+        self._lifecycle = asyncio.Lock()
+        self._is_running = False
+
+    async def start(self) -> None:
+        """Ask all sources once, then keep looking and dialling in the background.
+
+        Returns when the sources have answered, or after a short limit (a slow one is not waited for). Starting
+        twice does nothing.
+        """
+        async with self._lifecycle:
+            if not self._is_running:
+                self._is_running = True
+                if self._scheduler is not None:
+                    self._scheduler.start()
+                    for known in self._table:
+                        self._scheduler.learn(known.peer, known.endpoint_id)
+                    self._choose()
+                self._poller.start()
+        with contextlib.suppress(TimeLimit):
+            await limited(self._clock, START_WAIT, self._poller.answered())
+
+    async def stop(self) -> None:
+        """Close all connections and end all tasks and subscriptions; returns when they have ended.
+
+        Stopping twice, or before a start, does nothing. What is known stays known.
+        """
+        async with self._lifecycle:
+            if not self._is_running:
+                return
+            self._is_running = False
+            await self._poller.stop()
+            if self._scheduler is not None:
+                await self._scheduler.stop()
+            self._bus.close()
+
+    async def refresh_peers(self) -> None:
+        """Ask all sources now and return when each has answered, failed or run into its time limit."""
+        await self._poller.refresh()
+
+    def get_peers(self) -> list[DiscoveredPeer]:
+        """Return all peers, sorted by node id."""
+        return sorted((known.peer for known in self._table), key=lambda peer: peer.node_id)
+
+    def get_peer(self, node_id: int) -> DiscoveredPeer | None:
+        """Return the peer with this node id."""
+        known = self._table.get(node_id)
+        return None if known is None else known.peer
+
+    def find(self, endpoint_id: EndpointId) -> DiscoveredPeer | None:
+        """Return the peer with this endpoint id: whoever is found here may speak."""
+        known = self._table.find(endpoint_id)
+        return None if known is None else known.peer
+
+    def add_peer(self, peer: DiscoveredPeer, source: AddedBy = "manual") -> bool:
+        """Add or replace what `source` says about one peer.
+
+        Args:
+            peer: the peer.
+            source: `manual` (an operator says so), `join` (it was joined through) or `hello` (it came by itself).
+                A hello must be attested. From a peer that other sources name it is taken for its addresses only.
+
+        Returns:
+            False when it was refused: it is this node, its attestation does not hold or is older than one
+            seen before, a guest's node id belongs to another, or there are too many guests. The reason is logged.
+        """
+        reason = self._additions.why_not(peer, source)
+        if reason is not None:
+            log_dropped(Dropped(source, peer.node_id, peer.endpoint_id, None, reason))
+            return False
+        self._take_changes(self._additions.add(peer, source))
+        return True
+
+    def remove_peer(self, node_id: int, source: AddedBy = "manual") -> bool:
+        """Take back what `add_peer` said; other sources may still name the peer. False if there was nothing."""
+        changes = self._additions.remove(node_id, source)
+        self._take_changes(changes or ())
+        return changes is not None
+
+    def set_own_addresses(self, addresses: Collection[SocketAddress]) -> None:
+        """Tell where this node itself can be reached, so that such an address of a peer is not dialled."""
+        self._own_addresses = frozenset(map(str, addresses))
+        self._vetting.set_own(self._own_addresses)
+
+    def connection(self, endpoint_id: EndpointId) -> Connection | None:
+        """Return the live connection to a peer."""
+        return None if self._scheduler is None else self._scheduler.links.get(endpoint_id)
+
+    def adopt(self, connection: Connection) -> bool:
+        """Take an inbound connection of an admitted peer as the one of this pair.
+
+        Of two connections that were dialled at once the one stays that the greater endpoint id dialled, so that both
+        sides choose alike; the other is closed. False when it was `connection` that was closed: the other
+        stays, the peer is unknown, or the manager is not running.
+        """
+        if self._scheduler is None:
+            connection.close(STOPPED)
+            return False
+        return self._scheduler.adopt(connection)
+
+    def subscribe(self, length: int = QUEUE_LENGTH) -> Subscription:
+        """Return an async iterator over the events from now on, until `stop`.
+
+        At most `length` unread events are kept: of a slow reader's the oldest are dropped, and counted in the
+        subscription's `dropped`.
+        """
+        return self._bus.subscribe(length)
+
+    def status(self) -> list[PeerStatus]:
+        """Return the status of all peers, sorted by node id."""
+        wanted = self._wanted()
+        now, wall = self._clock.now(), self._clock.wall()
+        statuses = []
+        for known in self._table:
+            endpoint_id = known.endpoint_id
+            status = peer_status(
+                known,
+                vetting=self._vetting,
+                pursuit=self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None,
+                connection=self.connection(endpoint_id),
+                wanted=endpoint_id in wanted,
+                now=now,
+                wall=wall,
+            )
+            statuses.append(status)
+        return sorted(statuses, key=lambda status: status.node_id)
+
+    def source_status(self) -> list[SourceStatus]:
+        """Return the status of all sources, in the order of the configuration."""
+        return self._poller.status()
+
+    def dropped(self) -> list[Dropped]:
+        """Return what sources say and what does not count, with the reason, sorted by node id."""
+        return self._table.dropped()
+
+    def _take_answer(self, origin: Origin, answer: Answer) -> None:
+        self._take_changes(self._table.apply(origin, answer, self._clock.now()))
+
+    def _take_changes(self, changes: Iterable[Change]) -> None:
+        members_changed = False
+        for change in changes:
+            known = change.known
+            members_changed = members_changed or change.kind != "updated"
+            if change.kind == "removed":
+                self._forget(known.endpoint_id)
+            else:
+                self._learn(known.endpoint_id, known.peer)
+            self._publish(change.kind, known.peer, {"source": known.sources[0]})
+        if members_changed:
+            self._choose()
+        for dropped in self._table.take_news():
+            log_dropped(dropped)
+
+    def _learn(self, endpoint_id: EndpointId, peer: DiscoveredPeer) -> None:
+        self._vetting.learn(endpoint_id, peer.direct_addresses, has_relay=peer.relay_url is not None)
+        if self._overlay is not None:
+            self._overlay.add(endpoint_id)
+        if self._scheduler is not None and self._is_running:
+            self._scheduler.learn(peer, endpoint_id)
+
+    def _forget(self, endpoint_id: EndpointId) -> None:
+        if self._scheduler is not None:
+            self._scheduler.forget(endpoint_id)
+        if self._overlay is not None:
+            self._overlay.remove(endpoint_id)
+        self._vetting.forget(endpoint_id)
+
+    def _choose(self) -> None:
+        if self._scheduler is not None and self._is_running:
+            self._scheduler.want(self._wanted())
+
+    def _wanted(self) -> Mapping[EndpointId, None]:
+        """Return whom this node dials by itself."""
+        if not self._config.auto_connect or self._scheduler is None:
+            return {}
+        if self._overlay is not None and len(self._table) > self._config.full_mesh:
+            return self._overlay.neighbours()
+        return {known.endpoint_id: None for known in self._table}
+
+    def _publish(self, kind: EventKind, peer: DiscoveredPeer, details: Mapping[str, object]) -> None:
+        event = Event(kind, self._clock.wall(), peer.node_id, peer.endpoint_id, details)
+        log_event(event)
+        self._bus.publish(event)
+
+    def _alone_since(self, endpoint_id: EndpointId) -> float | None:
+        pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
+        return self._clock.now() if pursuit is None else pursuit.alone_since
+
+    def _tidy(self) -> None:
+        """Let go of what has expired."""
+        self._take_changes(self._table.expire(self._clock.wall()))
+        self._take_changes(self._additions.let_go(self._clock.now()))
+
+    def _is_known(self, where: HostPort) -> bool:
+        text = str(where)
+        return text in self._own_addresses or any(
+            known.listens_at == where or text in known.peer.direct_addresses for known in self._table
+        )
+
+    async def _introduce(self, ticket: Ticket) -> DiscoveredPeer:
+        assert self._introducer is not None  # noqa: S101 # only then is this handed out
+        try:
+            return await self._introducer.introduce(ticket, timeout=INTRODUCTION_TIMEOUT)
+        except DialError as error:
+            raise BlixardError(str(error)) from None

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""Reading files within a limit, and writing them in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from blixard.errors import InputError
+
+_PART = ".part"
+
+Settle = Callable[[Path, Path], object]
+"""Gives the finished temporary file (first) its name (second)."""
+
+
+def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    Opened without blocking, so that a FIFO or a device is refused instead of waited for; its kind, mode and
+    size are looked at before the first byte is read.
+
+    Args:
+        path: the file; symbolic links are followed.
+        limit: most bytes to read.
+        forbidden: mode bits that it must not have, such as 0o077 for a secret.
+
+    Raises:
+        InputError: it is missing, cannot be read, is no regular file, is larger than `limit`, or has a
+            forbidden mode.
+    """
+    name = os.fspath(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            _check_status(os.fstat(descriptor), limit, forbidden, name)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise InputError("does not exist", file=name) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {_reason(error)}", file=name) from None
+    if len(data) > limit:
+        raise InputError(f"is too large: it grew beyond {limit} bytes while it was read", file=name)
+    return data
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
+    """Replace the file at `path` with `data`, or leave it as it was; never anything between.
+
+    The data goes to a new file in the same folder, is synced, and renamed over the old one; then the folder
+    is synced. What earlier, killed writes left beside it is removed first. A symbolic link is followed: the
+    file that it names is replaced and the link stays.
+
+    Raises:
+        InputError: the folder is missing or cannot be written.
+    """
+    _write(path, data, mode, Path.replace)
+
+
+def create_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
+    """Make the file at `path`, whole or not at all; never write over one.
+
+    Raises:
+        InputError: there is something at `path` already, or its folder is missing or cannot be written.
+    """
+    try:
+        _write(path, data, mode, os.link)  # unlike a rename it refuses a name that is taken
+    except FileExistsError:
+        raise InputError(
+            "is there already and is not written over", file=os.fspath(path), mend="move it away first"
+        ) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in `folder` last through a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle) -> None:
+    try:
+        target = Path(os.path.realpath(path))
+        _sweep(target)
+        _put(target, data, mode, settle)
+        sync_folder(target.parent)
+    except FileExistsError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be written: {_reason(error)}", file=os.fspath(path)) from None
+
+
+def _put(target: Path, data: bytes, mode: int, settle: Settle) -> None:
+    descriptor, temporary = _temporary(target)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+            settle(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> tuple[int, Path]:
+    """Make a temporary file beside `target`, locked for as long as it is open, so that no sweep takes it."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=_stem(target), suffix=_PART, dir=target.parent)
+        with contextlib.suppress(OSError):  # a file system without locks has no sweeps either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # a sweep was there between making and locking
+
+
+def _sweep(target: Path) -> None:
+    """Remove the temporary files of `target` that no writer holds any more."""
+    form = re.compile(re.escape(_stem(target)) + r"[a-z0-9_]+" + re.escape(_PART))
+    for path in target.parent.iterdir():
+        if form.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _stem(target: Path) -> str:
+    # Cut, so that the temporary name stays within 255 bytes also for the longest target name.
+    return "." + os.fsdecode(os.fsencode(target.name)[:200]) + "."
+
+
+def _check_status(status: os.stat_result, limit: int, forbidden: int, name: str) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"is {_sort(status.st_mode)}, not a file", file=name)
+    if mode & forbidden:
+        raise InputError(
+            f"has mode {mode:04o}, which lets others use it",
+            file=name,
+            mend=f"chmod {mode & ~forbidden:04o} {name}",
+        )
+    if status.st_size > limit:
+        raise InputError(f"is too large: {status.st_size} bytes, at most {limit} are read", file=name)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _sort(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""The errors that reach a person, each worded for the one who must act."""
+
+from __future__ import annotations
+
+_LONGEST = 400
+
+
+def one_line(text: str, limit: int = _LONGEST) -> str:
+    """Return `text` on one line: control characters escaped, the middle of an over-long text cut out."""
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if len(escaped) <= limit:
+        return escaped
+    half = limit // 2
+    return f"{escaped[:half]} … {escaped[-half:]}"
+
+
+class BlixardError(Exception):
+    """Base of all errors meant for people; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+class TrustError(BlixardError):
+    """A signature, sequence number, cluster name or expiry that does not hold. Exit code 1."""
+
+
+class InputError(BlixardError):
+    """Input that cannot be used. Exit code 2.
+
+    Args:
+        reason: what is wrong, in the words of the reader's field.
+        file: path or URL the input came from, if it came from one.
+        place: JSON pointer (RFC 6901) into the document; empty for the whole of it.
+        mend: what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, reason: str, *, file: str | None = None, place: str = "", mend: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.file = file
+        self.place = place
+        self.mend = mend
+
+    def located(self, *, file: str | None = None, prefix: str = "") -> InputError:
+        """Return the same error with `file` filled in where it was missing and `prefix` before its place."""
+        return InputError(self.reason, file=self.file or file, place=prefix + self.place, mend=self.mend)
+
+    def __str__(self) -> str:
+        where = ": ".join(one_line(part) for part in (self.file, self.place) if part)
+        what = one_line(self.reason) + (f"; {one_line(self.mend)}" if self.mend else "")
+        return f"{where}: {what}" if where else what

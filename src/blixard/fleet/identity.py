@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The secret key on a host as iroh_identity keeps it: made, kept, replaced or removed, and never shown."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from blixard.documents.files import sync_folder
+from blixard.errors import InputError
+from blixard.trust.keys import create_secret_key, read_secret_key
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a key. Ids are base64; null where there is no key, or none yet in check mode."""
+
+    changed: bool
+    before: str | None
+    after: str | None
+    exists: bool
+    """Whether the file is there now."""
+    removed: bool = False
+
+    @property
+    def after_in_words(self) -> str | None:
+        """The id after, in words where check mode cannot know it."""
+        return "a new one" if self.changed and self.after is None and not self.removed else self.after
+
+
+def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
+    """Have a secret key at `path`.
+
+    Args:
+        path: its file.
+        regenerate: `never`, `fail` or `always`, as iroh_identity describes them.
+        check: only say what would be done.
+
+    Raises:
+        InputError: what is there is no key, or `fail` and others could read it.
+    """
+    if not os.path.lexists(path):
+        return _make(path, before=None, check=check)
+    if regenerate == "always":
+        return _make(path, before=_id_of(path), check=check)
+    narrowed = regenerate == "never" and _narrow(path, check=check)
+    if narrowed and check:
+        return Kept(changed=True, before=None, after=None, exists=True)
+    known = read_secret_key(path).public().base64
+    return Kept(changed=narrowed, before=known, after=known, exists=True)
+
+
+def remove(path: Path, *, check: bool) -> Kept:
+    """Have no secret key at `path`."""
+    if not os.path.lexists(path):
+        return Kept(changed=False, before=None, after=None, exists=False)
+    before = _id_of(path)
+    if not check:
+        _unlink(path)
+    return Kept(changed=True, before=before, after=None, exists=check, removed=True)
+
+
+def _id_of(path: Path) -> str | None:
+    """Return the id of the key at `path`, null for a file that holds no usable key and is to go anyway."""
+    try:
+        return read_secret_key(path).public().base64
+    except InputError:
+        return None
+
+
+def _make(path: Path, *, before: str | None, check: bool) -> Kept:
+    if check:
+        return Kept(changed=True, before=before, after=None, exists=os.path.lexists(path))
+    # The old key stays until the new one is whole on disk.
+    fresh = Path(f"{path}.new")
+    fresh.unlink(missing_ok=True)
+    key = create_secret_key(fresh)
+    fresh.replace(path)
+    sync_folder(path.parent)
+    return Kept(changed=True, before=before, after=key.public().base64, exists=True)
+
+
+def _narrow(path: Path, *, check: bool) -> bool:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o077:
+        return False
+    if not check:
+        path.chmod(0o600)
+    return True
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise InputError(f"cannot be removed: {error.strerror}", file=str(path)) from None
+    sync_folder(path.parent)

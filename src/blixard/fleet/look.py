@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""A host as iroh_node_info sees it: its entry, key, node and files. Read only, and cheap where a node runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import blixard
+from blixard.agent.client import SOCKET_NAME, AgentError, AgentNotRunning, ask
+from blixard.fleet.observe import observe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEY_FILE_NAME = "iroh-secret-key"
+"""The same as in `blixard.trust.keys`, whose import costs more than the rest of this file; a test compares."""
+
+INFO_TIMEOUT = 5.0
+
+
+def look(data_dir: Path, *, config: bytes | None = None, paths: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what is on this host; nothing is written.
+
+    Args:
+        data_dir: the node's data directory.
+        config: its settings as they are to be, in the form of node-config.json.
+        paths: files to describe, see `blixard.fleet.observe`.
+
+    Returns:
+        `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
+        `key` (`path`, `state`), `agent` (`state`, and when it runs what it says of itself and when it was
+        `started`), `files` by path, `host` (`systemd`, `uid`) and the installed `version`.
+
+    Raises:
+        InputError: settings, key or registry file that cannot be used.
+    """
+    agent = _agent(data_dir)
+    key_file = data_dir / KEY_FILE_NAME
+    key = {"path": str(key_file), "state": "present" if os.path.lexists(key_file) else "absent"}
+    entry, source = _entry(data_dir, config, agent, key)
+    agent.pop("entry", None)
+    return {
+        "entry": entry,
+        "entry_source": source,
+        "key": key,
+        "agent": agent,
+        "files": {path: observe(Path(path)) for path in paths},
+        "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
+        "version": blixard.__version__,
+    }
+
+
+def _agent(data_dir: Path) -> dict[str, Any]:
+    try:
+        info = dict(ask(data_dir, "info", timeout=INFO_TIMEOUT))
+    except AgentNotRunning:
+        return {"state": "not running"}
+    except AgentError as error:
+        return {"state": "not answering", "error": str(error)}
+    started = observe(data_dir / SOCKET_NAME).get("mtime", 0.0)
+    return {**info, "state": "running", "started": started}
+
+
+def _entry(
+    data_dir: Path, config: bytes | None, agent: dict[str, Any], key: dict[str, str]
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Take the entry from the running node if it has the wanted settings, else work it out from the key."""
+    running = agent["state"] == "running"
+    wanted = None if config is None else hashlib.sha256(config).hexdigest()
+    if running and wanted in (None, agent["config_sha256"]):
+        return agent["entry"], "agent"
+    if config is not None and key["state"] == "present":
+        return _entry_from_key(config, bind=agent["state"] == "not running"), "key"
+    path = _registry_file(data_dir)
+    if path is None:
+        return None, None
+    from blixard.documents.registry import read_registry
+
+    return read_registry(path).to_json(), "registry"
+
+
+def _entry_from_key(config: bytes, *, bind: bool) -> dict[str, Any]:
+    """Sign the entry here. `bind` proves that the address can be had; not where the node itself has it."""
+    import asyncio
+    from datetime import datetime, timezone
+
+    from blixard.agent.config import parse_config
+    from blixard.agent.entry import current_entry, key_path, last_signed, signed_entry
+    from blixard.trust.keys import read_secret_key
+
+    settings = parse_config(config, file="settings")
+    if bind:
+        return asyncio.run(current_entry(settings)).to_json()
+    key = read_secret_key(key_path(settings.data_dir))
+    previous = last_signed(settings, key.public())
+    now = datetime.now(timezone.utc)
+    return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
+
+
+def _registry_file(data_dir: Path) -> Path | None:
+    """Return the registry file that another implementation of the node wrote, upstream's name included."""
+    form = re.compile(r"node-(?:[0-9]+-)?registry\.json")
+    try:
+        found = [path for path in data_dir.iterdir() if form.fullmatch(path.name)]
+    except OSError:
+        return None
+    return min(found, key=lambda path: (path.name != "node-registry.json", path.name), default=None)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What a file is like: kind, digest, mode, owner. Standard library only: it runs on every host."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import pwd
+import stat
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Nothing that is compared is larger; a file that somebody else put there must not cost minutes to read.
+MAX_DIGEST_BYTES = 64 * 1024 * 1024
+
+_KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
+
+
+def observe(path: Path) -> dict[str, Any]:
+    """Return what stands at `path`, without following a link.
+
+    Returns:
+        `{"kind": "absent"}`, or `kind` (`file`, `directory`, `link`, `other`), `mode` (four octal digits),
+        `owner`, `group` (names, or numbers as text where there is no name), `mtime` (Unix seconds) and
+        `sha256` (hex; null for what is no file, cannot be read or is over 64 MiB).
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return {"kind": "absent"}
+    kind = next((name for test, name in _KINDS if test(status.st_mode)), "other")
+    return {
+        "kind": kind,
+        "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+        "owner": _user_name(status.st_uid),
+        "group": _group_name(status.st_gid),
+        "mtime": status.st_mtime,
+        "sha256": _digest(path) if kind == "file" and status.st_size <= MAX_DIGEST_BYTES else None,
+    }
+
+
+def differs(seen: Mapping[str, Any], **wanted: str | None) -> bool:
+    """Return whether a file seen by `observe` is anything but what is wanted; wanted None means any."""
+    return seen.get("kind") != "file" or any(
+        value is not None and seen.get(name) != value for name, value in wanted.items()
+    )
+
+
+def _digest(path: Path) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""One run's answers merged into the fleet's record on the controller, and the peers that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blixard.documents.peers import PeersDiff, build_peers, diff_peers, format_peers, read_peers
+from blixard.documents.record import MergeResult, merge_record, read_record, write_record
+from blixard.documents.strictjson import loads
+from blixard.errors import BlixardError, InputError
+from blixard.model.entry import NodeRegistryEntry
+from blixard.model.ids import EndpointId
+from blixard.trust.attestation import verify_attestation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a run came to. With `refused` nothing was written."""
+
+    merged: MergeResult
+    peers: list[dict[str, Any]]
+    diff: PeersDiff
+    refused: tuple[str, ...]
+
+    @property
+    def touched(self) -> bool:
+        """Whether any file of the record differs, or would."""
+        return bool(self.merged.added or self.merged.changed or self.merged.removed)
+
+
+def update_record(
+    folder: Path,
+    gathered: Mapping[str, Any],
+    *,
+    cluster: str,
+    now: datetime,
+    max_removals: int,
+    states: Mapping[str, str],
+    announced: Mapping[str, str],
+    peers_file: Path | None,
+    upstream_compat: bool,
+    check: bool,
+) -> Update:
+    """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
+
+    Args:
+        folder: the record; made when it is missing.
+        gathered: what the hosts of this run said of themselves.
+        cluster: the cluster that their entries must be signed for.
+        now: time of the run, with a time zone.
+        max_removals: how many hosts may become absent at once.
+        states: name to `present`, `draining` or `absent`.
+        announced: name to the new Iroh id that was announced for it, in any form of an id.
+        peers_file: the fleet's peers file as it is now, to say what the new record means for it.
+        upstream_compat: write times in the form that upstream's reader takes.
+        check: write nothing.
+
+    Raises:
+        InputError: record, peers file or an argument cannot be used.
+    """
+    before = read_record(folder, missing_ok=True)
+    entries, refused = _accept(gathered, cluster, now)
+    ids = {name: EndpointId.parse(text) for name, text in announced.items()}
+    merged = merge_record(before, entries, now=now, max_removals=max_removals, states=states, announced=ids)
+    refused += merged.refused
+    if refused:
+        return Update(MergeResult(before), [], PeersDiff(), tuple(refused))
+    peers = build_peers(merged.record.values())
+    names = {entry.node_id: name for name, entry in (before | dict(merged.record)).items()}
+    diff = diff_peers(_peers_before(peers_file), peers, names)
+    if not check:
+        write_record(folder, before, merged.record)
+    document = loads(format_peers(peers, upstream_compat=upstream_compat))
+    assert isinstance(document, list)  # noqa: S101  (for the type checker: we have just written it)
+    return Update(merged, document, diff, ())
+
+
+def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[dict[str, NodeRegistryEntry], list[str]]:
+    """Parse and verify what each host said; a host whose word is no good refuses the run, by name."""
+    entries: dict[str, NodeRegistryEntry] = {}
+    refused = []
+    for name, obj in gathered.items():
+        try:
+            entry = NodeRegistryEntry.from_json(obj)
+            if entry.attestation is not None:
+                verify_attestation(entry, cluster=cluster, now=now)
+        except InputError as error:
+            refused.append(str(error.located(file=name)))
+        except BlixardError as error:
+            refused.append(f"{name}: {error}")
+        else:
+            entries[name] = entry
+    return entries, refused
+
+
+def _peers_before(path: Path | None) -> list[Any]:
+    return list(read_peers(path)) if path is not None and path.exists() else []

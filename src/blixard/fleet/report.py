@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""The fleet's connectivity report: every host's part in one document, what is wrong in it, and a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# More lines than this nobody reads: a larger fleet is shown a line a node.
+MAX_EDGE_LINES = 60
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one host said. `report` is null when it could not be asked; `problem` then says why."""
+
+    name: str
+    node_id: int
+    report: Mapping[str, Any] | None
+    problem: str = ""
+
+
+def merge(parts: Sequence[Part], names: Mapping[int, str], cluster: str) -> dict[str, Any]:
+    """Return the report of the fleet, valid against `connectivity-report`.
+
+    Args:
+        parts: one for every host that was to be asked.
+        names: host names by node id, those of peers outside this run included.
+        cluster: name of the cluster.
+    """
+    nodes = [_node(part) for part in parts]
+    edges = [
+        {**edge, "from_name": part.name, "to_name": names.get(edge["to"])}
+        for part in parts
+        if part.report
+        for edge in part.report["edges"]
+    ]
+    reached = sum(edge["reached"] for edge in edges)
+    return {
+        "cluster": cluster,
+        "nodes": sorted(nodes, key=lambda node: int(node["node_id"])),
+        "edges": sorted(edges, key=lambda edge: (edge["from"], edge["to"])),
+        "summary": {
+            "nodes": len(nodes),
+            "edges": len(edges),
+            "reached": reached,
+            "failed": len(edges) - reached,
+            "not_admitted": sum(edge["reached"] and not edge["admitted"] for edge in edges),
+            "not_asked": sum(part.report is None for part in parts),
+        },
+    }
+
+
+def _node(part: Part) -> dict[str, Any]:
+    own: Mapping[str, Any] = next(iter(part.report["nodes"]), {}) if part.report else {}
+    node = {"node_id": part.node_id, "iroh_node_id": None, "agent": "not asked", **own, "name": part.name}
+    return node if part.report else {**node, "error": part.problem}
+
+
+def troubles(report: Mapping[str, Any]) -> list[str]:
+    """Return a line for everything that is wrong: nodes first, then exactly the edges that failed."""
+    nodes = [
+        ": ".join(filter(None, (_title(node), _NODE_TROUBLES[node["agent"]], node.get("error"))))
+        for node in report["nodes"]
+        if node["agent"] in _NODE_TROUBLES
+    ]
+    return nodes + [_edge_line(edge) for edge in report["edges"] if is_bad(edge)]
+
+
+_NODE_TROUBLES = {"not asked": "could not be asked", "not running": "its node is not running"}
+
+
+def is_bad(edge: Mapping[str, Any]) -> bool:
+    """Return whether an edge between two members is not as it must be: reached, and let in."""
+    return not (edge["reached"] and edge["admitted"])
+
+
+def _title(node: Mapping[str, Any]) -> str:
+    return f"{node['name']} (node {node['node_id']})" if node.get("name") else f"node {node['node_id']}"
+
+
+def _end(edge: Mapping[str, Any], end: str) -> str:
+    name = edge.get(f"{end}_name")
+    return str(name) if name else f"node {edge[end]}"
+
+
+def _edge_line(edge: Mapping[str, Any]) -> str:
+    error = edge["error"] or {"kind": "refused", "message": "the peer does not let this node in"}
+    tried = f"{edge['attempts']} attempt{'' if edge['attempts'] == 1 else 's'} in {edge['waited_s']:.1f} s"
+    return f"{_end(edge, 'from')} → {_end(edge, 'to')}: {error['kind']}: {error['message']}; {tried}"
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Return the report for a terminal: a line an edge; in a large fleet a line a node, and each bad edge."""
+    edges = report["edges"]
+    summary = report["summary"]
+    reached = f"{summary['reached']} of {summary['edges']} edges reached"
+    last = f"{reached} between {summary['nodes']} nodes of {report['cluster']}"
+    if not edges:
+        return last
+    if len(edges) <= MAX_EDGE_LINES:
+        head = ("FROM", "TO", "REACHED", "PATH", "RTT", "ATTEMPTS", "WAITED")
+        return "\n".join([*_columns([head, *(_edge_row(edge) for edge in edges)]), last])
+    by_node = [("FROM", "REACHED", "DIRECT", "WORST RTT", "MOST ATTEMPTS"), *_node_rows(edges)]
+    bad = [_edge_line(edge) for edge in edges if is_bad(edge)]
+    return "\n".join([*_columns(by_node), *bad, last])
+
+
+def _edge_row(edge: Mapping[str, Any]) -> tuple[str, ...]:
+    reached = "yes" if not is_bad(edge) else "refused" if edge["reached"] else "NO"
+    return (
+        _end(edge, "from"),
+        _end(edge, "to"),
+        reached,
+        edge["path"] or "-",
+        _milliseconds(edge["rtt_ms"]),
+        str(edge["attempts"]),
+        f"{edge['waited_s']:.2f} s",
+    )
+
+
+def _node_rows(edges: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    by_node: dict[str, list[Mapping[str, Any]]] = {}
+    for edge in edges:
+        by_node.setdefault(_end(edge, "from"), []).append(edge)
+    for name, own in by_node.items():
+        good = [edge for edge in own if not is_bad(edge)]
+        yield (
+            name,
+            f"{len(good)}/{len(own)}",
+            str(sum(edge["path"] == "direct" for edge in good)),
+            _milliseconds(max((edge["rtt_ms"] for edge in good if edge["rtt_ms"] is not None), default=None)),
+            str(max(edge["attempts"] for edge in own)),
+        )
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} ms"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return ["  ".join(row).rstrip() for row in padded]

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Which package the hosts are to have, and a digest of it that tells whether they have it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blixard.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEND = "set blixard_package to a wheel, a source tree or a requirement"
+
+
+def package(spec: str, project: str) -> dict[str, Any]:
+    """Return what `spec` names, without building or fetching anything.
+
+    Args:
+        spec: path of a wheel, path of a source tree, or a pip requirement such as `blixard==0.1.0`.
+        project: the source tree that an empty `spec` stands for.
+
+    Returns:
+        `kind` (`source`, `wheel` or `requirement`), `place` (path or requirement) and `digest` (hex), which
+        is the same for the same content, wherever it lies.
+
+    Raises:
+        InputError: there is no such wheel or source tree.
+    """
+    place = Path(spec or project)
+    if place.suffix == ".whl":
+        return {"kind": "wheel", "place": str(place), "digest": _digest_file(place)}
+    if not spec or place.is_dir():
+        return {"kind": "source", "place": str(place.resolve()), "digest": _digest_tree(place)}
+    if "/" in spec:
+        raise InputError("no wheel and no source tree", file=spec, mend=MEND)
+    return {"kind": "requirement", "place": spec, "digest": hashlib.sha256(spec.encode()).hexdigest()}
+
+
+def _digest_file(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=str(path), mend=MEND) from None
+
+
+def _digest_tree(root: Path) -> str:
+    """Digest what the wheel is built from: names and contents, not times."""
+    if not (root / "pyproject.toml").is_file():
+        raise InputError("holds no pyproject.toml", file=str(root), mend=MEND)
+    digest = hashlib.sha256()
+    for path in sorted(_sources(root)):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{_digest_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    yield root / "pyproject.toml"
+    for path in (root / "src").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+            yield path

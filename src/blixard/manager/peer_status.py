@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""One peer's status, put together from the table, the vetting, the pursuit and the connection."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from blixard.peers.status import AddressStatus, ErrorStatus, PeerStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from blixard.dialling.pursuit import Pursuit
+    from blixard.dialling.types import Connection
+    from blixard.dialling.vetting import Vetting
+    from blixard.peers.claims import Known
+
+
+def peer_status(
+    known: Known,
+    *,
+    vetting: Vetting,
+    pursuit: Pursuit | None,
+    connection: Connection | None,
+    wanted: bool,
+    now: float,
+    wall: datetime,
+) -> PeerStatus:
+    """Return the status at `now` (monotonic seconds), which is `wall`. Without a dialler there is no pursuit."""
+
+    def moment(at: float) -> datetime:
+        # From the age, not remembered as a date: the wall clock may have been set since.
+        return wall - timedelta(seconds=max(0.0, now - at))
+
+    error = pursuit.error if pursuit is not None else None
+    alone_since = pursuit.alone_since if pursuit is not None else None
+    next_at = pursuit.next_at if pursuit is not None else None
+    return PeerStatus(
+        node_id=known.peer.node_id,
+        endpoint_id=known.endpoint_id,
+        state=pursuit.state if pursuit is not None else "discovered",
+        since=moment(pursuit.since) if pursuit is not None else known.peer.discovered_at,
+        wanted=wanted,
+        sources=known.sources,
+        addresses=_addresses(known, vetting, now),
+        relay_url=known.peer.relay_url,
+        attested=known.seq is not None,
+        seq=known.seq,
+        failures=pursuit.failures if pursuit is not None else 0,
+        attempts=pursuit.attempts if pursuit is not None else 0,
+        waited_s=now - alone_since if alone_since is not None else 0.0,
+        next_attempt_s=max(0.0, next_at - now) if next_at is not None else None,
+        circuit=pursuit.breaker.circuit if pursuit is not None else "closed",
+        trips=pursuit.breaker.trips if pursuit is not None else 0,
+        last_error=ErrorStatus(kind=error[0].kind, message=error[0].message, at=moment(error[1])) if error else None,
+        admitted=connection.admitted if connection is not None else None,
+        path=connection.path if connection is not None else None,
+        rtt_ms=connection.rtt_ms if connection is not None else None,
+        node_id_said=connection.node_id if connection is not None else None,
+    )
+
+
+def _addresses(known: Known, vetting: Vetting, now: float) -> tuple[AddressStatus, ...]:
+    verdicts = ((address, vetting.verdict(known.endpoint_id, address)) for address in known.peer.direct_addresses)
+    return tuple(
+        AddressStatus(
+            address=address,
+            sources=known.provenance[address],
+            state=verdict.state,
+            reason=verdict.reason,
+            until_s=max(0.0, verdict.until - now) if verdict.until is not None else None,
+        )
+        for address, verdict in verdicts
+    )

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Asking the sources: all of them at every refresh, a changed file within a second, a failed one again soon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from blixard.clock import TimeLimit, limited
+from blixard.dialling import backoff
+from blixard.dialling.agenda import Agenda, Alarm
+from blixard.peers.claims import Origin
+from blixard.peers.status import SourceStatus
+from blixard.sources.base import Answer, Failed, Found, Watched
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from random import Random
+
+    from blixard.clock import Clock
+    from blixard.peers.status import SourceState
+    from blixard.sources.base import Source
+
+SOURCE_TIMEOUT = 10.0
+"""Seconds that one look at one source may take."""
+
+WATCH_INTERVAL = 1.0
+"""Seconds between two looks at whether files have changed."""
+
+REFRESH_JITTER = 0.1
+"""The share by which the refresh interval is stretched or shrunk at random, so that nodes that were started together
+do not go on asking a registry server together."""
+
+OnAnswer = Callable[[Origin, Answer], None]
+
+_log = logging.getLogger("blixard.sources")
+
+
+@dataclass(eq=False)
+class _Asked:
+    """One source and its answers so far."""
+
+    source: Source
+    origin: Origin
+    answer: Answer | None = None
+    good: Answer | None = None
+    good_at: datetime | None = None
+    failures: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def status(self) -> SourceStatus:
+        found = self.good if isinstance(self.good, Found) else None
+        return SourceStatus(
+            name=self.origin.name,
+            state=self._state(),
+            peers=len(found.sightings) if found is not None else 0,
+            good_at=self.good_at,
+            error=self.answer.error if isinstance(self.answer, Failed) else None,
+            problems=found.problems if found is not None else (),
+        )
+
+    def _state(self) -> SourceState:
+        if self.answer is None:
+            return "not_asked"
+        if isinstance(self.answer, Failed):
+            return "failed"
+        return "found" if isinstance(self.answer, Found) else "nothing"
+
+
+class Poller:
+    """Asks each source by itself and all at the same time, so that none holds up another."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        interval: float,
+        clock: Clock,
+        rng: Random,
+        on_answer: OnAnswer,
+        on_refresh: Callable[[], None],
+    ) -> None:
+        """`on_answer` is told every answer, `on_refresh` called every `interval` seconds; neither may raise."""
+        self._asked = [_Asked(s, Origin(s.name, s.kind, order)) for order, s in enumerate(sources)]
+        self._interval = interval
+        self._clock = clock
+        self._rng = rng
+        self._on_answer = on_answer
+        self._on_refresh = on_refresh
+        self._agenda: Agenda[_Asked | Literal["refresh", "watch"]] = Agenda()
+        self._alarm = Alarm(clock)
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._runner: asyncio.Task[None] | None = None
+        self._silent = set(self._asked)
+        self._all_answered = asyncio.Event()
+
+    def status(self) -> list[SourceStatus]:
+        """Return the status of each source, in order."""
+        return [asked.status() for asked in self._asked]
+
+    def start(self) -> None:
+        """Begin to ask; the first refresh is at once."""
+        if self._runner is None:
+            self._silent = set(self._asked)
+            self._all_answered.clear()
+            self._runner = asyncio.ensure_future(self._run())
+
+    async def answered(self) -> None:
+        """Return when every source has given an answer since the start, good or bad, or after a stop."""
+        if self._silent:
+            await self._all_answered.wait()
+
+    async def stop(self) -> None:
+        """Stop asking; returns when every task has ended."""
+        if self._runner is None:
+            return
+        self._all_answered.set()
+        runner, self._runner = self._runner, None
+        tasks = [runner, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def refresh(self) -> None:
+        """Ask all sources now; returns when each has answered, failed or run into its time limit."""
+        await asyncio.gather(*(self._ask(asked) for asked in self._asked))
+
+    async def _run(self) -> None:
+        self._agenda.plan("refresh", self._clock.now())
+        self._agenda.plan("watch", self._clock.now() + WATCH_INTERVAL)
+        while True:
+            now = self._clock.now()
+            while (item := self._agenda.pop(now)) is not None:
+                self._act(item, now)
+            await self._alarm.wait(self._agenda.next_at())
+
+    def _act(self, item: _Asked | Literal["refresh", "watch"], now: float) -> None:
+        if isinstance(item, _Asked):
+            self._spawn(self._ask(item))
+        elif item == "refresh":
+            jitter = self._rng.uniform(1 - REFRESH_JITTER, 1 + REFRESH_JITTER)
+            self._agenda.plan("refresh", now + self._interval * jitter)
+            self._on_refresh()
+            self._spawn(self.refresh())
+        else:
+            watched = [asked for asked in self._asked if isinstance(asked.source, Watched)]
+            if watched:
+                self._agenda.plan("watch", now + WATCH_INTERVAL)
+            for asked in watched:
+                if not asked.lock.locked():
+                    self._spawn(self._look_whether_changed(asked))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    async def _look_whether_changed(self, asked: _Asked) -> None:
+        assert isinstance(asked.source, Watched)  # noqa: S101 # only those are asked this
+        async with asked.lock:
+            try:
+                changed = await limited(self._clock, SOURCE_TIMEOUT, asked.source.changed())
+            except TimeLimit:
+                return
+        if changed:
+            await self._ask(asked)
+
+    async def _ask(self, asked: _Asked) -> None:
+        async with asked.lock:
+            answer = await self._fetch(asked.source)
+        self._log(asked, answer)
+        asked.answer = answer
+        if isinstance(answer, Failed):
+            asked.failures += 1
+            wait = min(backoff.delay(asked.failures, self._rng), self._interval)
+            self._agenda.plan(asked, self._clock.now() + wait)
+            self._alarm.ring()
+        else:
+            asked.failures, asked.good, asked.good_at = 0, answer, self._clock.wall()
+            self._agenda.cancel(asked)
+        self._on_answer(asked.origin, answer)
+        self._silent.discard(asked)
+        if not self._silent:
+            self._all_answered.set()
+
+    async def _fetch(self, source: Source) -> Answer:
+        try:
+            return await limited(self._clock, SOURCE_TIMEOUT, source.fetch())
+        except TimeLimit:
+            return Failed(f"no answer in {SOURCE_TIMEOUT:.0f} s")
+        except Exception as error:
+            _log.exception("source broke", extra={"source": source.name})
+            return Failed(f"{type(error).__name__}: {error}")
+
+    def _log(self, asked: _Asked, answer: Answer) -> None:
+        """Log what is new: an error once, not at each try, and what was refused in a good answer."""
+        before = asked.answer
+        if isinstance(answer, Failed):
+            if not isinstance(before, Failed) or before.error != answer.error:
+                _log.info("source error", extra={"source": asked.origin.name, "error": answer.error})
+            return
+        if isinstance(before, Failed):
+            _log.info("source works again", extra={"source": asked.origin.name})
+        known = asked.good.problems if isinstance(asked.good, Found) else ()
+        for problem in answer.problems if isinstance(answer, Found) else ():
+            if problem not in known:
+                _log.warning("refused", extra={"source": asked.origin.name, "reason": problem})

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Values: ids, addresses, tickets, entries, and their parsing."""

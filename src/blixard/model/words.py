@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""The words in which a value of the wrong kind is refused, the same in parsers and schemas."""
+
+from __future__ import annotations
+
+_SHOWN = 64
+
+
+def kind_of(value: object) -> str:
+    """Name the JSON kind of `value` with its article, for "must be …, not …"."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return "an integer"
+    if isinstance(value, float):
+        return "a number with a fraction"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    return "something that JSON does not have"
+
+
+def quoted(text: str) -> str:
+    """Return `text` in double quotes, its middle cut out when it is longer than a line can bear."""
+    if len(text) > _SHOWN:
+        text = f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 4 :]}"
+    return f'"{text}"'
+
+
+def wrong_kind(wanted: str, value: object) -> str:
+    """Word the refusal of a value of another kind than `wanted` (which carries its article)."""
+    return f"must be {wanted}, not {kind_of(value)}"
+
+
+def too_small(least: int, value: object) -> str:
+    """Word the refusal of a number below `least`."""
+    return f"must be at least {least}, is {value}"
+
+
+def too_large(most: int, value: object) -> str:
+    """Word the refusal of a number above `most`."""
+    return f"must be at most {most}, is {value}"
+
+
+def too_many(most: int, number: int) -> str:
+    """Word the refusal of a list of more than `most` items."""
+    return f"must have at most {most} items, has {number}"
+
+
+def too_long(most: int, length: int) -> str:
+    """Word the refusal of a string of more than `most` characters."""
+    return f"must have at most {most} characters, has {length}"
+
+
+MISSING = "is missing"
+UNKNOWN = "is not a known field here"
+EMPTY = "must not be empty"

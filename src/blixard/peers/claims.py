@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""Claims: what one source says about one peer, and how claims are ranked and merged into one.
+
+Who counts when sources disagree:
+
+    rank  kind       what it is                                            whose word it is
+    1     manual     `add_peer` by an operator or a program                the operator's, now
+    2     static     a peers file                                          the operator's, for the whole fleet
+    3     registry   registry files, directories, tickets, URLs            the node's, brought by an operator
+    4     join       what a node said that this one joined through         the node's
+    5     hello      what a node said that came by itself                  the node's
+
+- Which node id belongs to which endpoint id: the better rank decides, then the source that the configuration names
+  first, then the higher attestation number, then the smaller endpoint id. The other claim is shown as a conflict
+  and is not dialled.
+- Where the peer is: the attestation with the highest number decides, whichever source brought it; addresses given
+  by hand come before its own. A lower number is refused. While no source has brought an attestation, the
+  addresses of all sources are joined, the better rank first.
+- A claim that has gone from its source's good answers counts only until its time is over, and only where no claim
+  that is still there says otherwise.
+
+The outcome depends on the claims alone, not on the order in which they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from blixard.model.limits import MAX_ADDRESSES
+
+if TYPE_CHECKING:
+    from blixard.model.addresses import HostPort
+    from blixard.model.entry import DiscoveredPeer
+    from blixard.model.ids import EndpointId
+    from blixard.sources.base import Sighting, SourceKind
+
+Standing = tuple[bool, int, int, int, str]
+"""Sorts claims about who has a node id, the one that counts first."""
+
+RANKS: dict[SourceKind, int] = {"manual": 1, "static": 2, "registry": 3, "join": 4, "hello": 5}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A source as the table sees it: its name, its kind, and its place in the configuration."""
+
+    name: str
+    kind: SourceKind
+    order: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one source says about one endpoint id.
+
+    Attributes:
+        absent_since: monotonic seconds of the first good answer without it; None while it is there.
+    """
+
+    origin: Origin
+    sighting: Sighting
+    absent_since: float | None = None
+
+    @property
+    def peer(self) -> DiscoveredPeer:
+        """The peer as this source has it."""
+        return self.sighting.peer
+
+    @property
+    def seq(self) -> int:
+        """The attestation's number, 0 without one."""
+        return self.peer.attestation.seq if self.peer.attestation else 0
+
+    @property
+    def standing(self) -> Standing:
+        """Its place among all claims: gone or not, rank, place in the configuration, number, endpoint id."""
+        origin = self.origin
+        return self.absent_since is not None, RANKS[origin.kind], origin.order, -self.seq, self.peer.iroh_node_id
+
+
+@dataclass(frozen=True)
+class Known:
+    """A peer as all claims together make it.
+
+    Attributes:
+        peer: the merged peer; `source` is the kind of the claim that decides. It carries an attestation only when
+            its content is exactly what the node signed.
+        endpoint_id: its endpoint id.
+        sources: names of the sources that name it, the one that decides first.
+        provenance: for each direct address, the places that say it.
+        seq: number of the attestation that its addresses come from; None without one.
+        listens_at: the registry's `address`, where one is known.
+    """
+
+    peer: DiscoveredPeer
+    endpoint_id: EndpointId
+    sources: tuple[str, ...]
+    provenance: Mapping[str, tuple[str, ...]]
+    seq: int | None
+    listens_at: HostPort | None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Something that a source says and that does not count, and why."""
+
+    source: str
+    node_id: int
+    endpoint_id: EndpointId
+    address: str | None
+    reason: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return it for `--json`."""
+        return {
+            "source": self.source,
+            "node_id": self.node_id,
+            "iroh_node_id": self.endpoint_id.base64,
+            "address": self.address,
+            "reason": self.reason,
+        }
+
+
+def newest(sightings: Iterable[Sighting | None]) -> Sighting | None:
+    """Return the one whose attestation counts: the highest number, at a tie the greatest signature."""
+    attested = [each for each in sightings if each is not None and each.peer.attestation is not None]
+    return max(attested, key=_attestation_order, default=None)
+
+
+def _attestation_order(sighting: Sighting) -> tuple[int, str]:
+    attestation = sighting.peer.attestation
+    return (attestation.seq, attestation.signature) if attestation else (0, "")
+
+
+def merge(claims: Iterable[Claim], signed: Sighting | None) -> Known:
+    """Make one peer of all claims (at least one) about one endpoint id.
+
+    Args:
+        claims: in any order.
+        signed: what the node signed with the highest number seen, whoever brought it.
+    """
+    ranked = sorted(claims, key=lambda claim: claim.standing)
+    decisive = ranked[0]
+    present = [claim for claim in ranked if claim.absent_since is None] or ranked
+    # Where a node has signed its addresses, only the operator's own hand adds to them.
+    counting = [claim.sighting for claim in present if signed is None or claim.origin.kind == "manual"]
+    if signed is not None:
+        counting.append(signed)
+    addresses = tuple(dict.fromkeys(a for each in counting for a in each.peer.direct_addresses))[:MAX_ADDRESSES]
+    merged = replace(
+        decisive.peer,
+        direct_addresses=addresses,
+        relay_url=next((each.peer.relay_url for each in counting if each.peer.relay_url), None),
+        source=decisive.origin.kind,
+        attestation=None,
+    )
+    attestation = signed.peer.attestation if signed is not None else None
+    if signed is not None and merged.content() == signed.peer.content():
+        merged = replace(merged, attestation=attestation)
+    saying = [claim.sighting for claim in present]
+    if signed is not None and signed not in saying:
+        saying.append(signed)
+    return Known(
+        peer=merged,
+        endpoint_id=decisive.sighting.endpoint_id,
+        sources=tuple(claim.origin.name for claim in ranked),
+        provenance={a: tuple(each.place for each in saying if a in each.peer.direct_addresses) for a in addresses},
+        seq=attestation.seq if attestation is not None else None,
+        listens_at=next((each.listens_at for each in saying if each.listens_at), None),
+    )
+
+
+def dropped_addresses(known: Known, claims: Iterable[Claim]) -> list[Dropped]:
+    """Return the addresses that claims have and the merged peer has not."""
+    taken = set(known.peer.direct_addresses)
+    lines = []
+    for claim in sorted(claims, key=lambda each: each.standing):
+        if claim.absent_since is not None:
+            reason = "is no longer in its source"
+        elif known.seq is not None:
+            reason = f"is not among the addresses that the node signed last (number {known.seq})"
+        else:
+            reason = f"is beyond {MAX_ADDRESSES} addresses"
+        lines += [
+            Dropped(claim.origin.name, claim.peer.node_id, known.endpoint_id, address, reason)
+            for address in claim.peer.direct_addresses
+            if address not in taken
+        ]
+    return lines

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""The table of peers: takes in the sources' answers and says what changed, at a cost that follows the change."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from blixard.documents.times import parse_time
+from blixard.peers.claims import Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
+from blixard.peers.holders import Holders
+from blixard.sources.base import Failed, Found
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from blixard.model.entry import DiscoveredPeer
+    from blixard.model.ids import EndpointId
+    from blixard.sources.base import Answer, Sighting
+
+ABSENT_INTERVALS = 3
+"""Refresh intervals for which a peer must be absent from its source's good answers before it is dropped: longer
+than an editor, a half-finished rollout or a restarting registry server leaves it out."""
+
+Touched = dict["EndpointId", None]
+"""Endpoint ids whose claims changed; a dict, because it keeps its order and so makes runs repeatable."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one peer: `known` is the peer as it is now, or as it was when it was removed."""
+
+    kind: Literal["discovered", "updated", "removed"]
+    known: Known
+
+
+@dataclass
+class _Book:
+    """One source's claims, and which of them are absent from its last good answer."""
+
+    origin: Origin
+    answer: Answer | None = None
+    claims: dict[EndpointId, Claim] = field(default_factory=dict)
+    absent: Touched = field(default_factory=dict)
+
+
+class PeerTable:
+    """Who the peers are. Pure: it is told the time, and changes only what a call's arguments change."""
+
+    def __init__(self, *, hold: float, own: EndpointId | None = None, own_node_id: int | None = None) -> None:
+        """`hold`: seconds for which an absent peer is kept. `own`, `own_node_id`: never a peer."""
+        self._hold = hold
+        self._own = own
+        self._own_node_id = own_node_id
+        self._books: dict[str, _Book] = {}
+        self._claims: dict[EndpointId, dict[str, Claim]] = {}
+        self._signed: dict[EndpointId, Sighting] = {}
+        self._expiries: list[tuple[datetime, EndpointId, str]] = []
+        self._refused: dict[tuple[str, EndpointId], Dropped] = {}
+        self._news: list[Dropped] = []
+        self._holders = Holders()
+        self._known: dict[EndpointId, Known] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Iterator[Known]:
+        """All peers, in no particular order."""
+        return iter(self._known.values())
+
+    def find(self, endpoint_id: EndpointId) -> Known | None:
+        """Return the peer with this endpoint id."""
+        return self._known.get(endpoint_id)
+
+    def get(self, node_id: int) -> Known | None:
+        """Return the peer with this node id."""
+        holder = self._holders.holder(node_id)
+        return None if holder is None else self._known.get(holder)
+
+    def claims_of(self, origin: Origin) -> list[Claim]:
+        """Return a source's claims."""
+        book = self._books.get(origin.name)
+        return [] if book is None else list(book.claims.values())
+
+    def newest_seq(self, endpoint_id: EndpointId) -> int:
+        """Return the highest attestation number seen of a peer, 0 if none."""
+        signed = self._signed.get(endpoint_id)
+        return signed.peer.attestation.seq if signed is not None and signed.peer.attestation else 0
+
+    def take_news(self) -> list[Dropped]:
+        """Return the claims that were refused since the last call, to be told about once."""
+        news, self._news = self._news, []
+        return news
+
+    def dropped(self) -> list[Dropped]:
+        """Return everything that sources say and that does not count, sorted by node id."""
+        lines = list(self._refused.values())
+        for endpoint_id, claims in self._claims.items():
+            known = self._known.get(endpoint_id)
+            if known is not None:
+                lines += dropped_addresses(known, claims.values())
+            else:
+                lines += [_dropped(claim, self._conflict(claim)) for claim in claims.values()]
+        return sorted(lines, key=lambda line: (line.node_id, line.endpoint_id, line.source, line.address or ""))
+
+    def apply(self, origin: Origin, answer: Answer, now: float) -> list[Change]:
+        """Take in a source's answer.
+
+        The very same Found object again, and Failed, cost nothing. Returns the changes, removals first, then by
+        node id.
+        """
+        book = self._books.setdefault(origin.name, _Book(origin))
+        if isinstance(answer, Failed):
+            return []
+        touched: Touched = {}
+        if answer is not book.answer:
+            book.answer = answer
+            self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
+        for endpoint_id in [each for each in book.absent if self._is_over(book.claims[each], now)]:
+            self._drop(book, endpoint_id)
+            touched[endpoint_id] = None
+        return self._settle(touched)
+
+    def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
+        """Add or replace one claim of a source that has no answers as a whole (manual, join, hello)."""
+        book = self._books.setdefault(origin.name, _Book(origin))
+        touched: Touched = {}
+        self._put(book, sighting, touched)
+        return self._settle(touched)
+
+    def withdraw(self, origin: Origin, endpoint_id: EndpointId) -> list[Change]:
+        """Drop one claim of a source at once."""
+        book = self._books.get(origin.name)
+        if book is None or endpoint_id not in book.claims:
+            return []
+        self._drop(book, endpoint_id)
+        return self._settle({endpoint_id: None})
+
+    def attest(self, sighting: Sighting) -> list[Change]:
+        """Take in what a known peer has signed about itself. It makes nobody a peer, and keeps nobody one."""
+        if sighting.endpoint_id not in self._claims:
+            return []
+        self._sign(sighting)
+        return self._settle({sighting.endpoint_id: None})
+
+    def expire(self, wall: datetime) -> list[Change]:
+        """Drop the claims whose attestation has expired."""
+        touched: Touched = {}
+        while self._expiries and self._expiries[0][0] <= wall:
+            _, endpoint_id, signature = heapq.heappop(self._expiries)
+            for claim in tuple(self._claims.get(endpoint_id, {}).values()):
+                if _signed_with(claim.peer, signature):
+                    self._drop(self._books[claim.origin.name], endpoint_id)
+                    self._refuse(claim, "its attestation has expired")
+                    touched[endpoint_id] = None
+            signed = self._signed.get(endpoint_id)
+            if signed is not None and _signed_with(signed.peer, signature):
+                self._sign_anew(endpoint_id)
+                touched[endpoint_id] = None
+        return self._settle(touched)
+
+    def _is_over(self, claim: Claim, now: float) -> bool:
+        return claim.absent_since is not None and now - claim.absent_since >= self._hold
+
+    def _compare(self, book: _Book, sightings: Iterable[Sighting], now: float, touched: Touched) -> None:
+        """Bring a source's claims in line with its new answer."""
+        named = set()
+        for sighting in sightings:
+            named.add(sighting.endpoint_id)
+            claim = book.claims.get(sighting.endpoint_id)
+            if claim is None or claim.sighting is not sighting or claim.absent_since is not None:
+                self._put(book, sighting, touched)
+        for endpoint_id, claim in tuple(book.claims.items()):
+            if endpoint_id not in named and claim.absent_since is None:
+                self._enter(book, replace(claim, absent_since=now))
+                book.absent[endpoint_id] = None
+                touched[endpoint_id] = None
+        for name, endpoint_id in tuple(self._refused):
+            if name == book.origin.name and endpoint_id not in named:
+                del self._refused[name, endpoint_id]
+
+    def _put(self, book: _Book, sighting: Sighting, touched: Touched) -> None:
+        endpoint_id = sighting.endpoint_id
+        claim = Claim(book.origin, sighting)
+        self._refused.pop((book.origin.name, endpoint_id), None)
+        if endpoint_id == self._own:
+            return
+        if sighting.peer.node_id == self._own_node_id:
+            self._refuse(claim, "this node itself has that node id")
+            return
+        newest_seq = self.newest_seq(endpoint_id)
+        if 0 < claim.seq < newest_seq:
+            self._refuse(claim, f"its attestation has number {claim.seq}, and {newest_seq} was seen before")
+        self._sign(sighting)
+        book.absent.pop(endpoint_id, None)
+        self._enter(book, claim)
+        touched[endpoint_id] = None
+
+    def _sign(self, sighting: Sighting) -> None:
+        endpoint_id = sighting.endpoint_id
+        attestation = sighting.peer.attestation
+        signed = newest((self._signed.get(endpoint_id), sighting))
+        if signed is not None:
+            self._signed[endpoint_id] = signed
+        if attestation is not None and attestation.expires_at is not None:
+            item = (parse_time(attestation.expires_at), endpoint_id, attestation.signature)
+            heapq.heappush(self._expiries, item)
+
+    def _enter(self, book: _Book, claim: Claim) -> None:
+        endpoint_id = claim.sighting.endpoint_id
+        book.claims[endpoint_id] = claim
+        self._claims.setdefault(endpoint_id, {})[book.origin.name] = claim
+
+    def _drop(self, book: _Book, endpoint_id: EndpointId) -> None:
+        del book.claims[endpoint_id]
+        book.absent.pop(endpoint_id, None)
+        self._refused.pop((book.origin.name, endpoint_id), None)
+        claims = self._claims[endpoint_id]
+        del claims[book.origin.name]
+        if not claims:
+            del self._claims[endpoint_id]
+            self._signed.pop(endpoint_id, None)
+
+    def _sign_anew(self, endpoint_id: EndpointId) -> None:
+        """Find the attestation that counts among the claims that are left."""
+        best = newest(claim.sighting for claim in self._claims.get(endpoint_id, {}).values())
+        if best is None:
+            self._signed.pop(endpoint_id, None)
+        else:
+            self._signed[endpoint_id] = best
+
+    def _refuse(self, claim: Claim, reason: str) -> None:
+        dropped = _dropped(claim, reason)
+        self._refused[claim.origin.name, claim.sighting.endpoint_id] = dropped
+        self._news.append(dropped)
+
+    def _conflict(self, claim: Claim) -> str:
+        decisive = min(self._claims[claim.sighting.endpoint_id].values(), key=lambda each: each.standing)
+        holder = self.get(decisive.peer.node_id)
+        if holder is None:
+            return "another claim counts"
+        return f"node {decisive.peer.node_id} is {holder.endpoint_id.short}, says {holder.sources[0]}"
+
+    def _settle(self, touched: Touched) -> list[Change]:
+        """Work out what the touched claims mean for the peers."""
+        affected = dict(touched)
+        for endpoint_id in touched:
+            claims = self._claims.get(endpoint_id)
+            if claims is None:
+                moved = self._holders.withdraw(endpoint_id)
+            else:
+                decisive = min(claims.values(), key=lambda claim: claim.standing)
+                moved = self._holders.claim(endpoint_id, decisive.peer.node_id, decisive.standing)
+            affected.update(dict.fromkeys(moved))
+        changes = [change for endpoint_id in affected if (change := self._remake(endpoint_id)) is not None]
+        return sorted(changes, key=lambda change: (change.kind != "removed", change.known.peer.node_id))
+
+    def _remake(self, endpoint_id: EndpointId) -> Change | None:
+        before = self._known.get(endpoint_id)
+        if self._holders.held_by(endpoint_id) is None:
+            self._known.pop(endpoint_id, None)
+            self._news += [_dropped(each, self._conflict(each)) for each in self._claims.get(endpoint_id, {}).values()]
+            return None if before is None else Change("removed", before)
+        after = merge(self._claims[endpoint_id].values(), self._signed.get(endpoint_id))
+        self._known[endpoint_id] = after
+        if before is None:
+            return Change("discovered", after)
+        return Change("updated", after) if before.peer.content() != after.peer.content() else None
+
+
+def _signed_with(peer: DiscoveredPeer, signature: str) -> bool:
+    return peer.attestation is not None and peer.attestation.signature == signature
+
+
+def _dropped(claim: Claim, reason: str) -> Dropped:
+    return Dropped(claim.origin.name, claim.peer.node_id, claim.sighting.endpoint_id, None, reason)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Where peers come from, one file a source."""

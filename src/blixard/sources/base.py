@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""The interface of a source: one method that looks, and three kinds of answer.
+
+What stands between "there are no peers" and "I could not find out" decides whether a network that is down
+empties the table: a good answer (`Found`, `Nothing`) replaces what the source said before, `Failed` leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from blixard.model.addresses import HostPort
+    from blixard.model.entry import DiscoveredPeer
+    from blixard.model.ids import EndpointId
+
+SourceKind = Literal["manual", "static", "registry", "join", "hello"]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One peer as a source names it.
+
+    A source hands out the same object again as long as it says the same of the peer.
+
+    Attributes:
+        peer: the peer; its attestation, if it has one, has been verified.
+        place: where exactly, such as the file within a directory.
+        listens_at: the registry's `address`, by which `host:port` locations find it; None where there is none.
+    """
+
+    peer: DiscoveredPeer
+    place: str
+    listens_at: HostPort | None = None
+    endpoint_id: EndpointId = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Kept, because reading it from the peer means decoding base64 each time.
+        object.__setattr__(self, "endpoint_id", self.peer.endpoint_id)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A good answer with peers.
+
+    A source whose content did not change returns the very same object again: that is what makes an unchanged
+    answer cost nothing.
+
+    Attributes:
+        sightings: the peers, no endpoint id twice.
+        problems: one line for each part that was refused while the rest was good. What the source knew before of
+            a refused part is still among the sightings.
+    """
+
+    sightings: tuple[Sighting, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def peers(self) -> tuple[DiscoveredPeer, ...]:
+        """The peers without their places."""
+        return tuple(sighting.peer for sighting in self.sightings)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A good answer: the source works, and names nobody."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No answer; `error` is one line that says why and what to do."""
+
+    error: str
+
+
+Answer = Found | Nothing | Failed
+
+
+class Source(Protocol):
+    """Somewhere that names peers."""
+
+    @property
+    def name(self) -> str:
+        """Kind and location, such as `registry:/srv/registries`; unique among the sources of one manager."""
+        ...
+
+    @property
+    def kind(self) -> SourceKind:
+        """How much its word counts, see `blixard.peers.table`."""
+        ...
+
+    async def fetch(self) -> Answer:
+        """Look now. Raises nothing but CancelledError; called by one task at a time."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A source that can tell cheaply whether a new look is worth while."""
+
+    async def changed(self) -> bool:
+        """Tell whether something changed since the last `fetch`; called every second."""
+        ...
+
+
+def unique(sightings: Iterable[Sighting]) -> tuple[tuple[Sighting, ...], tuple[str, ...]]:
+    """Return the sightings with each endpoint id and each node id once, and a line for each one left out.
+
+    Of two that clash the one with the higher attestation number stays, else the smaller endpoint id: the choice
+    does not depend on the order in which files were read.
+    """
+    ranked = sorted(sightings, key=_preference)
+    kept: list[Sighting] = []
+    problems: list[str] = []
+    by_endpoint: dict[str, Sighting] = {}
+    by_node: dict[int, Sighting] = {}
+    for sighting in ranked:
+        peer = sighting.peer
+        rival = by_endpoint.get(peer.iroh_node_id) or by_node.get(peer.node_id)
+        if rival is not None:
+            problems.append(_clash(sighting, rival))
+            continue
+        by_endpoint[peer.iroh_node_id] = by_node[peer.node_id] = sighting
+        kept.append(sighting)
+    return tuple(sorted(kept, key=lambda each: each.peer.node_id)), tuple(problems)
+
+
+def _preference(sighting: Sighting) -> tuple[int, str, int, str]:
+    peer = sighting.peer
+    seq = peer.attestation.seq if peer.attestation else 0
+    return -seq, peer.iroh_node_id, peer.node_id, sighting.place
+
+
+def _clash(loser: Sighting, winner: Sighting) -> str:
+    peer, other = loser.peer, winner.peer
+    if peer.iroh_node_id == other.iroh_node_id and peer.node_id == other.node_id:
+        return f"{loser.place}: node {peer.node_id} is also, and newer, in {winner.place}"
+    if peer.node_id == other.node_id:
+        return (
+            f"{loser.place}: node {peer.node_id} is {peer.endpoint_id.short} here and "
+            f"{other.endpoint_id.short} in {winner.place}, which counts; remove the wrong file"
+        )
+    return (
+        f"{loser.place}: {peer.endpoint_id.short} is node {peer.node_id} here and "
+        f"node {other.node_id} in {winner.place}, which counts; remove the wrong file"
+    )

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The role says the same in its defaults, its argument specifications and its tasks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.ansible.rendering import PROJECT, ROLE, load_yaml
+
+DEFAULTS: dict[str, Any] = load_yaml(ROLE / "defaults" / "main.yml")
+SPECS: dict[str, Any] = load_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]
+OPTIONS: dict[str, Any] = SPECS["main"]["options"]
+VARIABLE = re.compile(r"(?<![\w.])_{0,2}blixard_[a-z_]+")
+
+
+def test_every_default_is_described_with_the_same_value_and_nothing_else_is() -> None:
+    described = {name: option["default"] for name, option in OPTIONS.items() if not option.get("required")}
+
+    assert described == DEFAULTS
+
+
+def test_every_default_is_of_the_type_that_is_described() -> None:
+    types: dict[str, type | tuple[type, ...]] = {
+        "str": str,
+        "path": str,
+        "bool": bool,
+        "int": int,
+        "float": (int, float),
+        "list": list,
+        "dict": dict,
+    }
+
+    wrong = [name for name, value in DEFAULTS.items() if not isinstance(value, types[OPTIONS[name]["type"]])]
+    assert wrong == []
+
+
+def test_every_default_among_choices_is_one_of_them() -> None:
+    assert [n for n, o in OPTIONS.items() if "choices" in o and o["default"] not in o["choices"]] == []
+
+
+def test_only_the_node_id_is_required() -> None:
+    assert [name for name, option in OPTIONS.items() if option.get("required")] == ["blixard_node_id"]
+
+
+def test_every_default_is_explained_where_it_stands() -> None:
+    lines = (ROLE / "defaults" / "main.yml").read_text().splitlines()
+    above = {}
+    for number, line in enumerate(lines):
+        if match := re.match(r"(blixard_\w+):", line):
+            above[match[1]] = lines[number - 1]
+
+    # A variable without a comment of its own stands directly below the one that it shares it with.
+    assert set(above) == set(DEFAULTS)
+    assert [name for name, line in above.items() if not line.startswith(("#", "blixard_"))] == []
+
+
+def test_every_entry_point_has_a_task_file_and_describes_only_known_options() -> None:
+    for name, spec in SPECS.items():
+        assert (ROLE / "tasks" / f"{name}.yml").is_file()
+        for option, body in spec["options"].items():
+            assert body == OPTIONS[option]
+
+
+def test_every_variable_that_the_role_uses_is_one_that_it_has() -> None:
+    own: dict[str, Any] = load_yaml(ROLE / "vars" / "main.yml")
+    text = "\n".join(path.read_text() for path in ROLE.rglob("*.*") if path.suffix in {".yml", ".j2"})
+    code = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    registered = set(re.findall(r"register: (\w+)", code))
+    set_for_a_task = set(re.findall(r"^\s+(__blixard_\w+):", code, re.MULTILINE))
+    filters_and_modules = set(re.findall(r"\| (blixard_\w+)", code)) | set(
+        re.findall(r"^  (blixard_\w+):$", code, re.MULTILINE)
+    )
+    used = set(VARIABLE.findall(code)) - filters_and_modules
+
+    assert used - set(OPTIONS) - set(own) - registered - set_for_a_task == set()
+    assert set(own) - used == set()
+
+
+def test_every_default_is_used() -> None:
+    text = (
+        "\n".join(
+            path.read_text() for folder in ("tasks", "templates", "vars") for path in (ROLE / folder).rglob("*.*")
+        )
+        + (PROJECT / "filter_plugins" / "blixard.py").read_text()
+    )
+
+    assert [name for name in DEFAULTS if name not in text] == []

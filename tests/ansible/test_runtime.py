@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The package on the host: installed once, again when it is another one, and never in check mode."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.ansible.conftest import NewFleet
+from tests.ansible.fleet import Fleet
+
+PLAYBOOK = """\
+- hosts: blixard
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role:
+        name: blixard
+        tasks_from: runtime
+"""
+
+
+def _wheel(path: Path, words: str) -> Path:
+    """Write a wheel of a package that depends on nothing and says `words`."""
+    info = "blixard-9.9.9.dist-info"
+    with zipfile.ZipFile(path / "blixard-9.9.9-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("blixard/__init__.py", f"WORDS = {words!r}\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: blixard\nVersion: 9.9.9\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return path / "blixard-9.9.9-py3-none-any.whl"
+
+
+@pytest.fixture
+def host(new_fleet: NewFleet, tmp_path: Path) -> Fleet:
+    """One host that has nothing, and the wheel that it is to have."""
+    fleet = new_fleet(1)
+    fleet.group |= {
+        "blixard_runtime_manage": True,
+        "blixard_venv": "{{ inventory_dir }}/venv",
+        "blixard_package": str(_wheel(tmp_path, "first")),
+        "blixard_pip_args": ["--no-index"],
+        "blixard_python": "{{ ansible_playbook_python }}",
+    }
+    (tmp_path / "runtime.yml").write_text(PLAYBOOK)
+    return fleet
+
+
+def _installed(host: Fleet) -> str:
+    found = list((host.root / "venv").glob("lib/python*/site-packages/blixard/__init__.py"))
+    return found[0].read_text() if found else ""
+
+
+def test_the_package_is_installed_once_and_again_when_it_is_another_one(host: Fleet, tmp_path: Path) -> None:
+    playbook = tmp_path / "runtime.yml"
+
+    would = host.play(playbook, "--check", "--diff")
+    assert would.code == 0, would.output
+    assert would.changed == {"node1": 1}
+    assert host.files() == {}
+
+    first = host.play(playbook)
+    assert first.code == 0, first.output
+    assert _installed(host) == "WORDS = 'first'\n"
+    assert not (host.root / "venv" / "wheels").exists()
+
+    again = host.play(playbook)
+    assert again.changed == {"node1": 0}
+
+    # Another build of the same version, and an installation that was interrupted before its end.
+    _wheel(tmp_path, "second")
+    other = host.play(playbook)
+    assert other.code == 0, other.output
+    assert _installed(host) == "WORDS = 'second'\n"
+    (host.root / "venv" / ".blixard-runtime").unlink()
+    assert host.play(playbook).changed["node1"] > 0
+    assert host.play(playbook).changed == {"node1": 0}
+
+
+def test_a_host_without_a_good_python_is_told_what_it_needs(host: Fleet, tmp_path: Path) -> None:
+    host.group["blixard_python"] = "/missing/python3"
+
+    run = host.play(tmp_path / "runtime.yml")
+
+    assert run.code != 0
+    assert "Blixard needs Python 3.10 or newer" in run.output
+    assert "/missing/python3" in run.output
+    assert host.files() == {}
+
+
+def test_a_package_that_is_not_there_is_refused_before_any_host_is_touched(host: Fleet, tmp_path: Path) -> None:
+    host.group["blixard_package"] = "/missing/blixard-1-py3-none-any.whl"
+
+    run = host.play(tmp_path / "runtime.yml")
+
+    assert run.code != 0
+    assert "/missing/blixard-1-py3-none-any.whl: cannot be read: No such file or directory" in run.output
+    assert "Traceback" not in run.output
+    assert host.files() == {}

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""A run's answers merged into the record: verified, all or nothing, and nobody else's entry touched."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
+
+from blixard.documents.peers import format_peers, parse_peers, write_peers
+from blixard.documents.registry import format_registry
+from blixard.errors import InputError
+from blixard.fleet.registry import Update, update_record
+from blixard.trust.attestation import attest
+
+LATER = NOW + timedelta(minutes=5)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return tmp_path / "registry"
+
+
+def _update(folder: Path, gathered: dict[str, Any], **changes: Any) -> Update:
+    arguments: dict[str, Any] = {
+        "cluster": CLUSTER,
+        "now": NOW,
+        "max_removals": 0,
+        "states": {},
+        "announced": {},
+        "peers_file": None,
+        "upstream_compat": False,
+        "check": False,
+    }
+    return update_record(folder, gathered, **{**arguments, **changes})
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def test_what_was_gathered_is_recorded_and_the_peers_follow_from_it(record: Path) -> None:
+    update = _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()})
+
+    assert update.touched
+    assert update.merged.added == ("one", "two")
+    assert set(_files(record)) == {"one.json", "two.json"}
+    assert [item["node_id"] for item in update.peers] == [1, 2]
+    assert str(update.diff) == "+2 −0 ~0 peers"
+
+
+def test_a_run_that_reached_one_host_leaves_the_others_to_the_byte(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()})
+    before = _files(record)
+    moved = attest(
+        entry(2, address="10.0.0.9:7001", direct_addresses=("10.0.0.9:7001",)), key(2), cluster=CLUSTER, now=LATER
+    )
+
+    update = _update(record, {"two": moved.to_json()})
+
+    assert update.merged.changed == ("two",)
+    assert str(update.diff) == "+2 −0 ~0 peers"
+    assert _files(record)["one.json"] == before["one.json"]
+    assert _files(record)["two.json"] == format_registry(moved)
+
+
+def test_a_second_run_with_the_same_answers_touches_nothing(record: Path) -> None:
+    gathered = {"one": attested(1).to_json(), "two": attested(2).to_json()}
+    _update(record, gathered)
+    before = _files(record)
+
+    assert not _update(record, gathered, now=LATER).touched
+    assert _files(record) == before
+
+
+def test_check_mode_says_the_same_and_writes_nothing(record: Path) -> None:
+    would = _update(record, {"one": attested(1).to_json()}, check=True)
+
+    assert would.touched
+    assert would.peers
+    assert not record.exists()
+
+
+def test_all_refusals_come_together_and_nothing_is_written(record: Path) -> None:
+    forged = {**attested(1).to_json(), "direct_addresses": ["10.6.6.6:7001"]}
+    foreign = attested(2).to_json()
+    broken = {**entry(3).to_json(), "relay_url": "not a URL"}
+
+    update = _update(record, {"one": forged, "two": foreign, "three": broken, "clone": foreign})
+
+    assert len(update.refused) == 4
+    assert update.refused[0].startswith("one: ")
+    assert update.refused[1].startswith("three: /relay_url: ")
+    assert update.refused[2].startswith("clone and two have the same Iroh id")
+    assert update.refused[3].startswith("clone and two have the same node id")
+    assert not update.touched
+    assert not record.exists()
+
+
+def test_an_entry_signed_for_another_cluster_is_refused(record: Path) -> None:
+    update = _update(record, {"one": attested(1).to_json()}, cluster="other")
+
+    assert len(update.refused) == 1
+    assert update.refused[0].startswith("one: ")
+
+
+def test_an_entry_without_a_signature_is_taken_from_a_node_that_is_not_ours(record: Path) -> None:
+    update = _update(record, {"one": entry(1).to_json()})
+
+    assert update.merged.added == ("one",)
+    assert json.loads(_files(record)["one.json"])["recorded_at"] == "2026-01-15T09:30:00Z"
+
+
+def test_the_difference_is_told_against_the_peers_file_by_host_name(record: Path, tmp_path: Path) -> None:
+    peers_file = tmp_path / "discovery-peers.json"
+    write_peers(peers_file, [peer(2), peer(7)])
+
+    update = _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()}, peers_file=peers_file)
+
+    assert str(update.diff) == "+1 −1 ~1 peers"
+    assert [line.split(" ")[:2] for line in update.diff.lines()] == [["+", "one"], ["~", "two"], ["−", "node"]]
+
+
+def test_a_peers_file_that_cannot_be_read_is_named(record: Path, tmp_path: Path) -> None:
+    peers_file = tmp_path / "discovery-peers.json"
+    peers_file.write_text("[{]")
+
+    with pytest.raises(InputError, match=r"discovery-peers\.json"):
+        _update(record, {"one": attested(1).to_json()}, peers_file=peers_file)
+
+
+def test_the_peers_have_upstreams_form_of_time_when_that_is_asked_for(record: Path) -> None:
+    update = _update(record, {"one": attested(1).to_json()}, upstream_compat=True)
+
+    assert update.peers[0]["discovered_at"] == {
+        "secs_since_epoch": int(NOW.timestamp()),
+        "nanos_since_epoch": 0,
+    }
+    assert format_peers(parse_peers(json.dumps(update.peers).encode()))
+
+
+def test_an_announced_id_is_taken_in_any_form(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json()})
+    renewed = entry(1, iroh_node_id=key(9).public().base64)
+    rotated = attest(renewed, key(9), cluster=CLUSTER, now=NOW)
+
+    assert _update(record, {"one": rotated.to_json()}).refused
+
+    announced = _update(record, {"one": rotated.to_json()}, announced={"one": key(9).public().hex})
+    assert announced.merged.changed == ("one",)

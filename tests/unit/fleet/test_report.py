@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""The fleet's report: parts merged, what is wrong named exactly, and a table that people can read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.unit.documents.samples import key
+
+from blixard.documents.schemas import validate
+from blixard.fleet.report import MAX_EDGE_LINES, Part, merge, table, troubles
+
+NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
+
+
+def _edge(source: int, target: int, **changes: Any) -> dict[str, Any]:
+    good = {
+        "from": source,
+        "to": target,
+        "reached": True,
+        "id_matched": True,
+        "admitted": True,
+        "path": "direct",
+        "rtt_ms": 0.7131,
+        "attempts": 1,
+        "waited_s": 0.004,
+        "error": None,
+    }
+    return {**good, **changes}
+
+
+def _dead(source: int, target: int) -> dict[str, Any]:
+    return _edge(
+        source,
+        target,
+        reached=False,
+        id_matched=False,
+        admitted=False,
+        path=None,
+        rtt_ms=None,
+        attempts=4,
+        waited_s=9.71,
+        error={"kind": "timeout", "message": "no answer in 3 s"},
+    )
+
+
+def _part(node_id: int, *edges: dict[str, Any], agent: str = "running") -> Part:
+    node = {"node_id": node_id, "iroh_node_id": key(node_id).public().base64, "agent": agent, "version": "0.1.0"}
+    return Part(NAMES[node_id], node_id, {"cluster": "test", "nodes": [node], "edges": list(edges), "summary": {}})
+
+
+def _whole() -> list[Part]:
+    return [_part(a, *[_edge(a, b) for b in NAMES if b != a]) for a in NAMES]
+
+
+def test_a_whole_mesh_has_every_edge_by_name_and_no_troubles() -> None:
+    report = merge(_whole()[::-1], NAMES, "test")
+
+    validate("connectivity-report", report)
+    assert report["summary"] == {
+        "nodes": 3,
+        "edges": 6,
+        "reached": 6,
+        "failed": 0,
+        "not_admitted": 0,
+        "not_asked": 0,
+    }
+    assert [(edge["from"], edge["to"]) for edge in report["edges"]] == [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)]
+    assert [node["name"] for node in report["nodes"]] == ["alpha", "beta", "gamma"]
+    assert troubles(report) == []
+
+
+def test_a_dead_node_is_named_with_exactly_the_edges_to_it_and_how_they_were_tried() -> None:
+    parts = [
+        _part(1, _dead(1, 2), _edge(1, 3)),
+        _part(2, _edge(2, 1), _edge(2, 3), agent="not running"),
+        _part(3, _edge(3, 1), _dead(3, 2)),
+    ]
+
+    assert troubles(merge(parts, NAMES, "test")) == [
+        "beta (node 2): its node is not running",
+        "alpha → beta: timeout: no answer in 3 s; 4 attempts in 9.7 s",
+        "gamma → beta: timeout: no answer in 3 s; 4 attempts in 9.7 s",
+    ]
+
+
+def test_a_host_that_could_not_be_asked_is_in_the_report_with_the_reason() -> None:
+    report = merge([*_whole()[:2], Part("gamma", 3, None, "Failed to connect to the host")], NAMES, "test")
+
+    validate("connectivity-report", report)
+    assert report["summary"]["not_asked"] == 1
+    assert troubles(report) == ["gamma (node 3): could not be asked: Failed to connect to the host"]
+
+
+def test_an_edge_that_is_reached_but_not_let_in_is_a_trouble_between_members() -> None:
+    refused = _edge(1, 2, admitted=False, error={"kind": "refused", "message": "unknown id"})
+    report = merge([_part(1, refused)], NAMES, "test")
+
+    assert report["summary"]["not_admitted"] == 1
+    assert troubles(report) == ["alpha → beta: refused: unknown id; 1 attempt in 0.0 s"]
+
+
+def test_one_hosts_part_names_nodes_by_their_ids() -> None:
+    part = _part(2, _dead(2, 1), agent="not running").report
+    assert part
+
+    assert troubles(part) == [
+        "node 2: its node is not running",
+        "node 2 → node 1: timeout: no answer in 3 s; 4 attempts in 9.7 s",
+    ]
+
+
+def test_a_peer_whose_host_is_not_in_the_inventory_is_named_by_its_node_id() -> None:
+    report = merge([_part(1, _dead(1, 9))], NAMES, "test")
+
+    assert troubles(report)[0].startswith("alpha → node 9: ")
+
+
+def test_the_table_of_a_small_fleet_has_a_line_for_every_edge() -> None:
+    report = merge([_part(1, _edge(1, 2), _dead(1, 3))], NAMES, "test")
+
+    assert table(report).splitlines() == [
+        "FROM   TO     REACHED  PATH    RTT      ATTEMPTS  WAITED",
+        "alpha  beta   yes      direct  0.71 ms  1         0.00 s",
+        "alpha  gamma  NO       -       -        4         9.71 s",
+        "1 of 2 edges reached between 1 nodes of test",
+    ]
+
+
+def test_the_table_of_a_large_fleet_has_a_line_for_every_node_and_every_bad_edge() -> None:
+    count = 9
+    names = {number: f"host{number}" for number in range(1, count + 1)}
+    assert count * (count - 1) > MAX_EDGE_LINES
+    parts = [
+        Part(
+            names[a],
+            a,
+            {"nodes": [], "edges": [_dead(a, b) if (a, b) == (2, 5) else _edge(a, b) for b in names if b != a]},
+        )
+        for a in names
+    ]
+
+    lines = table(merge(parts, names, "test")).splitlines()
+
+    assert len(lines) == 1 + count + 1 + 1
+    assert lines[2].split() == ["host2", "7/8", "7", "0.71", "ms", "4"]
+    assert lines[-2] == "host2 → host5: timeout: no answer in 3 s; 4 attempts in 9.7 s"
+
+
+def test_a_fleet_of_one_has_a_table_too() -> None:
+    assert table(merge([_part(1)], NAMES, "test")) == "0 of 0 edges reached between 1 nodes of test"
+
+
+def test_parts_are_not_changed_by_merging() -> None:
+    parts = _whole()
+    before = json.dumps([part.report for part in parts])
+
+    merge(parts, NAMES, "test")
+
+    assert json.dumps([part.report for part in parts]) == before

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Which package the hosts are to have, and whether they have it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from blixard.errors import InputError
+from blixard.fleet.source import package
+
+
+def _tree(root: Path) -> Path:
+    (root / "src" / "blixard").mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[project]\n")
+    (root / "src" / "blixard" / "__init__.py").write_text("__version__ = '1'\n")
+    return root
+
+
+def test_the_same_sources_have_the_same_digest_wherever_they_lie_and_however_old_they_are(tmp_path: Path) -> None:
+    first = _tree(tmp_path / "first")
+    second = tmp_path / "second"
+    shutil.copytree(first, second)
+    os.utime(second / "pyproject.toml", (1, 1))
+
+    assert package("", str(first))["digest"] == package(str(second), "")["digest"]
+    assert package("", str(first))["kind"] == "source"
+
+
+@pytest.mark.parametrize("path", ["pyproject.toml", "src/blixard/__init__.py", "src/blixard/new.py"])
+def test_any_change_of_the_sources_changes_the_digest(tmp_path: Path, path: str) -> None:
+    tree = _tree(tmp_path)
+    before = package("", str(tree))["digest"]
+
+    with (tree / path).open("a") as stream:
+        stream.write("# changed\n")
+
+    assert package("", str(tree))["digest"] != before
+
+
+def test_compiled_files_do_not_change_the_digest(tmp_path: Path) -> None:
+    tree = _tree(tmp_path)
+    before = package("", str(tree))["digest"]
+
+    (tree / "src" / "blixard" / "__pycache__").mkdir()
+    (tree / "src" / "blixard" / "__pycache__" / "x.cpython-311.pyc").touch()
+
+    assert package("", str(tree))["digest"] == before
+
+
+def test_a_wheel_is_known_by_its_content(tmp_path: Path) -> None:
+    wheel = tmp_path / "blixard-1-py3-none-any.whl"
+    wheel.write_bytes(b"one")
+    first = package(str(wheel), "")
+    wheel.write_bytes(b"two")
+
+    assert first["kind"] == "wheel"
+    assert first["place"] == str(wheel)
+    assert package(str(wheel), "")["digest"] != first["digest"]
+
+
+def test_anything_without_a_slash_is_a_requirement_for_pip() -> None:
+    found = package("blixard==0.1.0", "")
+
+    assert (found["kind"], found["place"]) == ("requirement", "blixard==0.1.0")
+
+
+@pytest.mark.parametrize("spec", ["/missing/blixard.whl", "/missing/tree"])
+def test_a_wheel_or_tree_that_is_not_there_is_refused_by_name(spec: str) -> None:
+    with pytest.raises(InputError) as refused:
+        package(spec, "")
+
+    assert str(refused.value).startswith(spec)
+    assert "set blixard_package" in str(refused.value)
+
+
+def test_a_folder_that_is_no_python_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no pyproject\.toml"):
+        package(str(tmp_path), "")
