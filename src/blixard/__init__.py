@@ -4,4 +4,10 @@
 Nothing is imported here: `import blixard.agent.client` on a host must stay cheap.
 """
 
+import os
+
+# With RUST_BACKTRACE set, every error that iroh returns carries a backtrace, and resolving one takes 0.4 s: a bad
+# signature or a dead address would cost that each time. Panics still show theirs.
+os.environ.setdefault("RUST_LIB_BACKTRACE", "0")
+
 __version__ = "0.1.0"

@@ -263,7 +263,7 @@ class DiscoveryManager:
                 self._forget(known.endpoint_id)
             else:
                 self._learn(known.endpoint_id, known.peer)
-            self._publish(change.kind, known.peer, {"source": known.sources[0]})
+            self._publish(change.kind, known.peer.node_id, known.endpoint_id, {"source": known.sources[0]})
         if members_changed:
             self._choose()
         for dropped in self._table.take_news():
@@ -295,8 +295,8 @@ class DiscoveryManager:
             return self._overlay.neighbours()
         return {known.endpoint_id: None for known in self._table}
 
-    def _publish(self, kind: EventKind, peer: DiscoveredPeer, details: Mapping[str, object]) -> None:
-        event = Event(kind, self._clock.wall(), peer.node_id, peer.endpoint_id, details)
+    def _publish(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
+        event = Event(kind, self._clock.wall(), node_id, endpoint_id, details)
         log_event(event)
         self._bus.publish(event)
 

@@ -117,9 +117,7 @@ class Network:
 
     def peer(self, host: Host, *more: str) -> DiscoveredPeer:
         """Return what a source that knows the host's address says of it."""
-        return DiscoveredPeer(
-            host.node_id, host.endpoint_id.base64, (host.address, *more), None, "static", START_WALL
-        )
+        return DiscoveredPeer(host.node_id, host.endpoint_id.base64, (host.address, *more), None, "static", START_WALL)
 
     def latency(self) -> float:
         """Return the seconds of one way through the network."""

@@ -33,6 +33,6 @@ def watchdog_interval() -> float | None:
     """Return how often (seconds) to send `WATCHDOG=1`: half of what the manager asks, or None."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     owner = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    if not microseconds.isdigit() or owner != str(os.getpid()):
+    if not microseconds.isdecimal() or owner != str(os.getpid()):
         return None
-    return int(microseconds) / 2_000_000
+    return int(microseconds) / 2_000_000 or None

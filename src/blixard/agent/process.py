@@ -171,8 +171,17 @@ def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, lo
                 raise NodeFailed(f"the node did not start: {_last_line(log, start)}", max(code, 1))
     finally:
         os.close(gone)
-    process.terminate()
+    _end(process)
     raise NodeFailed(f"the node was not ready after {READY_TIMEOUT:.0f} s: {_last_line(log, start)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _last_line(log: Path, start: int) -> str:

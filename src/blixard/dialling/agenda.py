@@ -82,10 +82,15 @@ class Alarm:
         sleeper = None
         if until is not None and not self._rung.is_set():
             sleeper = asyncio.ensure_future(self._clock.sleep(until - self._clock.now()))
-            sleeper.add_done_callback(lambda _: self._rung.set())
+            sleeper.add_done_callback(self._ring_after)
         try:
             await self._rung.wait()
         finally:
             if sleeper is not None:
                 sleeper.cancel()
         self._rung.clear()
+
+    def _ring_after(self, sleeper: asyncio.Future[None]) -> None:
+        # One that is cancelled because something else rang must not ring on its own account.
+        if not sleeper.cancelled():
+            self._rung.set()

@@ -162,11 +162,13 @@ class Connector:
         purpose: Purpose,
         timeout: float,
     ) -> tuple[Link, Welcome]:
-        remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), relay_url, [str(a) for a in addresses])
+        direct = [str(address) for address in addresses]
+        remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), relay_url, direct)
         try:
             return await asyncio.wait_for(self._shake_hands(remote, endpoint_id, purpose), timeout)
         except asyncio.TimeoutError:
-            raise DialError("timeout", f"no answer in {timeout:.1f} s") from None
+            where = ", ".join([*direct, *([relay_url] if relay_url else [])])
+            raise DialError("timeout", f"no answer at {where} in {timeout:.1f} s") from None
         except iroh.IrohError as error:
             raise dial_error(error) from None
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from blixard.dialling.breaker import Permit
     from blixard.dialling.types import DialError
     from blixard.model.entry import DiscoveredPeer
+    from blixard.model.ids import EndpointId
     from blixard.peers.status import PeerState
 
 MOST_REMEMBERED = 256
@@ -28,7 +29,7 @@ class Pursuit:
     """The record of one peer. Times are monotonic seconds.
 
     Attributes:
-        peer: the peer with all its addresses.
+        peer, endpoint_id: the peer with all its addresses.
         state, since: what the status shows, and since when.
         failures: attempts that failed in a row, connections that died young included.
         local_failures: attempts in a row that failed on this machine; they slow down, and count for nothing else.
@@ -41,6 +42,7 @@ class Pursuit:
     """
 
     peer: DiscoveredPeer
+    endpoint_id: EndpointId
     since: float
     alone_since: float | None
     state: PeerState = "discovered"

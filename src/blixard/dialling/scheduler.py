@@ -37,7 +37,7 @@ MOST_DIALS = 16
 """Dials in flight at once: enough to hide one peer's silence behind the others, few enough that a dead network
 costs the work of 16 and not of all peers."""
 
-Report = Callable[["EventKind", "DiscoveredPeer", Mapping[str, object]], None]
+Report = Callable[["EventKind", int, "EndpointId", Mapping[str, object]], None]
 
 _CIRCUIT_EVENTS: dict[Circuit, EventKind] = {
     "closed": "circuit_closed",
@@ -83,7 +83,7 @@ class DialScheduler:
         prober: AddressProber | None = None,
     ) -> None:
         """`vetting` must know the addresses of every peer that is learned. `report` is called with the kind of event,
-        the peer and the details; it must not raise.
+        the peer's node id and endpoint id, and the details; it must not raise.
         """
         self._dialler = dialler
         self._clock = clock
@@ -132,7 +132,7 @@ class DialScheduler:
         now = self._clock.now()
         pursuit = self._pursuits.get(endpoint_id)
         if pursuit is None:
-            self._pursuits[endpoint_id] = Pursuit(peer, since=now, alone_since=now)
+            self._pursuits[endpoint_id] = Pursuit(peer, endpoint_id, since=now, alone_since=now)
         elif pursuit.learn(peer) and pursuit.next_at is not None:
             pursuit.hurry_if_fresh(now)
             self._plan(endpoint_id, pursuit)
@@ -213,7 +213,7 @@ class DialScheduler:
             return
         flight = self._flights[endpoint_id] = _Flight(endpoint_id, pursuit, permit)
         self._agenda.plan(("lease", endpoint_id), now + LEASE)
-        self._report("connecting", pursuit.peer, {"attempt": pursuit.attempts, "addresses": len(peer.direct_addresses)})
+        self._tell("connecting", pursuit, {"attempt": pursuit.attempts, "addresses": len(peer.direct_addresses)})
         flight.task = asyncio.ensure_future(self._fly(flight, peer))
 
     def _peer_to_dial(self, endpoint_id: EndpointId, pursuit: Pursuit) -> DiscoveredPeer:
@@ -260,7 +260,7 @@ class DialScheduler:
         pursuit.failed(flight.permit, error, now, self._rng)
         seconds = None if pursuit.next_at is None else pursuit.next_at - now
         details = {"error": error.kind, "message": error.message, "failures": pursuit.failures, "seconds": seconds}
-        self._report("failed", pursuit.peer, details)
+        self._tell("failed", pursuit, details)
         self._tell_circuit(pursuit, before)
 
     async def _vet(self, flight: _Flight, error: DialError) -> None:
@@ -281,7 +281,7 @@ class DialScheduler:
         now = self._clock.now()
         quarantined, released = self._vetting.judge(endpoint_id, answers, now)
         for address in quarantined:
-            self._report("quarantined", flight.pursuit.peer, {"address": address})
+            self._tell("quarantined", flight.pursuit, {"address": address})
         # Only for news: iroh may fail for a while although all is known, and that must not become a tight loop.
         if quarantined or released:
             flight.pursuit.hurry(now)
@@ -311,7 +311,7 @@ class DialScheduler:
             before = pursuit.breaker.circuit
             pursuit.connected(self._clock.now())
             self._agenda.cancel(("dial", endpoint_id))
-            self._report("connected", pursuit.peer, {"path": connection.path, "inbound": not is_ours})
+            self._tell("connected", pursuit, {"path": connection.path, "inbound": not is_ours})
             self._tell_circuit(pursuit, before)
         return True
 
@@ -323,7 +323,7 @@ class DialScheduler:
         pursuit.lost(now, self._rng, len(self._wanted))
         self._go_on(endpoint_id, pursuit)
         seconds = None if pursuit.next_at is None else pursuit.next_at - now
-        self._report("disconnected", pursuit.peer, {"reason": reason, "seconds": seconds})
+        self._tell("disconnected", pursuit, {"reason": reason, "seconds": seconds})
 
     def _go_on(self, endpoint_id: EndpointId, pursuit: Pursuit) -> None:
         """Plan the next dial of a peer that is wanted, and let one that is not rest."""
@@ -345,8 +345,11 @@ class DialScheduler:
     def _is_current(self, flight: _Flight) -> bool:
         return self._pursuits.get(flight.endpoint_id) is flight.pursuit
 
+    def _tell(self, kind: EventKind, pursuit: Pursuit, details: Mapping[str, object]) -> None:
+        self._report(kind, pursuit.peer.node_id, pursuit.endpoint_id, details)
+
     def _tell_circuit(self, pursuit: Pursuit, before: Circuit) -> None:
         circuit = pursuit.breaker.circuit
         if circuit != before:
             seconds = pursuit.breaker.until - self._clock.now() if circuit == "open" else None
-            self._report(_CIRCUIT_EVENTS[circuit], pursuit.peer, {"seconds": seconds})
+            self._tell(_CIRCUIT_EVENTS[circuit], pursuit, {"seconds": seconds})

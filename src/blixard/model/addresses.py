@@ -24,6 +24,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _ZONE = "has an IPv6 zone, which means nothing on another host"
 _NO_HOST = "is not a URL: its host or port cannot be read"
 _FORM = 'write "192.0.2.1:7001" or "[2001:db8::1]:7001"'
+_ANY_KEY = bytes.fromhex("58" + "66" * 31)  # the curve's base point: some good key, whose does not matter
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
@@ -203,9 +204,21 @@ def parse_relay_url(text: object) -> str:
         raise InputError(f"{quoted(url)} is not a relay URL", mend='write "https://relay.example.org"')
     if "@" in parts.netloc:
         raise InputError("has a user name or password in the URL", mend="leave them out; this file is shared")
-    if not _good_host(parts.netloc, parts.hostname or "") or port == 0:
+    if not _good_host(parts.netloc, parts.hostname or "") or port == 0 or not _iroh_reads(url):
         raise InputError(f"{quoted(url)} {_NO_HOST}")
     return url
+
+
+@functools.lru_cache(maxsize=4096)
+def _iroh_reads(url: str) -> bool:
+    """Ask iroh, which makes an address of any text and fails the dial later: bad punycode, "relay.0x1"."""
+    import iroh
+
+    try:
+        iroh.EndpointTicket.from_addr(iroh.EndpointAddr(iroh.EndpointId.from_bytes(_ANY_KEY), url, []))
+    except iroh.IrohError:
+        return False
+    return True
 
 
 def _good_host(netloc: str, host: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 
 from blixard.documents.files import write_atomic
 from blixard.documents.peers import build_peers
@@ -22,7 +23,6 @@ from blixard.documents.states import state_of
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
-from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 
 Entries = Mapping[str, NodeRegistryEntry]
 LATER = NOW + timedelta(hours=1)
@@ -124,7 +124,9 @@ def test_an_old_copy_of_its_registry_does_not_bring_a_removed_node_back() -> Non
     record = {**fleet(1), "node2": tombstone(attested(2))}
     assert "was retired (node2.json" in refused(record, fleet(2))
     assert "was retired (node2.json" in refused(record, {"other": attested(2)})
-    assert "was retired (node2.json" in refused(record, {"node2": changed(2, relay_url=None)}, states={"node2": "present"})
+    assert "was retired (node2.json" in refused(
+        record, {"node2": changed(2, relay_url=None)}, states={"node2": "present"}
+    )
     asked = merge(record, {}, states={"node2": "present"})
     assert asked.record == record, "a word alone does not raise it"
 

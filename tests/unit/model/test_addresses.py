@@ -142,6 +142,8 @@ def test_a_relay_url_is_kept_as_it_is_written(url: str) -> None:
         ("https://[zz]/", "host or port"),
         ("https://[v1.x]/", "host or port"),
         ("https://[fe80::1%eth0]/", "host or port"),
+        ("https://relay.0x1", "host or port"),
+        ("https://xn--a.example.org", "host or port"),
         ("https://user:secret@relay.example.org", "user name or password"),
         ("https://relay example.org", "characters"),
         ("https://relay.example.org/\n", "characters"),

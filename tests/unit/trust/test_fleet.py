@@ -10,11 +10,11 @@ from typing import Any
 
 import iroh
 import pytest
+from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 
 from blixard.documents.peers import build_peers, format_peers
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.trust.fleet import parse_sig, sign_peers, verify_peers
-from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 
 FLEET, NEXT, STRANGER = key(100), key(101), key(102)
 DATA = format_peers(build_peers([attested(1), attested(2)]))

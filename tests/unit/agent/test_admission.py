@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The doorkeeper: it answers by what the manager knows at that moment, counts, and does not fill the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import cast
+
+import pytest
+from tests.unit.agent.test_check import VirtualClock
+from tests.unit.documents.samples import attested, key, peer
+
+from blixard.agent.admission import CALLERS_REMEMBERED, LOG_AGAIN, Doorkeeper
+from blixard.dialling.hello import MAX_REASON, Admission, Hello, encode
+from blixard.discovery_manager import DiscoveryManager
+from blixard.model.entry import DiscoveredPeer
+from blixard.model.ids import EndpointId
+
+
+class FakeManager:
+    """Knows the peers that it is given."""
+
+    def __init__(self) -> None:
+        self.peers: list[DiscoveredPeer] = []
+
+    def find(self, endpoint_id: EndpointId) -> DiscoveredPeer | None:
+        return next((each for each in self.peers if each.endpoint_id == endpoint_id), None)
+
+    def get_peer(self, node_id: int) -> DiscoveredPeer | None:
+        return next((each for each in self.peers if each.node_id == node_id), None)
+
+
+@pytest.fixture
+def manager() -> FakeManager:
+    return FakeManager()
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+def doorkeeper(manager: FakeManager, clock: VirtualClock, admission: Admission = "known") -> Doorkeeper:
+    """The doorkeeper of node 1."""
+    return Doorkeeper(
+        cast("DiscoveryManager", manager), lambda: attested(1), cluster="blixard", admission=admission, clock=clock
+    )
+
+
+def hello(number: int) -> Hello:
+    return Hello(cluster="blixard", node_id=number, entry=attested(number))
+
+
+def test_who_is_let_in_hears_who_the_node_is(manager: FakeManager, clock: VirtualClock) -> None:
+    manager.peers = [peer(2)]
+    welcome = doorkeeper(manager, clock).welcome(hello(2), key(2).public())
+    assert (welcome.admitted, welcome.cluster, welcome.node_id, welcome.entry) == (True, "blixard", 1, attested(1))
+
+
+def test_who_is_refused_hears_the_reason_and_nothing_else(manager: FakeManager, clock: VirtualClock) -> None:
+    welcome = doorkeeper(manager, clock).welcome(hello(2), key(2).public())
+    assert not welcome.admitted
+    assert welcome.reason is not None
+    assert welcome.reason.startswith("unknown: ")
+    assert (welcome.cluster, welcome.node_id, welcome.entry) == (None, None, None)
+
+
+def test_a_peer_that_becomes_known_is_let_in_the_next_time(manager: FakeManager, clock: VirtualClock) -> None:
+    door = doorkeeper(manager, clock)
+    assert not door.welcome(hello(2), key(2).public()).admitted
+    manager.peers = [peer(2)]
+    assert door.welcome(hello(2), key(2).public()).admitted
+    manager.peers = []
+    assert not door.welcome(hello(2), key(2).public()).admitted
+
+
+def test_an_open_node_lets_whoever_proves_membership_in(manager: FakeManager, clock: VirtualClock) -> None:
+    assert doorkeeper(manager, clock, "open").welcome(hello(2), key(2).public()).admitted
+
+
+def test_a_node_id_that_another_holds_is_not_given_twice(manager: FakeManager, clock: VirtualClock) -> None:
+    manager.peers = [peer(3)]
+    claim = Hello(cluster="blixard", node_id=3, entry=attested(2, cluster_node_id=3))
+    door = doorkeeper(manager, clock, "open")
+    assert not door.welcome(claim, key(2).public()).admitted
+    assert door.refused == {"node_id_taken": 1}
+
+
+def test_every_refusal_is_counted_by_kind_and_each_caller_is_logged_once_in_a_while(
+    manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = doorkeeper(manager, clock)
+    for _ in range(5):
+        door.welcome(hello(2), key(2).public())
+    door.welcome(hello(3), key(3).public())
+    door.welcome(Hello(cluster="another", node_id=2, entry=None), key(2).public())
+    assert door.refused == {"unknown": 6, "wrong_cluster": 1}
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
+    clock.time = LOG_AGAIN
+    door.welcome(hello(2), key(2).public())
+    assert len(caplog.records) == 4
+
+
+def test_a_crowd_of_callers_costs_no_more_memory_than_a_few(
+    manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = doorkeeper(manager, clock)
+    for number in range(2, CALLERS_REMEMBERED + 10):
+        door.welcome(Hello(cluster="blixard", node_id=number, entry=None), key(number).public())
+    assert len(door._logged) == CALLERS_REMEMBERED
+    caplog.clear()
+    door.welcome(Hello(cluster="blixard", node_id=2, entry=None), key(CALLERS_REMEMBERED).public())
+    assert caplog.records == []
+
+
+def test_a_reason_always_fits_into_the_welcome(manager: FakeManager, clock: VirtualClock) -> None:
+    nuisance = Hello(cluster="\U0010ffff" * 64, node_id=2, entry=None)
+    welcome = doorkeeper(manager, clock).welcome(nuisance, key(2).public())
+    assert welcome.reason is not None
+    assert len(welcome.reason) <= MAX_REASON
+    assert welcome.reason.isprintable()
+    encode(welcome)
