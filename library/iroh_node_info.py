@@ -40,10 +40,9 @@ options:
       - Without it, an entry is returned only from a running node or from a registry file.
     type: str
   paths:
-    description: Files and directories to describe under RV(files).
-    type: list
-    elements: path
-    default: []
+    description: Files and directories to describe, by names that RV(files) has them under.
+    type: dict
+    default: {}
 requirements:
   - blixard (in the environment of the Python that runs the module)
 seealso:
@@ -57,7 +56,7 @@ EXAMPLES = r"""
     data_dir: /var/lib/blixard
     config: "{{ lookup('ansible.builtin.template', 'node-config.json.j2') }}"
     paths:
-      - /etc/blixard/node-config.json
+      config: /etc/blixard/node-config.json
   vars:
     ansible_python_interpreter: /opt/blixard/venv/bin/python
   register: node
@@ -91,6 +90,11 @@ entry_source:
   returned: success
   type: str
   sample: agent
+config_sha256:
+  description: Digest of O(config), to compare with that of the file on the host; null without it.
+  returned: success
+  type: str
+  sample: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
 key:
   description: Where the secret key is, and whether it is there (V(present) or V(absent)).
   returned: success
@@ -114,12 +118,13 @@ agent:
     started: 1767225600.25
 files:
   description:
-    - For each of O(paths) its C(kind) (V(absent), V(file), V(directory), V(link) or V(other)) and, where there
-      is something, C(mode), C(owner), C(group), C(mtime) and C(sha256).
+    - For each of O(paths) its C(path) and C(kind) (V(absent), V(file), V(directory), V(link) or V(other)) and,
+      where there is something, C(mode), C(owner), C(group), C(mtime) and C(sha256).
   returned: success
   type: dict
   sample:
-    /etc/blixard/node-config.json:
+    config:
+      path: /etc/blixard/node-config.json
       kind: file
       mode: "0640"
       owner: root
@@ -157,7 +162,7 @@ def main() -> t.NoReturn:
         argument_spec={
             "data_dir": {"type": "path", "required": True},
             "config": {"type": "str"},
-            "paths": {"type": "list", "elements": "path", "default": []},
+            "paths": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -101,7 +101,7 @@ EXAMPLES = r"""
     src: node-config.json.j2
     dest: /etc/blixard/node-config.json
     schema: node-config
-    observed: "{{ node.files['/etc/blixard/node-config.json'] }}"
+    observed: "{{ node.files.config }}"
     mode: "0640"
 
 - name: A document of one's own

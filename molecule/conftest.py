@@ -86,6 +86,11 @@ class Fleet:
         return [node for node in self.nodes.values() if node.variables.get("container_there", True)]
 
     @property
+    def ours(self) -> list[Node]:
+        """The hosts that are there and whose node the role runs."""
+        return [node for node in self.up if node.variables.get("blixard_node_manage", True)]
+
+    @property
     def registry(self) -> Path:
         """The folder of the record."""
         return _work() / "registry"
@@ -142,10 +147,12 @@ class Fleet:
             time.sleep(0.5)
 
     def settles_connected(self, *names: str, seconds: float = 60) -> None:
-        """Wait until all hosts that are there, or those named, are connected to each other."""
-        nodes = [node for node in self.up if not names or node.name in names]
-        for node in nodes:
-            others = {other.node_id: "connected" for other in nodes if other is not node}
+        """Wait until all nodes that are there, or those on the hosts named, are connected to each other."""
+        among = [node for node in self.up if not names or node.name in names]
+        for node in among:
+            if node not in self.ours:
+                continue
+            others = {other.node_id: "connected" for other in among if other is not node}
             self.settles(partial(node.states, others), others, seconds)
 
 
@@ -195,7 +202,7 @@ def fleet(pytestconfig: pytest.Config) -> Fleet:
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    """Each host that is there in turn; a failure shows the end of its log."""
+    """Each host whose node the role runs, in turn; a failure shows the end of its log."""
     each: Node = request.param
     yield each
     if request.node.stash.get(FAILED, False):
@@ -212,7 +219,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "node" in metafunc.fixturenames:
-        nodes = metafunc.config.stash[FLEET].up
+        nodes = metafunc.config.stash[FLEET].ours
         metafunc.parametrize("node", nodes, indirect=True, ids=[node.name for node in nodes])
 
 

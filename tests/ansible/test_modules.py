@@ -107,13 +107,13 @@ def test_the_look_at_a_host_knows_the_key_by_the_name_that_it_has() -> None:
 def test_a_bare_host_is_seen_as_bare(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
 
-    seen = _run("iroh_node_info", {"data_dir": str(missing), "paths": [str(missing / "file")]})
+    seen = _run("iroh_node_info", {"data_dir": str(missing), "paths": {"some": str(missing / "file")}})
 
     assert seen["entry"] is None
     assert seen["entry_source"] is None
     assert seen["key"] == {"path": str(missing / "iroh-secret-key"), "state": "absent"}
     assert seen["agent"] == {"state": "not running"}
-    assert seen["files"] == {str(missing / "file"): {"kind": "absent"}}
+    assert seen["files"] == {"some": {"path": str(missing / "file"), "kind": "absent"}}
     assert not missing.exists()
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Real Iroh endpoints on loopback for the integration tests."""
+"""Real Iroh endpoints and real nodes on loopback for the integration tests."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
+from tests.integration.nodes import Node
 from tests.integration.party import Judge, Party, StartParty, party, welcome_all
 
 from blixard.trust.keys import SecretKey
@@ -21,3 +23,18 @@ async def start_party() -> AsyncIterator[StartParty]:
             return await stack.enter_async_context(party(judge, key or SecretKey.generate()))
 
         yield start
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Callable[[int], Node]]:
+    """Give the function that makes a node with a number; what still runs after the test is killed."""
+    made: list[Node] = []
+
+    def make(number: int) -> Node:
+        made.append(Node(number, tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        if each.process is not None and each.process.poll() is None:
+            each.kill()

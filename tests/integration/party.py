@@ -58,6 +58,7 @@ class StartParty(Protocol):
 @contextlib.asynccontextmanager
 async def party(judge: Judge, key: SecretKey) -> AsyncIterator[Party]:
     endpoint = await bind_endpoint(key, "127.0.0.1:0")
+
     def hello(purpose: Purpose) -> Hello:
         return Hello(cluster="test", node_id=None, entry=None, purpose=purpose)
 

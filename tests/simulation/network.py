@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.simulation.virtual_time import START_WALL, VirtualClock
+
 from blixard.dialling.types import DialError, PathKind
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.trust.keys import SecretKey
-from tests.simulation.virtual_time import START_WALL, VirtualClock
 
 BEATS_GIVE_UP = 15.0
 """Seconds after which a connection without beats is given up, as the agent's are."""

@@ -19,6 +19,7 @@ from blixard.agent.config import discovery_of
 from blixard.agent.control import ControlServer
 from blixard.agent.entry import key_path
 from blixard.agent.logs import set_up
+from blixard.agent.monitor import monitored
 from blixard.agent.notify import notify, reloading, watchdog_interval
 from blixard.agent.operations import Operations
 from blixard.agent.own import OwnEntry
@@ -98,7 +99,7 @@ class Node:
         self._set_up(endpoint)
         self._update_entry()
         control = ControlServer(self.config.data_dir, Operations(self).table())
-        async with self._following_addresses(endpoint):
+        async with self._following_addresses(endpoint), monitored(self):
             try:
                 self._keep_going(Acceptor(endpoint, self.doorkeeper.welcome, self._arrived).serve())
                 self._keep_going(_feed_watchdog())
@@ -124,7 +125,7 @@ class Node:
         )
 
     def _make_manager(self, config: NodeConfig) -> DiscoveryManager:
-        return DiscoveryManager(
+        manager = DiscoveryManager(
             discovery_of(config),
             dialler=self.connector,
             own=self.key.public(),
@@ -135,6 +136,8 @@ class Node:
             clock=self.clock,
             rng=SystemRandom(),
         )
+        manager.set_own_addresses(self.own.entry.socket_addresses)
+        return manager
 
     def _keep_going(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` beside everything else; its failure ends the node, which would be deaf without it."""
@@ -229,17 +232,20 @@ class Node:
         return changed
 
     async def _use(self, new: NodeConfig) -> None:
-        before, self.config = self.config, new
+        before, old = self.config, self.manager
+        if discovery_of(new) != discovery_of(before):
+            self.manager = self.doorkeeper.manager = self._make_manager(new)
+        self.config = new
         set_up(new.log_level, new.log_format)
         if new.admission != before.admission:
             self.doorkeeper.admission = new.admission
             self._warn_if_open()
-        if discovery_of(new) != discovery_of(before) and not self._stopping.is_set():
+        self._addresses_changed()
+        if self.manager is not old:
             # Connections are made anew, within milliseconds: what the sources say decides who is a peer at all.
-            await self.manager.stop()
-            self.manager = self.doorkeeper.manager = self._make_manager(new)
-            await self.manager.start()
-        self._update_entry()
+            await old.stop()
+            if not self._stopping.is_set():
+                await self.manager.start()
 
 
 class _OnChange(iroh.AddrChangeCallback):

@@ -128,10 +128,11 @@ def _temporary(target: Path) -> tuple[int, Path]:
 def _sweep(target: Path) -> None:
     """Remove the temporary files of `target` that no writer holds any more."""
     form = re.compile(re.escape(_stem(target)) + r"[a-z0-9_]+" + re.escape(_PART))
-    for path in target.parent.iterdir():
-        if form.fullmatch(path.name):
-            with contextlib.suppress(OSError):
-                _remove_unlocked(path)
+    with os.scandir(target.parent) as found:
+        leftovers = [target.parent / item.name for item in found if form.fullmatch(item.name)]
+    for path in leftovers:
+        with contextlib.suppress(OSError):
+            _remove_unlocked(path)
 
 
 def _remove_unlocked(path: Path) -> None:

@@ -12,7 +12,7 @@ MAX_REGISTRY_BYTES = 64 * KIB
 """One entry with 64 addresses, the longest URL and an attestation is under 8 KiB."""
 
 MAX_PEERS_BYTES = 16 * MIB
-"""50,000 peers at about 320 bytes each; read and parsed whole, so it also bounds memory."""
+"""About 30,000 attested peers of 540 bytes; read and parsed whole, so it also bounds memory and time."""
 
 MAX_CONFIG_BYTES = 256 * KIB
 """A configuration with thousands of join locations and signers."""
@@ -30,7 +30,7 @@ MAX_INTEGER_DIGITS = 20
 """A u64 has 20 digits; turning longer ones into integers costs time that grows with their square."""
 
 MAX_PEERS = 50_000
-"""Ten times the largest fleet that one check has been measured with; refuses a runaway generator."""
+"""More than a file of the largest size can hold of attested peers; bounds what the schema and the table take."""
 
 MAX_RECORD_ENTRIES = MAX_PEERS
 """The record makes one peer of each of its entries."""

@@ -14,7 +14,7 @@ from blixard.agent.client import SOCKET_NAME, AgentError, AgentNotRunning, ask
 from blixard.fleet.observe import observe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 KEY_FILE_NAME = "iroh-secret-key"
 """The same as in `blixard.trust.keys`, whose import costs more than the rest of this file; a test compares."""
@@ -22,18 +22,19 @@ KEY_FILE_NAME = "iroh-secret-key"
 INFO_TIMEOUT = 5.0
 
 
-def look(data_dir: Path, *, config: bytes | None = None, paths: Iterable[str] = ()) -> dict[str, Any]:
+def look(data_dir: Path, *, config: bytes | None, paths: Mapping[str, str]) -> dict[str, Any]:
     """Return what is on this host; nothing is written.
 
     Args:
         data_dir: the node's data directory.
         config: its settings as they are to be, in the form of node-config.json.
-        paths: files to describe, see `blixard.fleet.observe`.
+        paths: files to describe, see `blixard.fleet.observe`, under names of the caller's.
 
     Returns:
         `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
-        `key` (`path`, `state`), `agent` (`state`, and when it runs what it says of itself and when it was
-        `started`), `files` by path, `host` (`systemd`, `uid`) and the installed `version`.
+        `config_sha256` of `config` or null, `key` (`path`, `state`), `agent` (`state`, and when it runs what it
+        says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`) and the installed
+        `version`.
 
     Raises:
         InputError: settings, key or registry file that cannot be used.
@@ -41,14 +42,19 @@ def look(data_dir: Path, *, config: bytes | None = None, paths: Iterable[str] = 
     agent = _agent(data_dir)
     key_file = data_dir / KEY_FILE_NAME
     key = {"path": str(key_file), "state": "present" if os.path.lexists(key_file) else "absent"}
-    entry, source = _entry(data_dir, config, agent, key)
+    digest = None if config is None else hashlib.sha256(config).hexdigest()
+    if agent["state"] == "running" and digest in (None, agent["config_sha256"]):
+        entry, source = agent["entry"], "agent"
+    else:
+        entry, source = _entry(data_dir, config, agent, key)
     agent.pop("entry", None)
     return {
         "entry": entry,
         "entry_source": source,
+        "config_sha256": digest,
         "key": key,
         "agent": agent,
-        "files": {path: observe(Path(path)) for path in paths},
+        "files": {name: {"path": path, **observe(Path(path))} for name, path in paths.items()},
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
     }
@@ -68,11 +74,7 @@ def _agent(data_dir: Path) -> dict[str, Any]:
 def _entry(
     data_dir: Path, config: bytes | None, agent: dict[str, Any], key: dict[str, str]
 ) -> tuple[dict[str, Any] | None, str | None]:
-    """Take the entry from the running node if it has the wanted settings, else work it out from the key."""
-    running = agent["state"] == "running"
-    wanted = None if config is None else hashlib.sha256(config).hexdigest()
-    if running and wanted in (None, agent["config_sha256"]):
-        return agent["entry"], "agent"
+    """Work the entry out from the key and the wanted settings, or else take it from a registry file."""
     if config is not None and key["state"] == "present":
         return _entry_from_key(config, bind=agent["state"] == "not running"), "key"
     path = _registry_file(data_dir)

@@ -54,6 +54,8 @@ def text(value: object, place: str, *, most: int) -> str:
         raise InputError(EMPTY, place=place)
     if len(value) > most:
         raise InputError(too_long(most, len(value)), place=place)
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError("is not Unicode: it has half of a surrogate pair in it", place=place)
     return value
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from blixard.errors import InputError
 from blixard.model.addresses import IPAddress, SocketAddress, parse_relay_url
@@ -13,9 +12,6 @@ from blixard.model.encodings import decode_base32
 from blixard.model.ids import ID_BYTES, EndpointId
 from blixard.model.limits import MAX_ADDRESSES, MAX_TICKET
 from blixard.model.words import quoted, too_long, too_many, wrong_kind
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _PRESENT = "endpoint"
 _OLDER = "node"
@@ -38,10 +34,9 @@ class Ticket:
 
     endpoint_id: EndpointId
     relay_url: str | None = None
-    direct_addresses: Sequence[SocketAddress] = ()
+    direct_addresses: tuple[SocketAddress, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "direct_addresses", tuple(self.direct_addresses))
         if len(self.direct_addresses) > MAX_ADDRESSES:
             raise InputError(too_many(MAX_ADDRESSES, len(self.direct_addresses)))
         if self.relay_url is not None:
@@ -67,12 +62,10 @@ def parse_ticket(text: object) -> Ticket:
     body = _body(text)
     if body is None:
         raise InputError(f'{quoted(text)} is not a ticket: that begins with "endpoint" or "node"')
-    if text.startswith(_PRESENT):
-        return _parse_present(text)
     raw = decode_base32(body)
     if raw is None:
         raise InputError(f"{quoted(text)} is not a ticket: the text after its first word is not base32")
-    return _parse_older(raw)
+    return _parse_present(text) if text.startswith(_PRESENT) else _parse_older(raw)
 
 
 def format_ticket(ticket: Ticket) -> str:

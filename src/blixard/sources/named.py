@@ -108,23 +108,27 @@ def registry_at(location: str | Path, tools: Tools) -> Source:
 
     What exists as a path is one, whatever else it looks like.
     """
-    text = str(location)
     try:
-        if isinstance(location, Path) or os.path.lexists(text):
-            return _files(text, tools)
-        if text.startswith(_FILE_URL):
-            return _files(text[len(_FILE_URL) :], tools)
-        if looks_like_ticket(text):
-            return TicketLocation(parse_ticket(text), introduce=tools.introduce, check=tools.check, own=tools.own)
+        return _understand(location, tools)
     except InputError as error:
-        return Unusable(text, error)
+        return Unusable(str(location), error)
+
+
+def _understand(location: str | Path, tools: Tools) -> Source:
+    text = str(location)
+    if not text or "\0" in text:
+        raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
+    if isinstance(location, Path) or os.path.lexists(text):
+        return _files(text, tools)
+    if text.startswith(_FILE_URL):
+        return _files(text[len(_FILE_URL) :], tools)
+    if looks_like_ticket(text):
+        return TicketLocation(parse_ticket(text), introduce=tools.introduce, check=tools.check, own=tools.own)
     where = _host_port(text)
     return _files(text, tools) if where is None else HostPortLocation(where, tools.is_known)
 
 
 def _files(path: str, tools: Tools) -> Source:
-    if "\0" in path or not path:
-        raise InputError("is not a path", file=path)
     return RegistryFiles(path, check=tools.check, wall=tools.wall)
 
 

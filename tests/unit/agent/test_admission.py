@@ -7,7 +7,7 @@ import logging
 from typing import cast
 
 import pytest
-from tests.unit.agent.test_check import VirtualClock
+from tests.unit.agent.virtual_clock import VirtualClock
 from tests.unit.documents.samples import attested, key, peer
 
 from blixard.agent.admission import CALLERS_REMEMBERED, LOG_AGAIN, Doorkeeper

@@ -6,14 +6,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from random import Random
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.documents.samples import NOW, key, peer
+from tests.unit.agent.virtual_clock import VirtualClock
+from tests.unit.documents.samples import key, peer
 
 from blixard.agent.check import report, request_of
 from blixard.agent.checker import ATTEMPT_TIMEOUT, SHORTEST_ATTEMPT, Checker, Edge, Outcome, ring
@@ -25,23 +25,6 @@ from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
-
-
-class VirtualClock:
-    """Time that passes only when somebody waits."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 @dataclass

@@ -7,9 +7,9 @@ import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.simulation.virtual_time import VirtualClock, run
 
 from blixard.dialling.agenda import Agenda, Alarm
-from tests.simulation.virtual_time import VirtualClock, run
 
 TIMES = st.floats(0, 100)
 PLANS = st.lists(st.tuples(st.sampled_from("abcd"), st.one_of(st.none(), TIMES)), max_size=200)
@@ -29,8 +29,8 @@ def test_it_agrees_with_a_plain_dict_of_times(plans: list[tuple[str, float | Non
     assert len(agenda) == len(model)
     assert agenda.next_at() == min(model.values(), default=None)
     due = []
-    while (key := agenda.pop(now)) is not None:
-        due.append(key)
+    while (first := agenda.pop(now)) is not None:
+        due.append(first)
     assert sorted(due) == sorted(key for key, at in model.items() if at <= now)
     assert [model[key] for key in due] == sorted(model[key] for key in due)
     assert agenda.next_at() == min((at for at in model.values() if at > now), default=None)

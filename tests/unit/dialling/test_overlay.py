@@ -9,10 +9,10 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.simulation.network import endpoint
 
 from blixard.dialling.overlay import Overlay, neighbours, rings_for
 from blixard.model.ids import EndpointId
-from tests.simulation.network import endpoint
 
 IDS = [endpoint(5, number) for number in range(400)]
 Graph = Mapping[EndpointId, Iterable[EndpointId]]

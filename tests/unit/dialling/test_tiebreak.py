@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.simulation.network import endpoint
 
 from blixard.dialling.tiebreak import SIMULTANEOUS, newer_stays
-from tests.simulation.network import endpoint
 
 SMALL, GREAT = sorted(endpoint(0, number) for number in (1, 2))
 AGES = st.floats(0, SIMULTANEOUS)

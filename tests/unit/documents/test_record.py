@@ -262,45 +262,80 @@ def test_a_record_that_cannot_be_read_is_refused_with_its_file(tmp_path: Path) -
         (tmp_path / name).unlink()
 
 
-@given(st.integers(0, 2**32), st.integers(1, 12))
-def test_a_hundred_random_partial_runs_come_to_what_a_plain_model_says(seed: int, size: int) -> None:
-    """Ten hosts, random limits, failures, changes, removals and renames; the model is a dict that a child can read."""
-    rng = random.Random(seed)
-    relays: dict[int, int] = dict.fromkeys(range(1, 11), 0)
-    names = {number: f"host{number}" for number in relays}
-    model: dict[str, tuple[int, int]] = {}
-    record: Entries = {}
-    gone: set[int] = set()
-    last: dict[int, NodeRegistryEntry] = {}
+class Model:
+    """Ten hosts that change, move, rotate, leave and come back, and what the record must say of them: plain dicts."""
 
-    def current(number: int, now: timedelta) -> NodeRegistryEntry:
-        one = entry(number, relay_url=f"https://relay{relays[number]}.example.org")
-        last[number] = attest(one, key(number), cluster=CLUSTER, now=NOW + now, previous=last.get(number))
-        return last[number]
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.keys = dict.fromkeys(range(1, 11), 0)  # how many keys each host had before this one
+        self.relays = dict.fromkeys(self.keys, 0)
+        self.names = {number: f"host{number}" for number in self.keys}
+        self.gone: set[int] = set()
+        self.expected: dict[str, tuple[int, str, str]] = {}
+        self.last: dict[int, NodeRegistryEntry] = {}
+        self.record: Entries = {}
 
-    for step in range(size):
+    def gather(self, number: int, step: int) -> NodeRegistryEntry:
+        secret = key(number + 100 * self.keys[number])
+        relay = f"https://relay{self.relays[number]}.example.org"
+        one = entry(number, iroh_node_id=secret.public().base64, relay_url=relay)
+        now = NOW + timedelta(hours=step)
+        self.last[number] = attest(one, secret, cluster=CLUSTER, now=now, previous=self.last.get(number))
+        return self.last[number]
+
+    def run(self, step: int) -> None:
+        """One run: something happens to one host, some hosts are reached, the record is merged."""
+        number = self.rng.choice(sorted(self.keys))
+        name = self.names[number]
+        reached = set(self.rng.sample(sorted(self.keys), self.rng.randint(0, 10)))
         states: dict[str, str] = {}
-        number = rng.choice(sorted(relays))
-        act = rng.choice(["change", "remove", "rename", "nothing"])
-        reached = set(rng.sample(sorted(relays), rng.randint(0, 10))) - gone
-        if act == "change":
-            relays[number] += 1
-        elif act == "remove":
-            states[names[number]] = "absent"
-            model.pop(names[number], None)
-            if names[number] in record:
-                gone.add(number)
-            reached.discard(number)
-        elif act == "rename" and number not in gone:
-            states[names[number]] = "absent"
-            model.pop(names[number], None)
-            names[number] += "x"
+        announced = {}
+        act = self.rng.choice(["change", "rotate", "rename", "remove", "nothing"])
+        if number in self.gone:
+            # Set up anew, with a new key: the only way back.
+            self.keys[number] += 1
+            self.gone.discard(number)
+        elif act == "change":
+            self.relays[number] += 1
+        elif act == "rotate":
+            self.keys[number] += 1
+            announced[name] = key(number + 100 * self.keys[number]).public()
             reached.add(number)
-        result = merge(record, {names[one]: current(one, timedelta(hours=step)) for one in reached}, states=states)
+        elif act == "rename":
+            states[name] = "absent"
+            self.expected.pop(name, None)
+            self.names[number] += "x"
+            reached.add(number)
+        elif act == "remove" and name in self.expected:
+            states[name] = "absent"
+            del self.expected[name]
+            self.gone.add(number)
+        reached -= self.gone
+        gathered = {self.names[one]: self.gather(one, step) for one in reached}
+        result = merge(self.record, gathered, states=states, announced=announced)
         assert result.refused == ()
-        model |= {names[one]: (one, relays[one]) for one in reached}
-        record = result.record
-        living = {name: one for name, one in record.items() if state_of(one) != "absent"}
-        assert {name: (one.node_id, one.relay_url) for name, one in living.items()} == {
-            name: (node, f"https://relay{relay}.example.org") for name, (node, relay) in model.items()
-        }
+        self.expected |= {name: (one.node_id, one.iroh_node_id, str(one.relay_url)) for name, one in gathered.items()}
+        self.record = result.record
+
+    def check(self) -> None:
+        living = {name: one for name, one in self.record.items() if state_of(one) != "absent"}
+        said = {name: (one.node_id, one.iroh_node_id, str(one.relay_url)) for name, one in living.items()}
+        assert said == self.expected
+        peers = build_peers(self.record.values())
+        assert [(peer.node_id, peer.iroh_node_id, peer.relay_url) for peer in peers] == sorted(self.expected.values())
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12))
+def test_any_few_partial_runs_come_to_what_a_plain_model_says(seed: int, runs: int) -> None:
+    model = Model(seed)
+    for step in range(runs):
+        model.run(step)
+        model.check()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_hundred_partial_runs_come_to_what_a_plain_model_says(seed: int) -> None:
+    model = Model(seed)
+    for step in range(100):
+        model.run(step)
+        model.check()

@@ -11,15 +11,14 @@ from blixard.fleet.pending import pending
 
 CONFIG = "/etc/blixard/node-config.json"
 UNIT = "/etc/systemd/system/blixard.service"
-LINK = "/etc/systemd/system/multi-user.target.wants/blixard.service"
 MARKER = "/opt/blixard/venv/.blixard-runtime"
 
-WANTED: list[dict[str, str | None]] = [
-    {"path": CONFIG, "sha256": "c1", "mode": "0640", "group": "blixard"},
-    {"path": UNIT, "sha256": "u1", "mode": "0644"},
-    {"path": LINK, "kind": "link"},
-]
-NEWER = [UNIT, MARKER]
+WANTED: dict[str, dict[str, str | None]] = {
+    "config": {"sha256": "c1", "mode": "0640", "group": "blixard"},
+    "unit": {"sha256": "u1", "mode": "0644"},
+    "enabled": {"kind": "link"},
+}
+NEWER = ["unit", "runtime"]
 
 
 def _look() -> dict[str, Any]:
@@ -27,10 +26,17 @@ def _look() -> dict[str, Any]:
         "version": "1.0.0",
         "agent": {"state": "running", "config_sha256": "c1", "version": "1.0.0", "started": 100.0},
         "files": {
-            CONFIG: {"kind": "file", "sha256": "c1", "mode": "0640", "group": "blixard", "mtime": 200.0},
-            UNIT: {"kind": "file", "sha256": "u1", "mode": "0644", "group": "root", "mtime": 90.0},
-            LINK: {"kind": "link", "sha256": None, "mode": "0777", "group": "root", "mtime": 90.0},
-            MARKER: {"kind": "file", "sha256": "m1", "mode": "0644", "group": "root", "mtime": 90.0},
+            "config": {
+                "path": CONFIG,
+                "kind": "file",
+                "sha256": "c1",
+                "mode": "0640",
+                "group": "blixard",
+                "mtime": 200.0,
+            },
+            "unit": {"path": UNIT, "kind": "file", "sha256": "u1", "mode": "0644", "group": "root", "mtime": 90.0},
+            "enabled": {"path": "/etc/link", "kind": "link", "mtime": 90.0},
+            "runtime": {"path": MARKER, "kind": "file", "sha256": "m1", "mtime": 90.0},
         },
     }
 
@@ -41,27 +47,27 @@ def test_nothing_is_pending_where_the_node_runs_as_wanted() -> None:
 
 def test_a_marker_that_nobody_wrote_makes_no_node_old() -> None:
     look = _look()
-    look["files"][MARKER] = {"kind": "absent"}
+    look["files"]["runtime"] = {"path": MARKER, "kind": "absent"}
 
     assert pending(look, WANTED, NEWER) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "seen", "reason"),
+    ("name", "seen", "reason"),
     [
-        (CONFIG, {"kind": "absent"}, f"{CONFIG} is missing"),
-        (CONFIG, {"sha256": "c2"}, f"{CONFIG} is not as wanted"),
-        (CONFIG, {"mode": "0644"}, f"{CONFIG} is not as wanted"),
-        (CONFIG, {"group": "root"}, f"{CONFIG} is not as wanted"),
-        (UNIT, {"sha256": "u2"}, f"{UNIT} is not as wanted"),
-        (LINK, {"kind": "absent"}, f"{LINK} is missing"),
-        (UNIT, {"mtime": 101.0}, f"the node is older than {UNIT}"),
-        (MARKER, {"mtime": 101.0}, f"the node is older than {MARKER}"),
+        ("config", {"kind": "absent"}, f"{CONFIG} is missing"),
+        ("config", {"sha256": "c2"}, f"{CONFIG} is not as wanted"),
+        ("config", {"mode": "0644"}, f"{CONFIG} is not as wanted"),
+        ("config", {"group": "root"}, f"{CONFIG} is not as wanted"),
+        ("unit", {"sha256": "u2"}, f"{UNIT} is not as wanted"),
+        ("enabled", {"kind": "absent"}, "/etc/link is missing"),
+        ("unit", {"mtime": 101.0}, f"the node is older than {UNIT}"),
+        ("runtime", {"mtime": 101.0}, f"the node is older than {MARKER}"),
     ],
 )
-def test_each_difference_on_disk_is_a_reason(path: str, seen: dict[str, Any], reason: str) -> None:
+def test_each_difference_on_disk_is_a_reason(name: str, seen: dict[str, Any], reason: str) -> None:
     look = _look()
-    look["files"][path] = {**look["files"][path], **seen}
+    look["files"][name] = {**look["files"][name], **seen}
 
     assert pending(look, WANTED, NEWER) == [reason]
 

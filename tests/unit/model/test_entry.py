@@ -100,6 +100,7 @@ def test_a_bad_field_of_a_registry_entry_is_refused_with_its_place(
         ({"source": ""}, "/source"),
         ({"source": 1}, "/source"),
         ({"source": "x" * 257}, "/source"),
+        ({"source": "peers\udcff.json"}, "/source"),
         ({"discovered_at": datetime(2024, 1, 1)}, "/discovered_at"),
         ({"discovered_at": "2024-01-01T00:00:00Z"}, "/discovered_at"),
         ({"discovered_at": datetime(1969, 1, 1, tzinfo=timezone.utc)}, "/discovered_at"),

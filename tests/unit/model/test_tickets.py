@@ -110,7 +110,20 @@ def test_a_damaged_older_ticket_is_refused_with_its_reason(raw: bytes, reason: s
 
 @pytest.mark.parametrize(
     "value",
-    ["", "hello", "endpoint", "node", "node1", "nodeticket:", "NODEABC", "node" + "!" * 60, "a" * 20_000, None, 3],
+    [
+        "",
+        "hello",
+        "endpoint",
+        "node",
+        "node1",
+        "nodeticket:",
+        "NODEABC",
+        "node" + "!" * 60,
+        "endpoint\udcff" + "a" * 60,
+        "a" * 20_000,
+        None,
+        3,
+    ],
 )
 def test_what_is_no_ticket_is_refused(value: object) -> None:
     with pytest.raises(InputError):

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+"""What the discovery system costs: table, refresh, idle connections, checks of live and of dead peers.
+
+    .venv/bin/python bench/discovery.py [table] [refresh] [idle] [check] [dead]
+
+Without a name all are measured. Live peers are endpoints in a process of their own, on loopback. Where there is
+something to compare with, it is measured in the same run, by turns, and the ratio is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from random import Random
+
+import iroh
+
+from blixard.agent.checker import DEFAULT_TIMEOUT, Checker
+from blixard.clock import SystemClock
+from blixard.dialling.acceptor import Acceptor
+from blixard.dialling.connector import Connector, bind_endpoint, bound_port
+from blixard.dialling.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
+from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
+from blixard.documents.peers import format_peers, parse_peers
+from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.trust.attestation import attest
+from blixard.trust.keys import SecretKey
+
+CLUSTER = "bench"
+WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
+KNOWN = 10_000
+LIVE = 200
+DEAD = 1_000
+ROUNDS = 7
+CHECK_GOAL = 1.15
+
+
+def peer_of(key: SecretKey, node_id: int, address: str) -> DiscoveredPeer:
+    """Return an attested peer."""
+    entry = NodeRegistryEntry(node_id, key.public().base64, [address], None, address)
+    return DiscoveredPeer.from_entry(attest(entry, key, cluster=CLUSTER, now=WHEN), "static", WHEN)
+
+
+def memory_mib() -> float:
+    """Return this process's resident memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+async def timed(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Return wall and CPU seconds of `work`."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    await work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def many_peers(count: int) -> list[DiscoveredPeer]:
+    """Return `count` attested peers at addresses of TEST-NET-1 where nobody is."""
+    return [peer_of(SecretKey.generate(), n, f"192.0.2.{n % 250 + 1}:{n % 60000 + 1}") for n in range(1, count + 1)]
+
+
+async def table(room: Path) -> None:
+    """Memory and time of a table of 10,000 attested peers, from nothing to complete."""
+    path = room / "peers.json"
+    path.write_bytes(format_peers(many_peers(KNOWN)))
+    before = memory_mib()
+    manager = DiscoveryManager(DiscoveryConfig([DiscoverySource.StaticFile(path)], auto_connect=False))
+    wall, _ = await timed(manager.refresh_peers)
+    after = memory_mib()
+    known = len(manager.get_peers())
+    await manager.stop()
+    used = after - before
+    print(f"table    {known} peers: {used:.0f} MiB, {used * 1024 / known:.1f} KiB a peer, {wall:.2f} s")
+
+
+async def refresh(room: Path) -> None:
+    """A refresh in which one of 10,000 entries changed, and one in which nothing did, against the first load."""
+    path = room / "peers.json"
+    peers = many_peers(KNOWN)
+    path.write_bytes(format_peers(peers))
+    manager = DiscoveryManager(DiscoveryConfig([DiscoverySource.StaticFile(path)], auto_connect=False))
+    first, _ = await timed(manager.refresh_peers)
+    same, _ = await timed(manager.refresh_peers)
+    changed = []
+    key = SecretKey.generate()
+    for turn in range(ROUNDS):
+        peers[0] = peer_of(key, 1, f"192.0.2.1:{turn + 1}")
+        path.write_bytes(format_peers(peers))
+        changed.append((await timed(manager.refresh_peers))[0])
+    await manager.stop()
+    one = statistics.median(changed)
+    print(
+        f"refresh  first load {first:.2f} s; one of {KNOWN} changed {one:.3f} s ({one / first:.3f} of it); "
+        f"nothing changed {same * 1000:.2f} ms"
+    )
+
+
+@contextlib.asynccontextmanager
+async def live_peers(count: int) -> AsyncIterator[list[DiscoveredPeer]]:
+    """Run `count` endpoints that answer hellos in another process."""
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--serve", str(count), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        limit=2**24,
+    )  # fmt: skip
+    assert server.stdout is not None
+    assert server.stdin is not None
+    try:
+        yield parse_peers(json.dumps(json.loads(await server.stdout.readline())).encode())
+    finally:
+        server.stdin.close()
+        await server.wait()
+
+
+async def serve(count: int) -> None:
+    """Run the endpoints until standard input ends."""
+    keys = [SecretKey.generate() for _ in range(count)]
+    endpoints = [await bind_endpoint(key, "127.0.0.1:0") for key in keys]
+    links: list[object] = []
+
+    def welcome(_: Hello, __: object) -> Welcome:
+        return Welcome(admitted=True, cluster=CLUSTER)
+
+    acceptors = [Acceptor(endpoint, welcome, lambda link, _: links.append(link)) for endpoint in endpoints]
+    serving = [asyncio.create_task(acceptor.serve()) for acceptor in acceptors]
+    peers = [
+        peer_of(key, number, f"127.0.0.1:{bound_port(endpoint, ipv6=False)}")
+        for number, (key, endpoint) in enumerate(zip(keys, endpoints, strict=True), 1)
+    ]
+    print(json.dumps(json.loads(format_peers(peers))), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    for task in serving:
+        task.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
+    await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
+
+
+def hello(purpose: Purpose) -> Hello:
+    """Introduce this process as a stranger."""
+    return Hello(cluster=None, node_id=None, entry=None, purpose=purpose)
+
+
+@contextlib.asynccontextmanager
+async def endpoint_here() -> AsyncIterator[iroh.Endpoint]:
+    """Bind an endpoint in this process."""
+    endpoint = await bind_endpoint(SecretKey.generate(), "127.0.0.1:0")
+    try:
+        yield endpoint
+    finally:
+        await endpoint.close()
+
+
+async def idle(_: Path) -> None:
+    """CPU and memory of a manager that holds 200 connections with beats and has nothing else to do."""
+    before = memory_mib()
+    async with live_peers(LIVE) as peers, endpoint_here() as endpoint:
+        config = DiscoveryConfig(full_mesh=LIVE)
+        manager = DiscoveryManager(config, dialler=Connector(endpoint, hello))
+        await manager.start()
+        connected = 0
+        events = manager.subscribe(10 * LIVE)
+        for peer in peers:
+            manager.add_peer(peer)
+        async for event in events:
+            connected += event.kind == "connected"
+            if connected == LIVE:
+                break
+        span = 30.0
+        _wall, cpu = await timed(lambda: asyncio.sleep(span))
+        print(f"idle     {LIVE} connections: {cpu / span:.1%} of a core, {memory_mib() - before:.0f} MiB")
+        await manager.stop()
+
+
+async def check(_: Path) -> None:
+    """A check of 200 live peers against the bare loop of Endpoint.connect calls, as many at once."""
+    at_once = 128
+
+    async def bare(endpoint: iroh.Endpoint, peers: Sequence[DiscoveredPeer]) -> None:
+        slots = asyncio.Semaphore(at_once)
+
+        async def connect(peer: DiscoveredPeer) -> None:
+            async with slots:
+                remote = iroh.EndpointAddr(
+                    iroh.EndpointId.from_bytes(peer.endpoint_id.raw), None, list(peer.direct_addresses)
+                )
+                (await endpoint.connect(remote, DISCOVERY_ALPN)).close(0, b"")
+
+        await asyncio.gather(*(connect(peer) for peer in peers))
+
+    async def checked(endpoint: iroh.Endpoint, peers: Sequence[DiscoveredPeer]) -> None:
+        checker = Checker(Connector(endpoint, hello), clock=SystemClock(), rng=Random(1), at_once=at_once)
+        edges = await checker.check(peers, timeout=DEFAULT_TIMEOUT)
+        assert all(edge.outcome.reached for edge in edges)
+
+    ratios, walls = [], []
+    async with live_peers(LIVE) as peers:
+        for turn in range(ROUNDS + 1):
+            async with endpoint_here() as one:
+                base, _cpu = await timed(lambda one=one: bare(one, peers))  # type: ignore[misc]
+            async with endpoint_here() as two:
+                wall, _cpu = await timed(lambda two=two: checked(two, peers))  # type: ignore[misc]
+            if turn:  # the first warms up
+                ratios.append(wall / base)
+                walls.append(wall)
+    ratio = statistics.median(ratios)
+    print(
+        f"check    {LIVE} live peers: {statistics.median(walls):.2f} s, {ratio:.2f} times the bare connects "
+        f"({min(ratios):.2f} to {max(ratios):.2f}), goal {CHECK_GOAL}"
+    )
+
+
+async def dead(_: Path) -> None:
+    """A check of 1,000 peers of which none answers: bounded by its time limit, nearly without work."""
+    timeout = 5.0
+    async with endpoint_here() as endpoint:
+        peers = [peer_of(SecretKey.generate(), n, f"127.0.0.1:{n + 1024}") for n in range(1, DEAD + 1)]
+        checker = Checker(Connector(endpoint, hello), clock=SystemClock(), rng=Random(1))
+        edges: list[object] = []
+
+        async def run() -> None:
+            edges.extend(await checker.check(peers, timeout=timeout))
+
+        wall, cpu = await timed(run)
+        print(f"dead     {len(edges)} dead peers, {timeout:g} s for one: {wall:.1f} s, {cpu / wall:.1%} of a core")
+
+
+MEASURES = {"table": table, "refresh": refresh, "idle": idle, "check": check, "dead": dead}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("measure", nargs="*", help=", ".join(MEASURES))
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(serve(args.serve))
+        return
+    for name in args.measure or MEASURES:
+        with tempfile.TemporaryDirectory() as room:
+            asyncio.run(MEASURES[name](Path(room)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What a node tells Prometheus: the families, and their text form.
+
+Written here rather than with a client library: the values come from the status and are put into text once a scrape,
+so a library would only add a package to every host.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from blixard.peers.status import PeerState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from blixard.peers.events import Event
+    from blixard.peers.status import PeerStatus, SourceStatus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric: its values by label."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    samples: Iterable[tuple[Labels, float]]
+
+
+def exposition(families: Iterable[Family]) -> bytes:
+    """Return the text that Prometheus reads. Source: its text exposition format, version 0.0.4."""
+    lines: list[str] = []
+    for family in families:
+        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+        lines += [f"{family.name}{_labels(labels)} {float(value)!r}" for labels, value in family.samples]
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _labels(labels: Labels) -> str:
+    pairs = ",".join(f'{name}="{_escaped(str(value))}"' for name, value in labels.items())
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+class EventCounts:
+    """Counts events; what is counted here can be read from no status."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+
+    def add(self, event: Event) -> None:
+        """Count one event."""
+        self.kinds[event.kind] += 1
+        if event.kind == "failed":
+            self.failures[str(event.details.get("error"))] += 1
+
+    def families(self) -> Iterator[Family]:
+        """Return the counters."""
+        for kind, name, text in _COUNTED:
+            yield Family(name, "counter", text, [({}, self.kinds[kind])])
+        yield Family(
+            "blixard_dial_failures_total",
+            "counter",
+            "Dials that failed, by kind of error.",
+            [({"kind": kind}, count) for kind, count in sorted(self.failures.items())],
+        )
+
+
+_COUNTED = (
+    ("connecting", "blixard_dials_total", "Dials of peers."),
+    ("connected", "blixard_connections_made_total", "Connections made, whoever dialled."),
+    ("disconnected", "blixard_connections_lost_total", "Connections that ended."),
+    ("discovered", "blixard_peers_discovered_total", "Peers that were discovered."),
+    ("removed", "blixard_peers_removed_total", "Peers that left."),
+    ("quarantined", "blixard_addresses_quarantined_total", "Addresses at which another node answered."),
+    ("circuit_opened", "blixard_circuit_opened_total", "Times that a peer's circuit breaker opened."),
+)
+
+
+def peer_families(peers: Iterable[PeerStatus]) -> Iterator[Family]:
+    """Return what the status says of the peers; only connected ones have series of their own."""
+    known = list(peers)
+    connected = [peer for peer in known if peer.state == "connected"]
+    states = Counter(peer.state for peer in known)
+    paths = Counter(peer.path or "unknown" for peer in connected)
+    yield Family(
+        "blixard_peers",
+        "gauge",
+        "Known peers, by state.",
+        [({"state": state}, states[state]) for state in get_args(PeerState)],
+    )
+    yield Family(
+        "blixard_connections",
+        "gauge",
+        "Live connections, by the path in use.",
+        [({"path": path}, paths[path]) for path in ("direct", "relay", "unknown")],
+    )
+    yield Family(
+        "blixard_peer_rtt_seconds",
+        "gauge",
+        "Round trip of the last beat.",
+        [({"node_id": peer.node_id}, peer.rtt_ms / 1000) for peer in connected if peer.rtt_ms is not None],
+    )
+
+
+def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[Family]:
+    """Return what the status says of the sources at `now`."""
+    asked = list(sources)
+    yield Family(
+        "blixard_source_up",
+        "gauge",
+        "Whether the last answer of a source was a good one.",
+        [({"source": source.name}, source.state in ("found", "nothing")) for source in asked],
+    )
+    yield Family(
+        "blixard_source_peers",
+        "gauge",
+        "Peers in the last good answer of a source.",
+        [({"source": source.name}, source.peers) for source in asked],
+    )
+    yield Family(
+        "blixard_source_problems",
+        "gauge",
+        "Parts of the last good answer of a source that were refused.",
+        [({"source": source.name}, len(source.problems)) for source in asked],
+    )
+    yield Family(
+        "blixard_source_seconds_since_good_answer",
+        "gauge",
+        "Age of the last good answer of a source.",
+        [
+            ({"source": source.name}, max(0.0, (now - source.good_at).total_seconds()))
+            for source in asked
+            if source.good_at is not None
+        ],
+    )
+
+
+def node_families(node_id: int, cluster: str, version: str, refused: Mapping[str, int]) -> Iterator[Family]:
+    """Return what is known of the node itself and of those it turned away."""
+    about = {"node_id": node_id, "cluster": cluster, "version": version}
+    yield Family("blixard_info", "gauge", "Which node this is.", [(about, 1)])
+    yield Family(
+        "blixard_refused_callers_total",
+        "counter",
+        "Callers that were not let in, by kind of refusal.",
+        [({"kind": kind}, count) for kind, count in sorted(refused.items())],
+    )

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The parsers that are fuzzed, each with valid input to start from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
+
+from blixard.agent.config import parse_config
+from blixard.dialling.hello import Hello, Welcome, decode_hello, decode_welcome, encode
+from blixard.documents.peers import build_peers, format_peers, parse_peers
+from blixard.documents.registry import format_registry, parse_registry
+from blixard.documents.schemas import load_schema
+from blixard.documents.strictjson import loads
+from blixard.documents.times import format_time, parse_time, upstream_time
+from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
+from blixard.model.encodings import encode_base32
+from blixard.model.ids import EndpointId
+from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.trust.attestation import verify_attestation
+from blixard.trust.fleet import sign_peers, verify_peers
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser: what it is called, how it is run on bytes, and valid input.
+
+    `run` raises InputError or TrustError for input that it refuses, AssertionError for a promise that it breaks,
+    and nothing else.
+    """
+
+    name: str
+    run: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+
+
+def _of_text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: parse(data.decode("utf-8", "surrogateescape"))
+
+
+def _id(text: str) -> None:
+    one = EndpointId.parse(text)
+    assert EndpointId.parse(one.base64) == EndpointId.parse(one.hex) == one
+
+
+def _address(text: str) -> None:
+    one = SocketAddress.parse(text)
+    assert SocketAddress.parse(str(one)) == one
+
+
+def _host_port(text: str) -> None:
+    one = HostPort.parse(text)
+    assert HostPort.parse(str(one)) == one
+
+
+def _ticket(text: str) -> None:
+    looks_like_ticket(text)
+    one = parse_ticket(text)
+    assert parse_ticket(format_ticket(one)).endpoint_id == one.endpoint_id
+
+
+def _registry(data: bytes) -> None:
+    one = parse_registry(data)
+    assert parse_registry(format_registry(one)) == one
+    if one.attestation is not None:
+        verify_attestation(one, cluster=CLUSTER, now=NOW)
+
+
+def _peers(data: bytes) -> None:
+    found = parse_peers(data)
+    assert parse_peers(format_peers(found)) == found
+
+
+def _time(data: bytes) -> None:
+    moment = parse_time(loads(data))
+    assert parse_time(format_time(moment)) == parse_time(upstream_time(moment)) == moment
+
+
+def _signature(data: bytes) -> None:
+    verify_peers(PEERS, data, signers=[key(100).public()], cluster=CLUSTER, min_seq=1)
+
+
+PEERS = format_peers(build_peers([attested(1), attested(2), entry(3)]))
+FULL = Ticket(key(1).public(), "https://relay.example.org/", entry(1).socket_addresses)
+OLDER = (
+    b"\0"
+    + key(1).public().raw
+    + b"\1\x12https://relay.test"
+    + b"\2\0\xc0\x00\x02\x01\xd9\x36\1"
+    + bytes(15)
+    + b"\1\x50"
+)
+
+TARGETS = [
+    Target(
+        "ids",
+        _of_text(_id),
+        tuple(
+            text.encode()
+            for number in (1, 2)
+            for one in [key(number).public()]
+            for text in (one.base64, one.hex, one.hex.upper(), encode_base32(one.raw))
+        ),
+    ),
+    Target("addresses", _of_text(_address), (b"192.168.1.10:7001", b"[2001:db8::1]:7001", b"[::ffff:1.2.3.4]:65535")),
+    Target("host:port", _of_text(_host_port), (b"0.0.0.0:7001", b"[::]:7001", b"node-1.example.org:7001")),
+    Target("relay URLs", _of_text(parse_relay_url), (b"https://relay.example.org", b"http://[::1]:80/x?y#z")),
+    Target("tickets", _of_text(_ticket), (format_ticket(FULL).encode(), b"node" + encode_base32(OLDER).encode())),
+    Target("tickets' bytes", lambda data: _ticket("endpoint" + encode_base32(data)), (b"\0" + bytes(33), OLDER)),
+    Target("older tickets' bytes", lambda data: _ticket("node" + encode_base32(data)), (OLDER,)),
+    Target(
+        "times",
+        _time,
+        (
+            b'"2024-01-01T00:00:00.5+01:00"',
+            b'{"secs_since_epoch": 1704067200, "nanos_since_epoch": 123456789}',
+            b"[1704067200, 5]",
+        ),
+    ),
+    Target("JSON", loads, (PEERS, b'{"a": [1, -2.5e3, true, null, "\\u00e9\\ud83d\\ude00"]}')),
+    Target("registry files", _registry, (format_registry(attested(1)), format_registry(entry(2, extra={"x": [1]})))),
+    Target("peers files", _peers, (PEERS, format_peers([peer(1)], upstream_compat=True), b"[]")),
+    Target("signature files", _signature, (sign_peers(PEERS, key(100), cluster=CLUSTER, previous_seq=None, now=NOW),)),
+    Target(
+        "node configurations",
+        lambda data: parse_config(data, file="node-config.json"),
+        tuple(json.dumps(example).encode() for example in load_schema("node-config")["examples"]),
+    ),
+    Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
+    Target(
+        "welcomes",
+        decode_welcome,
+        (
+            encode(Welcome(admitted=True, cluster=CLUSTER, node_id=1, entry=attested(1))),
+            encode(Welcome(admitted=False, reason="unknown: not one of us")),
+        ),
+    ),
+]

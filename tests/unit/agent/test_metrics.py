@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""Metrics: the text that Prometheus reads, what is in it, and the server that hands it out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import re
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.documents.samples import NOW, key
+
+from blixard.agent.metrics import EventCounts, Family, exposition, node_families, peer_families, source_families
+from blixard.agent.options import Bind
+from blixard.agent.scrape import MAX_REQUEST_BYTES, MOST_SCRAPERS, serving_metrics
+from blixard.errors import InputError
+from blixard.peers.events import Event, EventKind
+from blixard.peers.status import PeerState, PeerStatus, SourceState, SourceStatus
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)+)\})? (\S+)')
+LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\.)*)"')
+
+
+def read(text: bytes) -> Series:
+    """Read the text form as Prometheus does."""
+    series: Series = {}
+    for line in text.decode().split("\n")[:-1]:
+        if not line.startswith("#"):
+            match = LINE.fullmatch(line)
+            assert match, line
+            labels = tuple(
+                (name, re.sub(r"\\(.)", lambda m: {"n": "\n"}.get(m[1], m[1]), value))
+                for name, value in LABEL.findall(match[2] or "")
+            )
+            assert (match[1], labels) not in series
+            series[match[1], labels] = float(match[3])
+    return series
+
+
+def peer(number: int, state: PeerState, **changes: object) -> PeerStatus:
+    """The status of a peer in `state`."""
+    status = PeerStatus(
+        node_id=number,
+        endpoint_id=key(number).public(),
+        state=state,
+        since=NOW,
+        wanted=True,
+        sources=("static",),
+        addresses=(),
+        relay_url=None,
+        attested=True,
+        seq=1,
+        failures=0,
+        attempts=1,
+        waited_s=0.0,
+        next_attempt_s=None,
+        circuit="closed",
+        trips=0,
+        last_error=None,
+        admitted=None,
+        path=None,
+        rtt_ms=None,
+        node_id_said=None,
+    )
+    return dataclasses.replace(status, **changes)  # type: ignore[arg-type]
+
+
+def event(kind: EventKind, **details: object) -> Event:
+    return Event(kind, NOW, 2, key(2).public(), details)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["source", "kind", "more"]), st.text(st.characters(exclude_categories=["Cs"]))),
+    st.integers(-(2**53), 2**53) | st.floats(allow_nan=False),
+)
+def test_every_label_and_value_can_be_read_back(labels: Mapping[str, str], value: float) -> None:
+    (((_, found), number),) = read(exposition([Family("blixard_test", "gauge", "A test.", [(labels, value)])])).items()
+    assert dict(found) == labels
+    assert number == value
+
+
+def test_each_family_says_what_it_is_once() -> None:
+    text = exposition([Family("blixard_test", "counter", "A test.", [({"a": 1}, 1), ({"a": 2}, 2)])])
+    assert (
+        text
+        == b'# HELP blixard_test A test.\n# TYPE blixard_test counter\nblixard_test{a="1"} 1.0\nblixard_test{a="2"} 2.0\n'
+    )
+
+
+def test_peers_are_counted_by_state_and_only_connected_ones_have_a_series_of_their_own() -> None:
+    peers = [
+        peer(2, "connected", path="direct", rtt_ms=1.5),
+        peer(3, "connected", path=None),
+        peer(4, "open", rtt_ms=9.0),
+        peer(5, "open"),
+    ]
+    series = read(exposition(peer_families(peers)))
+    states = {state: series["blixard_peers", (("state", state),)] for state in get_args(PeerState)}
+    assert {state: count for state, count in states.items() if count} == {"connected": 2, "open": 2}
+    paths = {path: series["blixard_connections", (("path", path),)] for path in ("direct", "relay", "unknown")}
+    assert paths == {"direct": 1, "relay": 0, "unknown": 1}
+    assert [(labels, value) for (name, labels), value in series.items() if name == "blixard_peer_rtt_seconds"] == [
+        ((("node_id", "2"),), 0.0015)
+    ]
+
+
+@pytest.mark.parametrize(("state", "up"), [("found", 1), ("nothing", 1), ("failed", 0), ("not_asked", 0)])
+def test_a_source_is_up_while_it_answers(state: SourceState, up: int) -> None:
+    good_at = NOW - timedelta(seconds=90)
+    source = SourceStatus(name='static:/srv/"a"\n', state=state, peers=7, good_at=good_at, error=None, problems=("x",))
+    series = read(exposition(source_families([source], NOW)))
+    labels = (("source", 'static:/srv/"a"\n'),)
+    assert series["blixard_source_up", labels] == up
+    assert series["blixard_source_peers", labels] == 7
+    assert series["blixard_source_problems", labels] == 1
+    assert series["blixard_source_seconds_since_good_answer", labels] == 90
+
+
+def test_a_source_that_never_answered_well_has_no_age() -> None:
+    source = SourceStatus(name="static:x", state="failed", peers=0, good_at=None, error="no", problems=())
+    assert "blixard_source_seconds_since_good_answer{" not in exposition(source_families([source], NOW)).decode()
+
+
+def test_events_are_counted_and_failures_by_their_kind() -> None:
+    counts = EventCounts()
+    kinds: list[EventKind] = ["connecting", "connecting", "connected", "disconnected", "circuit_opened", "quarantined"]
+    for kind in kinds:
+        counts.add(event(kind))
+    for error in ("timeout", "timeout", "wrong_id"):
+        counts.add(event("failed", error=error, message="m"))
+    series = read(exposition(counts.families()))
+    assert series["blixard_dials_total", ()] == 2
+    assert series["blixard_connections_made_total", ()] == 1
+    assert series["blixard_connections_lost_total", ()] == 1
+    assert series["blixard_circuit_opened_total", ()] == 1
+    assert series["blixard_addresses_quarantined_total", ()] == 1
+    assert series["blixard_peers_discovered_total", ()] == 0
+    assert series["blixard_dial_failures_total", (("kind", "timeout"),)] == 2
+    assert series["blixard_dial_failures_total", (("kind", "wrong_id"),)] == 1
+
+
+def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
+    series = read(exposition(node_families(1, "prod", "0.1.0", {"unknown": 3})))
+    assert series["blixard_info", (("node_id", "1"), ("cluster", "prod"), ("version", "0.1.0"))] == 1
+    assert series["blixard_refused_callers_total", (("kind", "unknown"),)] == 3
+
+
+async def fetched(port: int, request: bytes) -> tuple[bytes, bytes]:
+    """Send a request and return head and body of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
+ANY_PORT = Bind.parse("127.0.0.1:0")
+
+
+async def test_the_metrics_are_served_as_they_are_at_that_moment() -> None:
+    values = iter([b"one 1\n", b"two 2\n"])
+    async with serving_metrics(ANY_PORT, lambda: next(values)) as port:
+        head, body = await fetched(port, b"GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert head.startswith(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 6"
+        )
+        assert body == b"one 1\n"
+        head, body = await fetched(port, b"HEAD /metrics HTTP/1.0\r\n\r\n")
+        assert (b"Content-Length: 6" in head, body) == (True, b"")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [(b"GET / HTTP/1.1\r\n\r\n", b"404 Not Found"), (b"POST /metrics HTTP/1.1\r\n\r\n", b"405 Method Not Allowed")],
+)
+async def test_another_path_or_method_is_refused(request_: bytes, status: bytes) -> None:
+    async with serving_metrics(ANY_PORT, lambda: b"") as port:
+        head, _ = await fetched(port, request_)
+        assert head.startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("noise", [b"\0\xff" * 50 + b"\r\n\r\n", b"x" * (MAX_REQUEST_BYTES + 1), b"\r\n\r\n"])
+async def test_nonsense_harms_nobody(noise: bytes) -> None:
+    async with serving_metrics(ANY_PORT, lambda: b"one 1\n") as port:
+        with contextlib.suppress(ConnectionError):
+            await fetched(port, noise)
+        assert (await fetched(port, b"GET /metrics HTTP/1.1\r\n\r\n"))[1] == b"one 1\n"
+
+
+async def test_more_connections_than_a_monitoring_system_needs_are_closed_at_once() -> None:
+    async with serving_metrics(ANY_PORT, lambda: b"one 1\n") as port:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_SCRAPERS)]
+        reader, surplus = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        for _, writer in (*idle, (reader, surplus)):
+            writer.close()
+        for reader, _ in idle:
+            await reader.read()
+        assert (await fetched(port, b"GET /metrics HTTP/1.1\r\n\r\n"))[1] == b"one 1\n"
+
+
+async def test_a_taken_address_is_one_line() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = Bind(ANY_PORT.ip, taken.getsockname()[1])
+        with pytest.raises(InputError, match=rf"/metrics: cannot listen at {bind}: .*; free the port"):
+            async with serving_metrics(bind, lambda: b""):
+                pass

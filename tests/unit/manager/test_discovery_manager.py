@@ -1,0 +1,545 @@
+# SPDX-License-Identifier: MIT
+"""The manager as its users see it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from tests.simulation.network import Host, Network, SimConnection, SimDialler, SimProber, endpoint
+from tests.simulation.sources import SetSource
+from tests.simulation.virtual_time import run
+from tests.unit.peers.people import CLUSTER, HOUR, endpoint_id, peer
+from tests.unit.sources.files import peers_file_of, registry_of, write
+
+from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
+from blixard.manager import additions
+from blixard.model.addresses import SocketAddress
+from blixard.model.tickets import Ticket, format_ticket
+from blixard.peers.table import ABSENT_INTERVALS
+
+SOON = 1.0
+INTERVAL = 60.0
+
+
+class House:
+    """Host 1 with a manager, other hosts on a simulated network, and one source."""
+
+    def __init__(self, others: int = 3, **config: Any) -> None:
+        self.network = Network(3)
+        self.clock = self.network.clock
+        self.me = self.network.add(1)
+        self.others = [self.network.add(number) for number in range(2, 2 + others)]
+        self.source = SetSource()
+        self.source.set(self.network.peer(host) for host in self.others)
+        self.manager = self.make(self.me, self.source, **config)
+
+    def make(self, host: Host, *sources: SetSource, **config: Any) -> DiscoveryManager:
+        manager = DiscoveryManager(
+            DiscoveryConfig(sources, INTERVAL, **config),
+            dialler=SimDialler(self.network, host),
+            prober=SimProber(self.network, host),
+            own=host.endpoint_id,
+            own_node_id=host.node_id,
+            clock=self.clock,
+            rng=Random(host.node_id),
+        )
+        host.arrived = manager.adopt
+        return manager
+
+    def states(self) -> dict[int, str]:
+        return {status.node_id: status.state for status in self.manager.status()}
+
+    def call_in(self, host: Host) -> SimConnection:
+        theirs = SimConnection(self.network, host, self.me)
+        ours = SimConnection(self.network, self.me, host)
+        ours.other, theirs.other = theirs, ours
+        return ours
+
+
+def simulate(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    def in_virtual_time() -> None:
+        async def main() -> None:
+            await test()
+            assert asyncio.all_tasks() == {asyncio.current_task()}, "a task was left"
+
+        run(main())
+
+    return in_virtual_time
+
+
+@simulate
+async def test_peers_of_the_sources_are_known_when_start_returns_and_soon_connected() -> None:
+    house = House()
+    await house.manager.start()
+    assert [each.node_id for each in house.manager.get_peers()] == [2, 3, 4]
+    await asyncio.sleep(SOON)
+    assert house.states() == {2: "connected", 3: "connected", 4: "connected"}
+    assert house.manager.connection(house.others[0].endpoint_id) is not None
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_source_that_hangs_does_not_hold_up_the_start() -> None:
+    house = House()
+    house.source.seconds = 8.0
+    started = house.clock.now()
+    await house.manager.start()
+    assert house.clock.now() - started == pytest.approx(3.0)
+    await asyncio.sleep(8)
+    assert len(house.manager.get_peers()) == 3
+    await house.manager.stop()
+
+
+@simulate
+async def test_start_and_stop_may_come_twice_and_in_any_order() -> None:
+    house = House()
+    await house.manager.stop()
+    await asyncio.gather(house.manager.start(), house.manager.start())
+    await asyncio.sleep(SOON)
+    assert house.source.fetches == 1
+    await asyncio.gather(house.manager.stop(), house.manager.stop())
+    assert not house.me.ends
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    assert set(house.states().values()) == {"connected"}
+    await asyncio.gather(house.manager.stop(), house.manager.start(), house.manager.stop())
+    assert not house.me.ends
+
+
+@simulate
+async def test_a_stop_during_the_start_ends_it() -> None:
+    house = House()
+    house.source.seconds = 100.0
+    starting = asyncio.ensure_future(house.manager.start())
+    await asyncio.sleep(0.5)
+    await house.manager.stop()
+    await starting
+
+
+@simulate
+async def test_without_auto_connect_peers_are_known_and_inbound_ones_adopted_but_none_is_dialled() -> None:
+    house = House(auto_connect=False)
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    assert house.network.dials == []
+    assert house.manager.adopt(house.call_in(house.others[0]))
+    assert house.states()[2] == "connected"
+    await house.manager.stop()
+
+
+@simulate
+async def test_lookups_by_node_id_and_by_endpoint_id() -> None:
+    house = House()
+    await house.manager.start()
+    two = house.manager.get_peer(2)
+    assert two is not None
+    assert house.manager.find(house.others[0].endpoint_id) == two
+    assert house.manager.get_peer(77) is None
+    assert house.manager.find(endpoint(9, 9)) is None
+    await house.manager.stop()
+
+
+@simulate
+async def test_events_tell_a_peers_whole_life() -> None:
+    house = House(others=1)
+    events = house.manager.subscribe()
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    house.network.move(house.others[0], "10.7.7.7:7001")
+    await asyncio.sleep(0.1)
+    house.source.set([house.network.peer(house.others[0])])
+    await house.manager.refresh_peers()
+    await asyncio.sleep(40)
+    house.source.set([])
+    await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
+    await house.manager.stop()
+    assert [event.kind async for event in events] == [
+        "discovered",
+        "connecting",
+        "connected",
+        "disconnected",
+        "updated",
+        "connecting",
+        "connected",
+        "removed",
+    ]
+
+
+@simulate
+async def test_a_removed_peer_is_disconnected() -> None:
+    house = House()
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    house.source.set([house.network.peer(house.others[0])])
+    await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
+    assert house.states() == {2: "connected"}
+    assert [bool(host.ends) for host in house.others] == [True, False, False]
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_source_that_fails_for_a_day_costs_nothing() -> None:
+    house = House()
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    events = house.manager.subscribe()
+    house.source.fail()
+    await asyncio.sleep(86_400)
+    assert set(house.states().values()) == {"connected"}
+    await house.manager.stop()
+    assert [event.kind async for event in events] == []
+
+
+@simulate
+async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() -> None:
+    house = House(others=1)
+    host = house.others[0]
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    house.network.move(host, "10.7.7.7:7001")
+    await asyncio.sleep(600)
+    assert house.states() == {2: "open"}
+    house.source.set([house.network.peer(host)])
+    await house.manager.refresh_peers()
+    await asyncio.sleep(SOON)
+    assert house.states() == {2: "connected"}
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_peer_can_be_added_by_hand_and_removed() -> None:
+    house = House(others=1)
+    late = house.network.add(9)
+    await house.manager.start()
+    assert house.manager.add_peer(house.network.peer(late))
+    await asyncio.sleep(SOON)
+    assert house.states()[9] == "connected"
+    assert house.manager.remove_peer(9)
+    assert house.manager.get_peer(9) is None
+    await asyncio.sleep(SOON)
+    assert not late.ends
+    assert not house.manager.remove_peer(9)
+    assert not house.manager.remove_peer(2), "its source still names it"
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_peer_added_before_the_start_is_dialled_after_it() -> None:
+    house = House(others=0)
+    late = house.network.add(9)
+    house.manager.add_peer(house.network.peer(late))
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    assert house.states() == {9: "connected"}
+    await house.manager.stop()
+
+
+@simulate
+async def test_this_node_is_never_its_own_peer() -> None:
+    house = House()
+    assert not house.manager.add_peer(house.network.peer(house.me))
+    house.source.set([house.network.peer(house.me)])
+    await house.manager.start()
+    assert house.manager.get_peers() == []
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_guest_that_signs_its_entry_becomes_a_peer_and_one_that_does_not_does_not() -> None:
+    house = House(others=0)
+    assert not house.manager.add_peer(peer(7), "hello")
+    assert house.manager.add_peer(peer(7, seq=5), "hello")
+    found = house.manager.find(endpoint_id(7))
+    assert found is not None
+    assert found.source == "hello"
+
+
+@simulate
+async def test_a_guest_cannot_take_a_known_peers_node_id() -> None:
+    house = House(others=1)
+    await house.manager.start()
+    assert not house.manager.add_peer(peer(7, node_id=2, seq=5), "hello")
+    assert house.manager.find(house.others[0].endpoint_id) is not None
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_hello_that_is_older_than_one_seen_before_is_refused() -> None:
+    house = House(others=0)
+    assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
+    assert not house.manager.add_peer(peer(7, "10.0.0.1:1", seq=5), "hello")
+    assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
+
+
+@simulate
+async def test_the_hello_of_a_member_updates_its_addresses_and_keeps_it_no_longer_than_its_source_does() -> None:
+    house = House(others=0)
+    house.source.set([peer(7)])
+    await house.manager.start()
+    assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
+    found = house.manager.get_peer(7)
+    assert found is not None
+    assert tuple(found.direct_addresses) == ("10.0.0.2:1",)
+    house.source.set([])
+    await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
+    assert house.manager.get_peers() == []
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_guest_is_forgotten_a_day_after_it_was_last_connected() -> None:
+    house = House(others=0)
+    await house.manager.start()
+    house.manager.add_peer(peer(7, seq=5), "hello")
+    await asyncio.sleep(additions.GUEST_KEPT - 2 * INTERVAL)
+    assert house.manager.get_peer(7) is not None
+    await asyncio.sleep(4 * INTERVAL)
+    assert house.manager.get_peer(7) is None
+    await house.manager.stop()
+
+
+def test_in_a_full_house_a_new_guest_takes_the_place_of_the_one_longest_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(additions, "MOST_GUESTS", 2)
+
+    async def main() -> None:
+        house = House(others=0)
+        await house.manager.start()
+        for number in (5, 6, 7):
+            assert house.manager.add_peer(peer(number, seq=5), "hello")
+            await asyncio.sleep(1)
+        assert [each.node_id for each in house.manager.get_peers()] == [6, 7]
+        for number in (6, 7):
+            host = Host(number, endpoint_id(number), "10.0.0.1:1")
+            assert house.manager.adopt(house.call_in(host))
+        assert not house.manager.add_peer(peer(8, seq=5), "hello")
+        await house.manager.stop()
+
+    run(main())
+
+
+@simulate
+async def test_an_expired_attestation_ends_the_membership_at_the_next_refresh() -> None:
+    house = House(others=0)
+    expiring = peer(7, seq=5, expires_at=house.clock.wall().replace(microsecond=0) + HOUR)
+    house.source.set([expiring])
+    await house.manager.start()
+    await asyncio.sleep(3500)
+    assert house.manager.get_peer(7) is not None
+    await asyncio.sleep(300)
+    assert house.manager.get_peer(7) is None
+    await house.manager.stop()
+
+
+@simulate
+async def test_setting_the_wall_clock_changes_nothing() -> None:
+    house = House()
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    events = house.manager.subscribe()
+    for days in (-365, 3650, -1):
+        house.clock.wall_offset = timedelta(days=days)
+        await asyncio.sleep(300)
+    assert set(house.states().values()) == {"connected"}
+    await house.manager.stop()
+    assert [event.kind async for event in events] == []
+
+
+@simulate
+async def test_two_managers_that_know_each_other_end_up_with_one_connection() -> None:
+    house = House(others=1)
+    other = house.others[0]
+    theirs = SetSource()
+    theirs.set([house.network.peer(house.me)])
+    second = house.make(other, theirs)
+    await asyncio.gather(house.manager.start(), second.start())
+    await asyncio.sleep(SOON)
+    assert len(house.me.ends) == len(other.ends) == 1
+    ours, their = house.manager.connection(other.endpoint_id), second.connection(house.me.endpoint_id)
+    assert isinstance(ours, SimConnection)
+    assert ours.other is their
+    await asyncio.gather(house.manager.stop(), second.stop())
+
+
+@simulate
+async def test_a_pair_of_which_only_one_knows_the_other_connects_too() -> None:
+    for knows_greater in (True, False):
+        house = House(others=20)
+        others = [host for host in house.others if (host.endpoint_id > house.me.endpoint_id) == knows_greater]
+        house.source.set([house.network.peer(others[0])])
+        await house.manager.start()
+        await asyncio.sleep(SOON)
+        assert set(house.states().values()) == {"connected"}
+        await house.manager.stop()
+
+
+@simulate
+async def test_above_the_limit_only_the_overlays_neighbours_are_dialled() -> None:
+    house = House(others=65)
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    wanted = [status for status in house.manager.status() if status.wanted]
+    assert 7 <= len(wanted) <= 14
+    assert {status.state for status in wanted} == {"connected"}
+    assert {s.state for s in house.manager.status() if not s.wanted} == {"discovered"}
+    house.source.set(house.network.peer(host) for host in house.others[:64])
+    await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
+    assert set(house.states().values()) == {"connected"}
+    assert len(house.states()) == 64
+    await house.manager.stop()
+
+
+@simulate
+async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() -> None:
+    house = House(others=1)
+    house.others[0].is_up = False
+    house.others[0].fails_fast = True
+    await house.manager.start()
+    await asyncio.sleep(20)
+    (status,) = house.manager.status()
+    shown = status.to_json()
+    assert shown["state"] == "open"
+    assert (shown["failures"], shown["attempts"], shown["circuit"], shown["trips"]) == (5, 5, "open", 1)
+    assert shown["last_error"]["kind"] == "unreachable"
+    assert 0 < shown["next_attempt_s"] < 36
+    assert shown["waited_s"] == pytest.approx(20, abs=0.1)
+    assert shown["sources"] == ["static:test"]
+    assert [(a["address"], a["state"], a["sources"]) for a in shown["addresses"]] == [
+        (house.others[0].address, "usable", ["static:test"])
+    ]
+    assert house.clock.wall() - status.since < timedelta(seconds=20)
+    await house.manager.stop()
+
+
+@simulate
+async def test_the_status_of_a_connected_peer_has_its_path() -> None:
+    house = House(others=1)
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    shown = house.manager.status()[0].to_json()
+    assert (shown["path"], shown["rtt_ms"], shown["admitted"], shown["node_id_said"]) == ("direct", 1.0, True, 2)
+    assert (shown["next_attempt_s"], shown["waited_s"], shown["last_error"]) == (None, 0.0, None)
+    await house.manager.stop()
+
+
+@simulate
+async def test_an_own_address_in_a_peers_list_is_held_back() -> None:
+    house = House(others=1)
+    docker = "172.17.0.1:7001"
+    house.source.set([house.network.peer(house.others[0], docker)])
+    house.network.at[docker] = house.me
+    house.manager.set_own_addresses([SocketAddress.parse(docker)])
+    await house.manager.start()
+    await asyncio.sleep(SOON)
+    (status,) = house.manager.status()
+    assert [address.state for address in status.addresses] == ["usable", "held_back"]
+    assert status.state == "connected"
+    assert status.attempts == 1
+    await house.manager.stop()
+
+
+@simulate
+async def test_adopting_before_the_start_or_without_a_dialler_closes_the_connection() -> None:
+    house = House()
+    for manager in (house.manager, DiscoveryManager(DiscoveryConfig(), own=house.me.endpoint_id)):
+        inbound = house.call_in(house.others[0])
+        assert not manager.adopt(inbound)
+        assert not inbound.is_live
+
+
+@simulate
+async def test_a_tickets_endpoint_is_introduced_and_then_dialled() -> None:
+    house = House(others=1)
+    host = house.others[0]
+    ticket = Ticket(host.endpoint_id, None, (SocketAddress.parse(host.address),))
+
+    class Introducer:
+        async def introduce(self, ticket: Ticket, *, timeout: float) -> DiscoveredPeer:
+            return house.network.peer(host)
+
+    manager = DiscoveryManager(
+        DiscoveryConfig([DiscoverySource.NodeRegistry([format_ticket(ticket)])]),
+        dialler=SimDialler(house.network, house.me),
+        own=house.me.endpoint_id,
+        introducer=Introducer(),
+        clock=house.clock,
+        rng=Random(1),
+    )
+    await manager.start()
+    await asyncio.sleep(SOON)
+    assert [status.state for status in manager.status()] == ["connected"]
+    await manager.stop()
+
+
+@simulate
+async def test_what_does_not_count_is_told_with_its_reason() -> None:
+    house = House(others=1)
+    second = SetSource("registry:x", "registry")
+    second.set([peer(7, node_id=2)])
+    manager = house.make(house.me, house.source, second)
+    await manager.start()
+    assert [line.to_json()["source"] for line in manager.dropped()] == ["registry:x"]
+    await manager.stop()
+
+
+def test_every_event_is_logged_with_its_fields(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        house = House(others=2)
+        house.others[1].lets_in = lambda _: False
+        await house.manager.start()
+        await asyncio.sleep(SOON)
+        await house.manager.stop()
+
+    with caplog.at_level(logging.INFO, "blixard"):
+        run(main())
+    records = [(r.levelname, r.message, r.__dict__.get("node")) for r in caplog.records]
+    assert ("INFO", "peer discovered", 2) in records
+    assert ("INFO", "connected", 2) in records
+    assert records.count(("WARNING", "refused by peer", 3)) == 1
+    assert ("INFO", "connection failed", 3) in records
+    refused = next(r for r in caplog.records if r.message == "refused by peer")
+    assert refused.__dict__["reason"] == "unknown: not known here"
+
+
+async def test_files_on_disk_are_found_watched_and_kept_when_they_break(tmp_path: Path) -> None:
+    peers_path, registry_path = tmp_path / "peers.json", tmp_path / "n3.json"
+    write(peers_path, peers_file_of(peer(1), peer(2)))
+    write(registry_path, registry_of(peer(3)))
+    sources = [DiscoverySource.StaticFile(peers_path), DiscoverySource.NodeRegistry([registry_path, "10.0.0.3:7001"])]
+    manager = DiscoveryManager(DiscoveryConfig(sources, timedelta(seconds=60)))
+    await manager.start()
+    events = manager.subscribe()
+    assert [each.node_id for each in manager.get_peers()] == [1, 2, 3]
+    write(peers_path, peers_file_of(peer(1), peer(2), peer(4)), age=30.0)
+    assert (await asyncio.wait_for(events.__anext__(), 10)).node_id == 4
+    write(peers_path, "[", age=20.0)
+    await manager.refresh_peers()
+    assert [each.node_id for each in manager.get_peers()] == [1, 2, 3, 4]
+    states = {status.name: status.state for status in manager.source_status()}
+    assert states == {
+        f"static:{peers_path}": "failed",
+        f"registry:{registry_path}": "found",
+        "registry:10.0.0.3:7001": "found",
+    }
+    await manager.stop()
+
+
+def test_the_configuration_takes_seconds_and_timedeltas() -> None:
+    assert DiscoveryConfig(refresh_interval=timedelta(minutes=2)).refresh_seconds == 120.0
+    assert DiscoveryConfig(refresh_interval=5).refresh_seconds == 5.0
+    assert DiscoveryConfig().refresh_seconds == 60.0
+    assert DiscoveryConfig().auto_connect
+
+
+def test_attestations_for_another_cluster_are_refused() -> None:
+    manager = DiscoveryManager(DiscoveryConfig(), cluster="other")
+    assert not manager.add_peer(peer(7, seq=5))
+    assert DiscoveryManager(DiscoveryConfig(), cluster=CLUSTER).add_peer(peer(7, seq=5))

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""When sources are asked, and that none holds up another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from random import Random
+
+import pytest
+from tests.simulation.sources import SetSource
+from tests.simulation.virtual_time import VirtualClock, run
+from tests.unit.peers.people import peer
+
+from blixard.manager.polling import REFRESH_JITTER, SOURCE_TIMEOUT, Poller
+from blixard.peers.claims import Origin
+from blixard.sources.base import Answer, Failed, Found
+
+INTERVAL = 60.0
+
+
+class Watcher(SetSource):
+    """A source that knows when it has changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_changed = False
+
+    async def changed(self) -> bool:
+        return self.has_changed
+
+    async def fetch(self) -> Answer:
+        self.has_changed = False
+        return await super().fetch()
+
+
+class Log:
+    """A poller on some sources, and what it was told."""
+
+    def __init__(self, *sources: SetSource) -> None:
+        self.clock = VirtualClock()
+        self.answers: list[tuple[float, str, Answer]] = []
+        self.refreshes: list[float] = []
+        self.started = self.clock.now()
+        self.poller = Poller(
+            sources,
+            interval=INTERVAL,
+            clock=self.clock,
+            rng=Random(1),
+            on_answer=self._take,
+            on_refresh=lambda: self.refreshes.append(self.clock.now() - self.started),
+        )
+
+    def _take(self, origin: Origin, answer: Answer) -> None:
+        self.answers.append((self.clock.now() - self.started, origin.name, answer))
+
+    def times(self, name: str = "static:test") -> list[float]:
+        return [at for at, who, _ in self.answers if who == name]
+
+
+def test_sources_are_asked_at_the_start_and_then_once_an_interval_with_jitter() -> None:
+    async def main() -> Log:
+        log = Log(SetSource())
+        log.poller.start()
+        await asyncio.sleep(100 * INTERVAL)
+        await log.poller.stop()
+        return log
+
+    log = run(main())
+    assert log.times()[0] == 0.0
+    gaps = [later - earlier for earlier, later in zip(log.times(), log.times()[1:], strict=False)]
+    assert min(gaps) >= INTERVAL * (1 - REFRESH_JITTER)
+    assert max(gaps) <= INTERVAL * (1 + REFRESH_JITTER)
+    assert max(gaps) - min(gaps) > INTERVAL * REFRESH_JITTER
+    assert log.refreshes == log.times()
+
+
+def test_a_slow_source_holds_up_no_other_and_runs_into_its_limit() -> None:
+    async def main() -> Log:
+        slow, quick = SetSource("static:slow"), SetSource("static:quick")
+        slow.seconds = 1e9
+        log = Log(slow, quick)
+        log.poller.start()
+        await asyncio.sleep(SOURCE_TIMEOUT + 0.1)
+        await log.poller.stop()
+        return log
+
+    log = run(main())
+    assert log.times("static:quick") == [0.0]
+    assert [type(answer) for _, who, answer in log.answers if who == "static:slow"] == [Failed]
+    assert log.times("static:slow") == [SOURCE_TIMEOUT]
+
+
+def test_a_source_that_fails_is_asked_again_soon_then_ever_more_rarely() -> None:
+    async def main() -> Log:
+        source = SetSource()
+        source.fail()
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(INTERVAL * 0.8)
+        source.recover()
+        await asyncio.sleep(INTERVAL)
+        await log.poller.stop()
+        return log
+
+    log = run(main())
+    assert log.times()[1] <= 0.5
+    assert len([at for at in log.times() if at < 0.8 * INTERVAL]) <= 12
+    assert isinstance(log.answers[-1][2], Found)
+
+
+def test_a_source_that_breaks_is_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(SetSource):
+        async def fetch(self) -> Answer:
+            raise RuntimeError("oops")
+
+    async def main() -> Log:
+        log = Log(Broken())
+        await log.poller.refresh()
+        return log
+
+    assert run(main()).answers[0][2] == Failed("RuntimeError: oops")
+    assert "source broke" in caplog.messages
+
+
+def test_a_changed_file_is_picked_up_within_about_a_second() -> None:
+    async def main() -> Log:
+        source = Watcher()
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(10.5)
+        source.has_changed = True
+        await asyncio.sleep(5)
+        await log.poller.stop()
+        return log
+
+    assert run(main()).times() == [0.0, 11.0]
+
+
+def test_refresh_returns_when_every_source_has_answered() -> None:
+    async def main() -> tuple[int, float]:
+        sources = [SetSource(f"static:{number}") for number in range(3)]
+        for seconds, source in enumerate(sources):
+            source.seconds = seconds
+        log = Log(*sources)
+        await log.poller.refresh()
+        return len(log.answers), log.clock.now() - log.started
+
+    assert run(main()) == (3, 2.0)
+
+
+def test_one_source_is_never_asked_twice_at_the_same_time() -> None:
+    class Single(SetSource):
+        inside = 0
+
+        async def fetch(self) -> Answer:
+            self.inside += 1
+            assert self.inside == 1
+            answer = await super().fetch()
+            self.inside -= 1
+            return answer
+
+    async def main() -> int:
+        source = Single()
+        source.seconds = 3.0
+        log = Log(source)
+        log.poller.start()
+        await asyncio.gather(log.poller.refresh(), log.poller.refresh())
+        await log.poller.stop()
+        return source.fetches
+
+    assert run(main()) == 3
+
+
+def test_waiting_for_all_answers_ends_with_the_last_or_with_a_stop() -> None:
+    async def main() -> list[float]:
+        slow = SetSource()
+        slow.seconds = 5.0
+        log = Log(slow, SetSource("static:quick"))
+        log.poller.start()
+        await log.poller.answered()
+        times = [log.clock.now() - log.started]
+        await log.poller.stop()
+        log.poller.start()
+        waiting = asyncio.ensure_future(log.poller.answered())
+        await asyncio.sleep(1)
+        await log.poller.stop()
+        await waiting
+        return [*times, log.clock.now() - log.started]
+
+    assert run(main()) == [5.0, 6.0]
+
+
+def test_stop_leaves_no_task() -> None:
+    async def main() -> set[object]:
+        slow = SetSource()
+        slow.seconds = 5.0
+        log = Log(slow, Watcher())
+        log.poller.start()
+        await asyncio.sleep(1.5)
+        await log.poller.stop()
+        await log.poller.stop()
+        return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+    assert run(main()) == set()
+
+
+def test_an_error_is_logged_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        source = SetSource()
+        log = Log(source)
+        source.fail("down")
+        for _ in range(3):
+            await log.poller.refresh()
+        source.recover()
+        await log.poller.refresh()
+
+    with caplog.at_level(logging.INFO, "blixard.sources"):
+        run(main())
+    assert caplog.messages == ["source error", "source works again"]
+
+
+def test_what_was_refused_in_a_good_answer_is_logged_once_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        source = SetSource()
+        source.set([peer(1)])
+        assert isinstance(source.answer, Found)
+        source.answer = Found(source.answer.sightings, ("x.json: is bad",))
+        log = Log(source)
+        await log.poller.refresh()
+        await log.poller.refresh()
+        assert log.poller.status()[0].problems == ("x.json: is bad",)
+
+    run(main())
+    assert [(record.levelname, record.__dict__["reason"]) for record in caplog.records] == [
+        ("WARNING", "x.json: is bad")
+    ]
+
+
+def test_the_status_of_a_failing_source_still_shows_its_last_good_answer() -> None:
+    async def main() -> list[dict[str, object]]:
+        source = SetSource()
+        log = Log(source)
+        seen = [log.poller.status()[0]]
+        source.set([peer(1), peer(2)])
+        await log.poller.refresh()
+        seen.append(log.poller.status()[0])
+        source.fail("down")
+        await log.poller.refresh()
+        seen.append(log.poller.status()[0])
+        return [{k: status.to_json()[k] for k in ("state", "peers", "error")} for status in seen]
+
+    assert run(main()) == [
+        {"state": "not_asked", "peers": 0, "error": None},
+        {"state": "found", "peers": 2, "error": None},
+        {"state": "failed", "peers": 2, "error": "down"},
+    ]

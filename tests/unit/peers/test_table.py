@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""Who the peers are when several sources speak."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.peers.people import HOUR, NOON, endpoint_id, found, origin, peer
+
+from blixard.peers.claims import RANKS
+from blixard.peers.table import Change, PeerTable
+from blixard.sources.base import Failed, Found, Nothing, Sighting, SourceKind
+
+HOLD = 180.0
+STATIC, REGISTRY, HELLO, MANUAL = origin("static"), origin("registry", 1), origin("hello"), origin("manual")
+
+
+@pytest.fixture
+def table() -> PeerTable:
+    return PeerTable(hold=HOLD, own=endpoint_id(99), own_node_id=99)
+
+
+def told(changes: list[Change]) -> list[tuple[str, int]]:
+    return [(change.kind, change.known.peer.node_id) for change in changes]
+
+
+def ids(table: PeerTable) -> list[int]:
+    return sorted(known.peer.node_id for known in table)
+
+
+def test_peers_are_discovered_in_the_order_of_their_node_ids(table: PeerTable) -> None:
+    assert told(table.apply(STATIC, found(peer(2), peer(1)), 0.0)) == [("discovered", 1), ("discovered", 2)]
+    assert table.find(endpoint_id(1)) is table.get(1)
+    assert len(table) == 2
+
+
+def test_the_same_answer_again_changes_nothing_and_looks_at_nothing(table: PeerTable) -> None:
+    class Unread(Found):
+        """An answer whose peers may be looked at once."""
+
+        looks = 0
+
+        def __getattribute__(self, name: str) -> object:
+            if name == "sightings":
+                Unread.looks += 1
+            return super().__getattribute__(name)
+
+    answer = Unread(found(peer(1)).sightings)
+    table.apply(STATIC, answer, 0.0)
+    looks = Unread.looks
+    assert table.apply(STATIC, answer, 60.0) == []
+    assert Unread.looks == looks
+
+
+def test_a_new_address_is_an_update_and_a_new_date_is_none(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    assert told(table.apply(STATIC, found(peer(1, "10.0.0.7:7001")), 1.0)) == [("updated", 1)]
+    assert table.apply(STATIC, found(peer(1, "10.0.0.7:7001")), 2.0) == []
+
+
+def test_this_node_itself_never_becomes_a_peer(table: PeerTable) -> None:
+    assert table.apply(STATIC, found(peer(99)), 0.0) == []
+    assert table.dropped() == []
+
+
+def test_another_endpoint_id_under_this_nodes_id_is_refused_and_told(table: PeerTable) -> None:
+    assert table.apply(STATIC, found(peer(1, node_id=99)), 0.0) == []
+    assert [line.reason for line in table.dropped()] == ["this node itself has that node id"]
+    assert table.take_news() == table.dropped()
+    assert table.take_news() == []
+
+
+def test_a_failure_keeps_what_was_known(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    for minute in range(60):
+        assert table.apply(STATIC, Failed("down"), 60.0 * minute) == []
+    assert ids(table) == [1]
+
+
+def test_a_peer_leaves_after_it_was_absent_from_good_answers_for_the_hold_time(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1), peer(2)), 0.0)
+    without = found(peer(1))
+    assert table.apply(STATIC, without, 60.0) == []
+    assert table.apply(STATIC, without, 60.0 + HOLD - 1) == []
+    assert told(table.apply(STATIC, without, 60.0 + HOLD)) == [("removed", 2)]
+
+
+@pytest.mark.parametrize("empty", [Nothing(), Found(())])
+def test_a_source_that_names_nobody_takes_all_its_peers_away_in_time(table: PeerTable, empty: Nothing | Found) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    assert table.apply(STATIC, empty, 1.0) == []
+    assert told(table.apply(STATIC, empty, 1.0 + HOLD)) == [("removed", 1)]
+
+
+def test_a_peer_that_comes_back_within_the_hold_time_never_left(table: PeerTable) -> None:
+    both = found(peer(1), peer(2))
+    table.apply(STATIC, both, 0.0)
+    for moment in range(0, 10_000, 200):
+        assert table.apply(STATIC, found(peer(1)), moment) == []
+        assert table.apply(STATIC, both, moment + 100.0) == []
+    assert ids(table) == [1, 2]
+
+
+def test_a_failing_source_does_not_let_the_hold_time_end(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    table.apply(STATIC, Nothing(), 1.0)
+    assert table.apply(STATIC, Failed("down"), 1000.0) == []
+    assert ids(table) == [1]
+
+
+def test_a_peer_stays_while_another_source_names_it(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    table.apply(REGISTRY, found(peer(1)), 0.0)
+    table.apply(STATIC, Nothing(), 1.0)
+    assert table.apply(STATIC, Nothing(), 1000.0) == []
+    known = table.get(1)
+    assert known is not None
+    assert known.sources == (REGISTRY.name,)
+
+
+def test_unsigned_addresses_of_all_sources_are_joined_the_better_rank_first(table: PeerTable) -> None:
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", "10.0.0.1:1"), place="reg"), 0.0)
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", "10.0.0.3:1"), place="file"), 0.0)
+    known = table.get(1)
+    assert known is not None
+    assert tuple(known.peer.direct_addresses) == ("10.0.0.1:1", "10.0.0.3:1", "10.0.0.2:1")
+    assert known.provenance == {"10.0.0.1:1": ("file", "reg"), "10.0.0.3:1": ("file",), "10.0.0.2:1": ("reg",)}
+    assert known.peer.source == "static"
+
+
+def test_signed_addresses_replace_unsigned_ones_and_the_reason_is_told(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1")), 0.0)
+    assert told(table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", seq=5)), 0.0)) == [("updated", 1)]
+    known = table.get(1)
+    assert known is not None
+    assert tuple(known.peer.direct_addresses) == ("10.0.0.2:1",)
+    assert known.peer.attestation is not None
+    assert [(line.address, line.source) for line in table.dropped()] == [("10.0.0.1:1", STATIC.name)]
+
+
+def test_an_address_given_by_hand_comes_before_the_signed_ones(table: PeerTable) -> None:
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", seq=5)), 0.0)
+    table.put(MANUAL, Sighting(peer(1, "192.0.2.1:9"), "manual"))
+    known = table.get(1)
+    assert known is not None
+    assert tuple(known.peer.direct_addresses) == ("192.0.2.1:9", "10.0.0.2:1")
+    assert known.seq == 5
+    assert known.peer.attestation is None, "the node has not signed these addresses"
+
+
+def test_the_higher_attestation_number_wins_whichever_source_brings_it(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", seq=6)), 0.0)
+    known = table.get(1)
+    assert known is not None
+    assert tuple(known.peer.direct_addresses) == ("10.0.0.2:1",)
+    assert known.seq == 6
+
+
+def test_a_lower_attestation_number_from_the_same_source_is_refused_and_told(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.2:1", seq=6)), 0.0)
+    assert table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 60.0) == []
+    known = table.get(1)
+    assert known is not None
+    assert tuple(known.peer.direct_addresses) == ("10.0.0.2:1",)
+    assert "number 5, and 6 was seen before" in table.take_news()[0].reason
+
+
+def test_taking_the_attestation_away_does_not_bring_other_addresses_in(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.2:1", seq=6)), 0.0)
+    assert table.apply(STATIC, found(peer(1, "10.6.6.6:1")), 60.0) == []
+    assert ids(table) == [1]
+
+
+def test_of_two_endpoint_ids_for_one_node_the_better_rank_counts_and_the_other_is_told(table: PeerTable) -> None:
+    table.apply(REGISTRY, found(peer(2, node_id=1, seq=1_000)), 0.0)
+    changes = table.apply(STATIC, found(peer(1)), 0.0)
+    assert told(changes) == [("removed", 1), ("discovered", 1)]
+    assert table.find(endpoint_id(2)) is None
+    assert [line.reason for line in table.dropped()] == [f"node 1 is {endpoint_id(1).short}, says static:0"]
+    assert table.take_news() == table.dropped()
+
+
+def test_the_other_takes_over_when_the_better_claim_has_gone(table: PeerTable) -> None:
+    table.apply(REGISTRY, found(peer(2, node_id=1)), 0.0)
+    table.apply(STATIC, found(peer(1)), 0.0)
+    changes = table.apply(STATIC, Nothing(), 1.0)
+    assert [change.known.endpoint_id for change in changes] == [endpoint_id(1), endpoint_id(2)]
+
+
+def test_a_new_identity_takes_effect_at_once_although_the_old_one_is_held(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    changes = table.apply(STATIC, found(peer(2, node_id=1)), 1.0)
+    assert told(changes) == [("removed", 1), ("discovered", 1)]
+    known = table.get(1)
+    assert known is not None
+    assert known.endpoint_id == endpoint_id(2)
+
+
+def test_a_peer_under_a_new_node_id_moves(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    assert told(table.apply(STATIC, found(peer(1, node_id=5)), 1.0)) == [("updated", 5)]
+    assert table.get(1) is None
+    assert table.get(5) is table.find(endpoint_id(1))
+
+
+def test_two_peers_that_swap_their_node_ids_both_stay(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1), peer(2)), 0.0)
+    table.apply(STATIC, found(peer(1, node_id=2), peer(2, node_id=1)), 1.0)
+    assert ids(table) == [1, 2]
+    known = table.get(1)
+    assert known is not None
+    assert known.endpoint_id == endpoint_id(2)
+
+
+def test_what_a_known_peer_signs_changes_its_addresses_and_keeps_nobody_a_member(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1")), 0.0)
+    assert told(table.attest(Sighting(peer(1, "10.0.0.2:1", seq=3), "hello"))) == [("updated", 1)]
+    known = table.get(1)
+    assert known is not None
+    assert known.provenance == {"10.0.0.2:1": ("hello",)}
+    table.apply(STATIC, Nothing(), 1.0)
+    assert told(table.apply(STATIC, Nothing(), 1.0 + HOLD)) == [("removed", 1)]
+
+
+def test_what_a_stranger_signs_makes_it_no_peer(table: PeerTable) -> None:
+    assert table.attest(Sighting(peer(1, seq=3), "hello")) == []
+    assert len(table) == 0
+
+
+def test_withdrawing_a_claim_takes_it_away_at_once(table: PeerTable) -> None:
+    table.put(MANUAL, Sighting(peer(1), "manual"))
+    assert told(table.withdraw(MANUAL, endpoint_id(1))) == [("removed", 1)]
+    assert table.withdraw(MANUAL, endpoint_id(1)) == []
+
+
+def test_an_expired_attestation_takes_its_claim_away(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, seq=5, expires_at=NOON), peer(2, seq=5)), 0.0)
+    assert table.expire(NOON - HOUR) == []
+    assert told(table.expire(NOON)) == [("removed", 1)]
+    assert [line.reason for line in table.dropped()] == ["its attestation has expired"]
+    assert ids(table) == [2]
+
+
+def test_when_the_newest_attestation_expires_an_older_one_that_holds_counts_again(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", seq=6, expires_at=NOON)), 0.0)
+    assert told(table.expire(NOON)) == [("updated", 1)]
+    known = table.get(1)
+    assert known is not None
+    assert tuple(known.peer.direct_addresses) == ("10.0.0.1:1",)
+
+
+def test_nothing_is_left_of_a_peer_that_has_gone(table: PeerTable) -> None:
+    for number in range(1, 20):
+        table.put(HELLO, Sighting(peer(number, seq=number), "hello"))
+        table.withdraw(HELLO, endpoint_id(number))
+    assert (len(table), table.dropped(), table.claims_of(HELLO)) == (0, [], [])
+    assert not table._signed
+    assert not table._claims
+
+
+KINDS: list[SourceKind] = list(RANKS)
+CLAIMS = st.builds(
+    lambda number, node_id, port, seq: peer(number, f"10.0.0.{number}:{port}", node_id=node_id, seq=seq),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.one_of(st.none(), st.integers(1, 3)),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), CLAIMS), max_size=5), st.data())
+def test_the_outcome_does_not_depend_on_the_order_in_which_sources_answer(
+    claims: list[tuple[SourceKind, object]], data: st.DataObject
+) -> None:
+    answers = [(origin(kind, order), found(each)) for order, (kind, each) in enumerate(claims)]  # type: ignore[arg-type]
+    outcomes = []
+    orders = list(itertools.permutations(answers))
+    for order in data.draw(st.lists(st.sampled_from(orders), min_size=2, max_size=2)):
+        table = PeerTable(hold=HOLD)
+        for where, answer in order:
+            table.apply(where, answer, 0.0)
+        known = sorted(table, key=lambda each: each.endpoint_id)
+        outcomes.append([(k.peer.content(), k.sources, k.provenance, k.seq) for k in known])
+    assert outcomes[0] == outcomes[1]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.lists(CLAIMS, max_size=3)), max_size=8))
+def test_no_two_peers_ever_share_a_node_id_and_lookups_agree(
+    answers: list[tuple[SourceKind, list[object]]],
+) -> None:
+    table = PeerTable(hold=0.0)
+    shown: dict[object, object] = {}
+    for step, (kind, peers) in enumerate(answers):
+        unique = {each.endpoint_id: each for each in peers}  # type: ignore[attr-defined]
+        for change in table.apply(origin(kind), found(*unique.values()), float(step)):
+            if change.kind == "removed":
+                del shown[change.known.endpoint_id]
+            else:
+                assert (change.known.endpoint_id in shown) == (change.kind == "updated")
+                shown[change.known.endpoint_id] = change.known.peer.content()
+        assert len({known.peer.node_id for known in table}) == len(table)
+        assert all(table.get(known.peer.node_id) is known is table.find(known.endpoint_id) for known in table)
+        assert shown == {known.endpoint_id: known.peer.content() for known in table}
