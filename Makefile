@@ -7,19 +7,26 @@ BIN := $(VENV)/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test lint venv venv-dev clean
+.PHONY: help demo demo-stop test molecule faults lint venv venv-dev clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.controller ## roll out three nodes on this machine and show who reaches whom
 	@$(PLAYBOOK) playbooks/site.yml
+	@echo "The report is in .demo/report.json; the nodes go on running until: make demo-stop"
 
 demo-stop: ## end the nodes of the demo
 	@for dir in .demo/node*; do [ ! -d "$$dir" ] || $(BIN)/blixard stop --data-dir "$$dir"; done
 
 test: $(VENV)/.dev ## run every check and every test
 	@tests/run
+
+molecule: $(VENV)/.dev ## run the scenarios in containers: all, or SCENARIO=NAME
+	@tools/scenarios.py test $(SCENARIO)
+
+faults: $(VENV)/.dev ## break a fleet in every way and write docs/faults.md
+	@FAULTS=all tools/scenarios.py test faults
 
 lint: $(VENV)/.dev ## run the static checks alone
 	@tests/run lint
@@ -40,4 +47,5 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.controller
 
 clean: demo-stop ## remove everything that was made here
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	tools/scenarios.py clean --images
+	rm -rf $(VENV) .venv-* .cache .ansible .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -22,31 +22,38 @@ from blixard.documents.schemas import validate_text
 from blixard.errors import BlixardError
 from blixard.fleet.observe import differs
 
-OWN_OPTIONS = ("src", "schema", "observed", "lstrip_blocks", "trim_blocks")
-COPY_OPTIONS = (
-    "attributes",
-    "backup",
-    "dest",
-    "follow",
-    "force",
-    "group",
-    "mode",
-    "owner",
-    "unsafe_writes",
-    "validate",
-)
+OWN_OPTIONS: dict[str, t.Any] = {
+    "src": {"type": "str", "required": True},
+    "schema": {"type": "str", "required": True},
+    "observed": {"type": "dict"},
+    "trim_blocks": {"type": "bool", "default": True},
+    "lstrip_blocks": {"type": "bool", "default": False},
+}
+COPY_OPTIONS: dict[str, t.Any] = {
+    "dest": {"type": "path", "required": True},
+    "attributes": {"type": "str"},
+    "backup": {"type": "bool", "default": False},
+    "follow": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": True},
+    "group": {"type": "str"},
+    "mode": {"type": "raw"},
+    "owner": {"type": "str"},
+    "unsafe_writes": {"type": "bool", "default": False},
+    "validate": {"type": "str"},
+}
+SPEC = {**OWN_OPTIONS, **COPY_OPTIONS}
 
 
 class ActionModule(ActionBase):
     """The `schema_template` action; its documentation is in library/schema_template.py."""
 
     TRANSFERS_FILES = True
-    _VALID_ARGS = frozenset(OWN_OPTIONS + COPY_OPTIONS)
+    _VALID_ARGS = frozenset(SPEC)
 
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        options = self._options()
+        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
         template = self._find(options["src"])
         text = self._render(template, options, variables)
         try:
@@ -57,23 +64,6 @@ class ActionModule(ActionBase):
         if self._is_there(options, known["sha256"]):
             return {**result, **known, "changed": False, "dest": options["dest"]}
         return {**result, **self._copy(text, template, variables), **known}
-
-    def _options(self) -> dict[str, t.Any]:
-        texts = {"type": "str"}
-        flags = {"type": "bool"}
-        spec: dict[str, t.Any] = {
-            "src": {"type": "str", "required": True},
-            "dest": {"type": "path", "required": True},
-            "schema": {"type": "str", "required": True},
-            "observed": {"type": "dict"},
-            "lstrip_blocks": {"type": "bool", "default": False},
-            "trim_blocks": {"type": "bool", "default": True},
-            "mode": {"type": "raw"},
-            **dict.fromkeys(("attributes", "group", "owner", "validate"), texts),
-            **dict.fromkeys(("backup", "follow", "force", "unsafe_writes"), flags),
-        }
-        _result, options = self.validate_argument_spec(argument_spec=spec)
-        return t.cast("dict[str, t.Any]", options)
 
     def _find(self, source: str) -> Path:
         try:

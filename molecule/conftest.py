@@ -9,7 +9,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,8 @@ class Fleet:
             text=True,
             check=False,
         )
+        # Shown with a test that fails.
+        print(done.stdout)
         return Run(done.returncode, done.stdout)
 
     def engine(self, command: str, *names: str) -> None:
@@ -169,7 +171,7 @@ class Run:
     """How a run of a playbook went."""
 
     returncode: int
-    output: str
+    output: str = field(repr=False)
 
     def counts(self, what: str) -> dict[str, int]:
         """Return a column of the recap by host: `changed`, `failed`, `unreachable` and so on."""

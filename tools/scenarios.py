@@ -3,6 +3,7 @@
 """Run the Molecule scenarios: prepare the machine, run each, take everything away again, and say how it went.
 
     tools/scenarios.py test [NAME...]           all of them, or those named; nothing is left behind
+    tools/scenarios.py test --newest NAME    with the newest ansible-core and Python that are supported
     tools/scenarios.py converge NAME            any step of Molecule on one; its hosts stay until `clean`
     tools/scenarios.py list                     what there is
     tools/scenarios.py clean                    remove what a run left: hosts and networks
@@ -29,11 +30,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENARIOS = ROOT / "molecule"
-# The environment with Molecule and ansible-core; another one for another version of them.
-VENV = Path(os.environ.get("VENV", ROOT / ".venv")).absolute()
 WORK = ROOT / ".cache" / "molecule"
+LOGS = ROOT / ".cache" / "logs"
 # Two checkouts on one machine do not meet.
 CHECKOUT = "blixard-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+# What also runs at the other end of the supported range, see tools/make-newest-venv.
+ALSO_WITH_NEWEST = ("default",)
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify", "login", "destroy")
 
 
@@ -66,8 +68,6 @@ def tool(name: str, env: dict[str, str]) -> list[str]:
 def environment() -> dict[str, str]:
     """Return the environment that every step runs in, as far as it needs no preparation."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_", "BLIXARD_"))}
-    env["VIRTUAL_ENV"] = str(VENV)
-    env["PATH"] = f"{VENV / 'bin'}:{env['PATH']}"
     env |= {"ANSIBLE_HOME": str(ROOT / ".ansible"), "MOLECULE_COMMAND_BORDERS": "0"}
     if not sys.stdout.isatty():
         env |= {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"}
@@ -77,10 +77,12 @@ def environment() -> dict[str, str]:
     return env
 
 
-def prepare(env: dict[str, str]) -> dict[str, str]:
+def prepare(newest: bool = False) -> dict[str, str]:
     """Make the machine ready and return the environment for Molecule."""
     started = time.monotonic()
-    env = dict(env)
+    env = environment()
+    venv = tool("newest-venv", env)[0] if newest else str(ROOT / ".venv")
+    env |= {"VIRTUAL_ENV": venv, "PATH": f"{venv}/bin:{env['PATH']}"}
     for line in tool("engine", env):
         key, _, value = line.partition("=")
         env[key] = value
@@ -98,6 +100,8 @@ def of_scenario(env: dict[str, str], name: str) -> dict[str, str]:
         "BLIXARD_TEST_LABEL": label,
         "BLIXARD_TEST_PREFIX": f"{label}-",
         "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / name),
+        # Only this scenario's settings are read.
+        "MOLECULE_GLOB": str(SCENARIOS / name / "molecule.yml"),
     }
 
 
@@ -150,7 +154,7 @@ def molecule(env: dict[str, str], step: str, name: str, log: Path | None = None)
             raise
 
 
-def test(env: dict[str, str], name: str, log: Path | None) -> Outcome:
+def test(env: dict[str, str], name: str, label: str, log: Path | None) -> Outcome:
     """Run one scenario from nothing to nothing."""
     remove(env, name)
     started = time.monotonic()
@@ -158,31 +162,26 @@ def test(env: dict[str, str], name: str, log: Path | None) -> Outcome:
         failed = molecule(env, "test", name, log)
     finally:
         remove(env, name)
-    return Outcome(name, "failed" if failed else "passed", time.monotonic() - started)
+    return Outcome(label, "failed" if failed else "passed", time.monotonic() - started)
 
 
-def show_failure(name: str, log: Path) -> None:
-    print(f"\n==== {name} ====\n{log.read_text(errors='replace')}==== end of {name} ====\n", flush=True)
-
-
-def run_tests(chosen: list[str], verbose: bool) -> int:
-    env = environment()
-    outcomes: list[Outcome] = []
+def run_tests(chosen: list[str], *, newest: bool, verbose: bool) -> list[Outcome]:
+    """Run the scenarios one after the other; one that fails is shown and stops no other."""
+    label = "{} (newest)" if newest else "{}"
     try:
-        env = prepare(env)
+        env = prepare(newest)
     except CannotRun as trouble:
-        outcomes = [Outcome(name, "cannot run here", 0, str(trouble)) for name in chosen]
-    else:
-        logs = ROOT / ".cache" / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        for name in chosen:
-            log = None if verbose or len(chosen) == 1 else logs / f"{name}.log"
-            outcome = test(env, name, log)
-            outcomes.append(outcome)
-            print(f"{outcome.name}: {outcome.result} in {outcome.seconds:.0f} s", flush=True)
-            if log and outcome.result == "failed":
-                show_failure(name, log)
-    return report(outcomes)
+        return [Outcome(label.format(name), "cannot run here", 0, str(trouble)) for name in chosen]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for name in chosen:
+        log = None if verbose else LOGS / f"{label.format(name)}.log"
+        outcome = test(env, name, label.format(name), log)
+        outcomes.append(outcome)
+        print(f"{outcome.name}: {outcome.result} in {outcome.seconds:.0f} s", flush=True)
+        if log and outcome.result == "failed":
+            print(log.read_text(errors="replace"), f"==== that was {outcome.name}", sep="", flush=True)
+    return outcomes
 
 
 def report(outcomes: list[Outcome]) -> int:
@@ -226,6 +225,7 @@ def main() -> int:
         sub = commands.add_parser(command)
         sub.add_argument("names", metavar="NAME", nargs="*" if command == "test" else 1)
     commands.choices["test"].add_argument("-v", "--verbose", action="store_true", help="show all output as it comes")
+    commands.choices["test"].add_argument("--newest", action="store_true", help="the newest ansible-core and Python")
     commands.add_parser("list")
     commands.add_parser("clean").add_argument("--images", action="store_true")
     options = parser.parse_args()
@@ -240,9 +240,13 @@ def main() -> int:
         return clean(options.images)
     with signals_as_exceptions():
         try:
-            if options.command == "test":
-                return run_tests(options.names or names(), options.verbose)
-            return molecule(prepare(environment()), options.command, options.names[0])
+            if options.command != "test":
+                return molecule(prepare(), options.command, options.names[0])
+            verbose = options.verbose or len(options.names) == 1
+            outcomes = run_tests(options.names or names(), newest=options.newest, verbose=verbose)
+            if not options.names:
+                outcomes += run_tests(list(ALSO_WITH_NEWEST), newest=True, verbose=False)
+            return report(outcomes)
         except KeyboardInterrupt:
             print("interrupted; what was made is removed", file=sys.stderr)
             return 130

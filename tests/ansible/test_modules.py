@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The modules by themselves: documented, small on the host, and plain about what they cannot use."""
+"""Modules and actions by themselves: documented, small on the host, and plain about what they cannot use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,12 +18,14 @@ from tests.ansible.fleet import BIN, PROJECT
 from tests.unit.documents.samples import CLUSTER, attested
 
 from blixard.fleet.look import KEY_FILE_NAME
+from blixard.fleet.remote import command
 from blixard.trust.keys import KEY_FILE_NAME as KEY_FILE_NAME_OF_KEYS
 from blixard.trust.keys import create_secret_key
 
 LIBRARY = PROJECT / "library"
 MODULES = sorted(path.stem for path in LIBRARY.glob("*.py"))
-RUNNABLE = [name for name in MODULES if name != "schema_template"]
+ACTIONS = sorted(path.stem for path in (PROJECT / "action_plugins").glob("*.py"))
+ON_HOST = {"iroh_node_info": "look", "blixard_connectivity": "check"}
 
 
 def _documentation(name: str) -> dict[str, Any]:
@@ -39,12 +42,28 @@ def _documentation(name: str) -> dict[str, Any]:
     return documentation
 
 
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _run(name: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    """Run a module as a host does; the result says `failed` too."""
-    given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}
-    done = subprocess.run(
-        [sys.executable, LIBRARY / f"{name}.py"], input=json.dumps(given), capture_output=True, text=True, check=False
-    )
+    """Run a module as Ansible runs it on a host; the result says `failed` too."""
+    if name in ON_HOST:
+        defaults = {
+            option: body.get("default")
+            for option, body in _load(PROJECT / "action_plugins" / f"{name}.py").SPEC.items()
+        }
+        line = command(sys.executable, ON_HOST[name], {**defaults, **arguments})
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    else:
+        given = json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}})
+        module = [sys.executable, str(LIBRARY / f"{name}.py")]
+        done = subprocess.run(module, input=given, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     result = json.loads(done.stdout)
     assert isinstance(result, dict)
@@ -64,13 +83,17 @@ def test_ansible_doc_shows_every_module_with_examples_results_and_attributes(nam
     assert any(name in example for example in examples)
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
+FACTS = ("type", "required", "default", "choices", "elements")
+
+
+def _facts(options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What an option is, in the words that documentation and code share; nothing said is false."""
+    return {name: {fact: body.get(fact) or None for fact in FACTS} for name, body in options.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
 def test_a_module_takes_exactly_what_it_documents(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location(name, LIBRARY / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _load(LIBRARY / f"{name}.py")
     taken: dict[str, Any] = {}
 
     def take(**arguments: Any) -> None:
@@ -81,21 +104,25 @@ def test_a_module_takes_exactly_what_it_documents(name: str, monkeypatch: pytest
     with pytest.raises(InterruptedError):
         module.main()
 
-    facts = ("type", "required", "default", "choices", "elements")
-    documented = _documentation(name)["doc"]["options"]
-    assert {option: {fact: body.get(fact) for fact in facts} for option, body in taken["argument_spec"].items()} == {
-        option: {fact: body.get(fact) for fact in facts} for option, body in documented.items()
-    }
+    assert _facts(taken["argument_spec"]) == _facts(_documentation(name)["doc"]["options"])
     assert taken["supports_check_mode"]
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_takes_exactly_what_it_documents(name: str) -> None:
+    action = _load(PROJECT / "action_plugins" / f"{name}.py")
+
+    assert _facts(action.SPEC) == _facts(_documentation(name)["doc"]["options"])
+    assert frozenset(action.SPEC) == action.ActionModule._VALID_ARGS
 
 
 def test_what_runs_on_every_host_imports_neither_iroh_nor_asyncio_nor_jsonschema() -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import iroh_node_info, blixard_connectivity;"
+        "import sys, blixard.fleet.host, blixard.fleet.look, blixard.fleet.check, blixard.fleet.report;"
         "print([name for name in ('iroh', 'asyncio', 'jsonschema', 'rfc8785') if name in sys.modules])"
     )
 
-    done = subprocess.run([sys.executable, "-c", code, LIBRARY], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
 

@@ -57,17 +57,16 @@ class SimConnection:
         if not self.is_live:
             return
         self.end(reason)
-        if self.other is not None and self.other.is_live:
-            # The other end hears of it after the way there, or by the missing beats when the way is cut.
-            reached = self._network.can_reach(self.here, self.there)
-            wait = self._network.latency() if reached else BEATS_GIVE_UP
-            self._network.later(wait, self.other.end, f"closed by peer: {reason}" if reached else "no beats")
+        if self.other is not None and self.other.is_live and self._network.can_reach(self.here, self.there):
+            self._network.later(self._network.latency(), self.other.end, f"closed by peer: {reason}")
 
     def end(self, reason: str) -> None:
-        """This end is over."""
+        """This end is over; the other one misses its beats, if it does not hear of it sooner."""
         if self.is_live:
             self._ended.set_result(reason)
             self.here.ends.pop(self, None)
+            if self.other is not None and self.other.is_live:
+                self._network.later(self._network.patience(), self.other.end, "no beats")
 
     async def ping(self, timeout: float) -> float:
         if not self._network.can_reach(self.here, self.there):
@@ -124,6 +123,10 @@ class Network:
         """Return the seconds of one way through the network."""
         return self.rng.uniform(0.0005, 0.05)
 
+    def patience(self) -> float:
+        """Return the seconds until missing beats end a connection."""
+        return BEATS_GIVE_UP * self.rng.uniform(0.7, 1.0)
+
     def later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
         """Do something in a while."""
         asyncio.get_running_loop().call_later(seconds, call, *args)
@@ -137,8 +140,6 @@ class Network:
         host.is_up = False
         for end in tuple(host.ends):
             end.end("crashed")
-            if end.other is not None:
-                self.later(BEATS_GIVE_UP * self.rng.uniform(0.7, 1.0), end.other.end, "no beats")
 
     def restore(self, host: Host) -> None:
         """The host is back, without its old connections."""
@@ -152,7 +153,7 @@ class Network:
         for host in sides:
             for end in tuple(host.ends):
                 if not self.can_reach(end.here, end.there):
-                    self.later(BEATS_GIVE_UP * self.rng.uniform(0.7, 1.0), self._give_up, end)
+                    self.later(self.patience(), self._give_up, end)
 
     def heal(self) -> None:
         """All hosts are on one side again."""

@@ -17,6 +17,7 @@ class SetSource:
         self.name = name
         self.kind: SourceKind = kind
         self.answer: Answer = Nothing()
+        self.failing: str | None = None
         self.seconds = 0.0
         self.fetches = 0
         self._sightings: dict[DiscoveredPeer, Sighting] = {}
@@ -29,13 +30,13 @@ class SetSource:
 
     def fail(self, error: str = "down") -> None:
         """Fail from now on."""
-        self.answer = Failed(error)
+        self.failing = error
 
     def recover(self) -> None:
-        """Answer with the peers of the last `set` again."""
-        self.answer = Found(tuple(self._sightings.values()))
+        """Answer again."""
+        self.failing = None
 
     async def fetch(self) -> Answer:
         self.fetches += 1
         await asyncio.sleep(self.seconds)
-        return self.answer
+        return self.answer if self.failing is None else Failed(self.failing)

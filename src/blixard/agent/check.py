@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from blixard.agent.checker import DEFAULT_TIMEOUT, Checker, Edge, ring
+from blixard.agent.checker import DEFAULT_TIMEOUT, Apart, Checker, Edge, ring
 from blixard.agent.config import discovery_of
 from blixard.agent.entry import key_path, last_signed
 from blixard.clock import SystemClock
@@ -70,7 +70,7 @@ async def check_from_files(
         cluster=config.cluster, node_id=config.node_id, entry=last_signed(config, key.public()), purpose="check"
     )
     # Any free port: the node's own may be taken, and the check must not stand in its way.
-    found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster)
+    found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relay_url)
     edges = await found.check(timeout, sample, tell)
     node = {"node_id": config.node_id, "iroh_node_id": key.public().base64, "agent": "not running"}
     return report(config.cluster, [node], edges)
@@ -101,27 +101,28 @@ class _Found:
     hello: Callable[[Purpose], Hello]
     own_node_id: int | None = None
     cluster: str | None = None
+    relay_url: str | None = None
 
     async def check(self, timeout: float, sample: int | None, tell: Callable[[Any], None]) -> list[Edge]:
-        from blixard.dialling.connector import AddressProber, Connector, bind_endpoint
+        from blixard.dialling.connector import AddressProber, connector_apart
 
-        endpoint = await bind_endpoint(self.key, "0.0.0.0:0")
         manager = DiscoveryManager(
             replace(self.discovery, auto_connect=False, state_dir=None),
             own=self.key.public(),
             own_node_id=self.own_node_id,
             cluster=self.cluster,
         )
-        try:
-            await manager.start()
+        async with connector_apart(self.key, self.hello, relay_url=self.relay_url) as connector:
             checker = Checker(
-                Connector(endpoint, self.hello),
+                connector,
                 clock=SystemClock(),
                 rng=SystemRandom(),
                 own_node_id=self.own_node_id,
-                vetter=AddressProber(),
+                apart=Apart(AddressProber(), lambda: connector_apart(self.key, self.hello)),
             )
-            return await checker.check(ring(manager.get_peers(), self.own_node_id, sample), timeout=timeout, tell=tell)
-        finally:
-            await manager.stop()
-            await endpoint.close()
+            try:
+                await manager.start()
+                peers = ring(manager.get_peers(), self.own_node_id, sample)
+                return await checker.check(peers, timeout=timeout, tell=tell)
+            finally:
+                await manager.stop()

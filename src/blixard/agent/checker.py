@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,6 +37,19 @@ class Prober(Protocol):
     """Dials a peer for a check: the connection is not kept as the one of the mesh."""
 
     async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Link: ...
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Dials from endpoints of their own: one at which a wrong node answered fails for a while at the right one too.
+
+    Args:
+        vetter: finds out who answers at one address.
+        prober: gives a prober with an endpoint of its own.
+    """
+
+    vetter: AddressProber
+    prober: Callable[[], AbstractAsyncContextManager[Prober]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +114,7 @@ class Checker:
         rng: Random,
         own_node_id: int | None = None,
         connected: Callable[[DiscoveredPeer], Connection | None] = lambda _: None,
-        vetter: AddressProber | None = None,
+        apart: Apart | None = None,
         at_once: int = 128,
     ) -> None:
         """Make a checker.
@@ -110,11 +124,11 @@ class Checker:
             clock, rng: time, and the spread of the waits between attempts.
             own_node_id: None makes this the check of a stranger.
             connected: gives the mesh's own connection to a peer.
-            vetter: finds out who answers at one address, for a peer of which another node holds an address.
+            apart: dials apart from `prober`, for a peer that lists the address of another node.
             at_once: most edges that are checked at the same time.
         """
         self._prober = prober
-        self._vetter = vetter
+        self._apart = apart
         self._clock = clock
         self._rng = rng
         self._own_node_id = own_node_id
@@ -170,29 +184,28 @@ class Checker:
                 return outcome
             # The mesh has not noticed yet that its connection is dead; a new dial tells why.
             timeout /= 2
+        until = self._clock.now() + min(timeout, ATTEMPT_TIMEOUT)
         try:
-            fresh = await self._dial(peer, min(timeout, ATTEMPT_TIMEOUT))
+            return await _reach(self._prober, peer, until - self._clock.now())
         except DialError as error:
-            return Outcome(reached=False, id_matched=False, admitted=False, error=error)
-        try:
-            return await _ping(fresh, min(timeout, PING_TIMEOUT)) if fresh.admitted else _turned_away(fresh)
-        finally:
-            fresh.close("check done")
+            if error.kind == "wrong_id" and self._apart is not None:
+                return await self._attempt_apart(self._apart, peer, until, error)
+            return _unreached(error)
 
-    async def _dial(self, peer: DiscoveredPeer, timeout: float) -> Link:
-        """Dial; when another node answered, once more without the addresses that are another's."""
-        until = self._clock.now() + timeout
-        try:
-            return await self._prober.probe(peer, timeout=timeout)
-        except DialError as error:
-            if error.kind != "wrong_id" or self._vetter is None:
-                raise
-            impostors = await self._impostors(peer, self._vetter, (until - self._clock.now()) / 2)
-            rest = tuple(str(each) for each in peer.socket_addresses if each not in impostors)
-            if not impostors or not (rest or peer.relay_url):
-                raise DialError("wrong_id", _whose(impostors) if impostors else error.message) from None
+    async def _attempt_apart(self, apart: Apart, peer: DiscoveredPeer, until: float, error: DialError) -> Outcome:
+        """Another node answered: dial once more without the addresses that are another's."""
+        impostors = await self._impostors(peer, apart.vetter, (until - self._clock.now()) / 2)
+        rest = tuple(str(each) for each in peer.socket_addresses if each not in impostors)
+        if not impostors:
+            return _unreached(error)
+        if not rest:
+            return _unreached(DialError("wrong_id", f"another node answers at {', '.join(map(str, impostors))}"))
         left = max(until - self._clock.now(), SHORTEST_ATTEMPT)
-        return await self._prober.probe(replace(peer, direct_addresses=rest), timeout=left)
+        try:
+            async with apart.prober() as prober:
+                return await _reach(prober, replace(peer, direct_addresses=rest), left)
+        except DialError as again:
+            return _unreached(again)
 
     async def _impostors(self, peer: DiscoveredPeer, vetter: AddressProber, timeout: float) -> list[SocketAddress]:
         async def is_impostor(address: SocketAddress) -> bool:
@@ -205,8 +218,21 @@ class Checker:
         return [address for address, answer in zip(peer.socket_addresses, answers, strict=True) if answer]
 
 
-def _whose(impostors: Sequence[SocketAddress]) -> str:
-    return f"another node answers at {', '.join(map(str, impostors))}"
+async def _reach(prober: Prober, peer: DiscoveredPeer, timeout: float) -> Outcome:
+    """Dial, ping, and let go.
+
+    Raises:
+        DialError: there was no connection.
+    """
+    fresh = await prober.probe(peer, timeout=timeout)
+    try:
+        return await _ping(fresh, min(timeout, PING_TIMEOUT)) if fresh.admitted else _turned_away(fresh)
+    finally:
+        fresh.close("check done")
+
+
+def _unreached(error: DialError) -> Outcome:
+    return Outcome(reached=False, id_matched=False, admitted=False, error=error)
 
 
 async def _ping(connection: Connection, timeout: float) -> Outcome:

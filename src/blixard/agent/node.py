@@ -118,7 +118,7 @@ class Node:
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
         self.own = OwnEntry(config, self.key, bound_port(endpoint, config.bind.ip.version == 6), clock)
-        self.connector = Connector(endpoint, self._hello, learned=self._learn)
+        self.connector = Connector(endpoint, self.hello, learned=self._learn)
         self.manager = self._make_manager(config)
         self.doorkeeper = Doorkeeper(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
@@ -173,7 +173,8 @@ class Node:
                 extra={"bind": config.bind, "cluster": config.cluster},
             )
 
-    def _hello(self, purpose: Purpose) -> Hello:
+    def hello(self, purpose: Purpose) -> Hello:
+        """Return what this node says first, as it is now."""
         return Hello(cluster=self.config.cluster, node_id=self.config.node_id, entry=self.own.entry, purpose=purpose)
 
     def _arrived(self, link: Link, hello: Hello) -> None:

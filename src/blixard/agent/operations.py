@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from blixard import __version__
 from blixard.agent.check import report, request_of
-from blixard.agent.checker import Checker, ring
-from blixard.dialling.connector import AddressProber
+from blixard.agent.checker import Apart, Checker, ring
+from blixard.agent.findings import findings
+from blixard.dialling.connector import AddressProber, connector_apart
 
 if TYPE_CHECKING:
     from blixard.agent.control import Operation, Tell
@@ -30,6 +31,7 @@ class Operations:
             "info": self.info,
             "status": self.status,
             "check": self.check,
+            "discover": self.discover,
             "reload": self.reload,
             "stop": self.stop,
         }
@@ -68,7 +70,8 @@ class Operations:
             rng=SystemRandom(),
             own_node_id=config.node_id,
             connected=lambda peer: node.manager.connection(peer.endpoint_id),
-            vetter=AddressProber(),
+            # Not over the relay, where this node's key already has an endpoint.
+            apart=Apart(AddressProber(), lambda: connector_apart(node.key, node.hello)),
         )
         peers = ring(node.manager.get_peers(), config.node_id, sample)
         edges = await checker.check(peers, timeout=timeout, tell=tell)
@@ -79,6 +82,12 @@ class Operations:
             "version": __version__,
         }
         return report(config.cluster, [about], edges)
+
+    async def discover(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
+        """Ask all sources now; say what they say, and what of it counts."""
+        manager = self._node.manager
+        await manager.refresh_peers()
+        return findings(manager)
 
     async def reload(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
         """Read the configuration again; say which settings have changed."""

@@ -36,7 +36,12 @@ def seconds(value: float | None) -> str | None:
     """Return a duration as people read it."""
     if value is None:
         return None
-    return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"
+    if value < 120:
+        return f"{value:.1f} s"
+    for unit, length, most in (("min", 60, 7200), ("h", 3600, 172_800)):
+        if value < most:
+            return f"{value / length:.0f} {unit}"
+    return f"{value / 86400:.0f} days"
 
 
 @contextmanager

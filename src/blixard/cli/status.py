@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.client import ask
-from blixard.cli.output import print_json, print_table, seconds
+from blixard.cli.output import print_json, print_line, print_table, seconds
+from blixard.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -30,22 +33,23 @@ def run(args: argparse.Namespace) -> int:
         return 0
     states = [peer["state"] for peer in status["peers"]]
     summary = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no peers known"
-    print(f"node {status['node_id']} of cluster {status['cluster']}, admission {status['admission']}: {summary}")
+    print_line(f"node {status['node_id']} of cluster {status['cluster']}, admission {status['admission']}: {summary}")
+    now = datetime.now(timezone.utc)
     print_table(
-        ("NODE", "STATE", "PATH", "RTT", "FAILURES", "NEXT TRY", "LAST ERROR", "SOURCES"),
-        [_row(peer) for peer in status["peers"]],
+        ("NODE", "STATE", "FOR", "PATH", "RTT", "FAILURES", "NEXT TRY", "LAST ERROR", "SOURCES"),
+        [_row(peer, now) for peer in status["peers"]],
     )
-    for source in status["sources"]:
-        if source.get("error"):
-            print(f"source {source['name']} failed: {source['error']}")
+    for line in _troubles(status):
+        print_line(line)
     return 0
 
 
-def _row(peer: dict[str, Any]) -> tuple[object, ...]:
+def _row(peer: dict[str, Any], now: datetime) -> tuple[object, ...]:
     error = peer["last_error"]
     return (
         peer["node_id"],
         peer["state"],
+        seconds(max(0.0, (now - parse_rfc3339(peer["since"])).total_seconds())),
         peer["path"],
         None if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.1f} ms",
         peer["failures"],
@@ -53,3 +57,21 @@ def _row(peer: dict[str, Any]) -> tuple[object, ...]:
         f"{error['kind']}: {error['message']}" if error and peer["state"] != "connected" else None,
         ",".join(peer["sources"]),
     )
+
+
+def _troubles(status: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each thing that is wrong and is in no row."""
+    for peer in status["peers"]:
+        for address in peer["addresses"]:
+            if address["state"] != "usable":
+                until = seconds(address["until_s"])
+                for_how_long = f", for {until}" if until else ""
+                yield f"node {peer['node_id']}: {address['address']} is not dialled: {address['reason']}{for_how_long}"
+    for source in status["sources"]:
+        if source["error"]:
+            yield f"source {source['name']} failed: {source['error']}"
+        for problem in source["problems"]:
+            yield f"source {source['name']}: refused: {problem}"
+    refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))
+    if refused:
+        yield f"callers turned away: {refused}"

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,18 @@ async def _say_hello(connection: iroh.Connection, hello: Hello) -> Welcome:
         return decode_welcome(answer)
     except InputError as error:
         raise DialError("refused", f"its answer to hello cannot be read: {error}") from None
+
+
+@contextlib.asynccontextmanager
+async def connector_apart(
+    key: SecretKey, hello: Callable[[Purpose], Hello], *, relay_url: str | None = None
+) -> AsyncIterator[Connector]:
+    """Give a connector that has an endpoint of its own, on any free port, which knows nothing of earlier dials."""
+    endpoint = await bind_endpoint(key, "0.0.0.0:0", relay_url=relay_url)
+    try:
+        yield Connector(endpoint, hello)
+    finally:
+        await endpoint.close()
 
 
 class AddressProber:

@@ -113,6 +113,12 @@ class Pursuit:
             wait = max(wait, backoff.delay(self.failures, rng))
         self._wait(now, wait)
 
+    def sighted(self, now: float, rng: Random) -> None:
+        """A probe found the peer at one of its addresses, although it could not be connected: no reason to shun it."""
+        self.breaker = self.breaker.answered()
+        if self.next_at is not None:
+            self._wait(now, backoff.delay(self.failures, rng))
+
     def settle(self, now: float) -> bool:
         """Forget the failures before a connection that has lived long enough; tell whether it has."""
         if self.connected_at is None or not backoff.is_proven(now - self.connected_at):

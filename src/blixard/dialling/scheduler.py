@@ -282,6 +282,10 @@ class DialScheduler:
         quarantined, released = self._vetting.judge(endpoint_id, answers, now)
         for address in quarantined:
             self._tell("quarantined", flight.pursuit, {"address": address})
+        if any(answers.values()):
+            before = flight.pursuit.breaker.circuit
+            flight.pursuit.sighted(now, self._rng)
+            self._tell_circuit(flight.pursuit, before)
         # Only for news: iroh may fail for a while although all is known, and that must not become a tight loop.
         if quarantined or released:
             flight.pursuit.hurry(now)

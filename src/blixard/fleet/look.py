@@ -43,11 +43,9 @@ def look(data_dir: Path, *, config: bytes | None, paths: Mapping[str, str]) -> d
     key_file = data_dir / KEY_FILE_NAME
     key = {"path": str(key_file), "state": "present" if os.path.lexists(key_file) else "absent"}
     digest = None if config is None else hashlib.sha256(config).hexdigest()
-    if agent["state"] == "running" and digest in (None, agent["config_sha256"]):
-        entry, source = agent["entry"], "agent"
-    else:
-        entry, source = _entry(data_dir, config, agent, key)
-    agent.pop("entry", None)
+    own_word = agent.pop("entry", None)
+    as_wanted = agent["state"] == "running" and digest in (None, agent["config_sha256"])
+    entry, source = (own_word, "agent") if as_wanted else _entry(data_dir, config, agent, key)
     return {
         "entry": entry,
         "entry_source": source,

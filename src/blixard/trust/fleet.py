@@ -50,6 +50,29 @@ def sign_peers(data: bytes, key: SecretKey, *, cluster: str, previous_seq: int |
     return pretty_bytes(dict(zip(_FIELDS, members, strict=True)))
 
 
+def renew_signature(data: bytes, present: bytes | None, key: SecretKey, *, cluster: str, now: datetime) -> bytes:
+    """Return the text of the `.sig` file: the present one while it is this key's and holds, else a new one.
+
+    Args:
+        data: the peers file as it stands on disk.
+        present: the `.sig` file as it stands there, None if there is none; its number counts even if it is another
+            key's, or of an earlier peers file.
+        key: the fleet key.
+        cluster: the cluster it is for.
+        now: the present, with a time zone.
+
+    Raises:
+        InputError: as sign_peers, or `present` is no signature file.
+    """
+    if present is None:
+        return sign_peers(data, key, cluster=cluster, previous_seq=None, now=now)
+    try:
+        verify_peers(data, present, signers=[key.public()], cluster=cluster, min_seq=1)
+    except TrustError:
+        return sign_peers(data, key, cluster=cluster, previous_seq=parse_sig(present)[1], now=now)
+    return present
+
+
 def verify_peers(data: bytes, sig: bytes, *, signers: Collection[EndpointId], cluster: str | None, min_seq: int) -> int:
     """Return the sequence number of a peers file's signature when it holds.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
@@ -16,7 +18,7 @@ from tests.unit.agent.virtual_clock import VirtualClock
 from tests.unit.documents.samples import key, peer
 
 from blixard.agent.check import report, request_of
-from blixard.agent.checker import ATTEMPT_TIMEOUT, SHORTEST_ATTEMPT, Checker, Edge, Outcome, ring
+from blixard.agent.checker import ATTEMPT_TIMEOUT, SHORTEST_ATTEMPT, Apart, Checker, Edge, Outcome, ring
 from blixard.dialling.backoff import LONGEST, SHORTEST
 from blixard.dialling.link import Link
 from blixard.dialling.types import DialError
@@ -215,39 +217,63 @@ async def test_a_peer_that_proves_its_id_and_then_is_silent_is_not_reached(clock
 
 
 GOOD, BAD = "192.168.1.2:7001", "172.17.0.1:7001"
+RELAY = "https://relay.example.org"
+
+
+@dataclass
+class Elsewhere:
+    """Endpoints of their own: what they are asked to dial, and how many are still there."""
+
+    clock: VirtualClock
+    vetter: FakeVetter
+    dialled: list[DiscoveredPeer] = field(default_factory=list)
+    open: int = 0
+
+    @asynccontextmanager
+    async def prober(self) -> AsyncIterator[FakeProber]:
+        self.open += 1
+        prober = FakeProber(self.clock, [FakeLink(self.clock)])
+        yield prober
+        self.dialled += [peer for _, peer, _ in prober.dialled]
+        self.open -= 1
+
+
+async def impostor_at(
+    clock: VirtualClock, *addresses: str, impostors: set[str], silent: set[str] | None = None, relay: str | None = None
+) -> tuple[Edge, Elsewhere]:
+    """Check a peer with these addresses, at one of which another node answers first."""
+    elsewhere = Elsewhere(clock, FakeVetter(impostors, silent or set()))
+    who = peer(2, direct_addresses=addresses, relay_url=relay)
+    apart = Apart(elsewhere.vetter, elsewhere.prober)
+    edge, _ = await checked(WRONG_ID, clock=clock, who=who, apart=apart)
+    assert elsewhere.open == 0
+    return edge, elsewhere
 
 
 async def test_a_peer_that_lists_the_address_of_another_is_reached_at_its_own(clock: VirtualClock) -> None:
-    who = peer(2, direct_addresses=(BAD, GOOD))
-    edge, prober = await checked(WRONG_ID, FakeLink(clock), clock=clock, who=who, vetter=FakeVetter({BAD}))
+    edge, elsewhere = await impostor_at(clock, BAD, GOOD, impostors={BAD})
     assert (edge.outcome.reached, edge.attempts) == (True, 1)
-    assert prober.dialled[1][1].direct_addresses == (GOOD,)
+    assert [each.direct_addresses for each in elsewhere.dialled] == [(GOOD,)]
 
 
 async def test_an_address_at_which_nobody_answers_is_not_held_against_the_peer(clock: VirtualClock) -> None:
-    who = peer(2, direct_addresses=(BAD, GOOD))
-    edge, prober = await checked(WRONG_ID, FakeLink(clock), clock=clock, who=who, vetter=FakeVetter({BAD}, {GOOD}))
+    edge, elsewhere = await impostor_at(clock, BAD, GOOD, impostors={BAD}, silent={GOOD})
     assert edge.outcome.reached
-    assert prober.dialled[1][1].direct_addresses == (GOOD,)
+    assert [each.direct_addresses for each in elsewhere.dialled] == [(GOOD,)]
 
 
-async def test_another_node_at_the_only_address_is_named_with_the_address(clock: VirtualClock) -> None:
-    who = peer(2, direct_addresses=(BAD,))
-    edge, _ = await checked(WRONG_ID, clock=clock, who=who, vetter=FakeVetter({BAD}))
+@pytest.mark.parametrize("relay", [None, RELAY])
+async def test_another_node_at_every_address_is_named_with_them(clock: VirtualClock, relay: str | None) -> None:
+    edge, elsewhere = await impostor_at(clock, BAD, impostors={BAD}, relay=relay)
     assert not edge.outcome.id_matched
     assert edge.to_json()["error"] == {"kind": "wrong_id", "message": f"another node answers at {BAD}"}
-
-
-async def test_the_relay_is_left_when_all_addresses_are_anothers(clock: VirtualClock) -> None:
-    who = peer(2, direct_addresses=(BAD,), relay_url="https://relay.example.org")
-    edge, prober = await checked(WRONG_ID, FakeLink(clock), clock=clock, who=who, vetter=FakeVetter({BAD}))
-    assert edge.outcome.reached
-    assert prober.dialled[1][1].direct_addresses == ()
+    assert elsewhere.dialled == []
 
 
 async def test_a_wrong_id_that_no_address_explains_is_reported_as_it_is(clock: VirtualClock) -> None:
-    edge, _ = await checked(WRONG_ID, clock=clock, vetter=FakeVetter(set()))
+    edge, elsewhere = await impostor_at(clock, GOOD, impostors=set())
     assert edge.to_json()["error"] == {"kind": "wrong_id", "message": WRONG_ID.message}
+    assert elsewhere.dialled == []
 
 
 async def test_progress_is_told_after_each_edge(clock: VirtualClock) -> None:

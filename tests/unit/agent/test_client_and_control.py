@@ -160,7 +160,7 @@ async def test_no_descriptor_stays_open_after_a_stop(tmp_path: Path) -> None:
         (b"garbage\n", "is not JSON"),
         (b"\xff\xfe\n", "is not UTF-8"),
         (b"[]\n", "a request is an object"),
-        (b"[" * 5000 + b"\n", "nested deeper"),
+        (b"[" * 5000 + b"]" * 5000 + b"\n", "nested deeper"),
         (b"{}\n", "/op: unknown operation; one of echo, "),
         (b'{"op":"nonsense"}\n', "/op: unknown operation"),
         (b'{"op":["echo"]}\n', "/op: unknown operation"),

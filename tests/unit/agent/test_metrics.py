@@ -90,10 +90,12 @@ def test_every_label_and_value_can_be_read_back(labels: Mapping[str, str], value
 
 def test_each_family_says_what_it_is_once() -> None:
     text = exposition([Family("blixard_test", "counter", "A test.", [({"a": 1}, 1), ({"a": 2}, 2)])])
-    assert (
-        text
-        == b'# HELP blixard_test A test.\n# TYPE blixard_test counter\nblixard_test{a="1"} 1.0\nblixard_test{a="2"} 2.0\n'
-    )
+    assert text.decode().splitlines() == [
+        "# HELP blixard_test A test.",
+        "# TYPE blixard_test counter",
+        'blixard_test{a="1"} 1.0',
+        'blixard_test{a="2"} 2.0',
+    ]
 
 
 def test_peers_are_counted_by_state_and_only_connected_ones_have_a_series_of_their_own() -> None:

@@ -198,6 +198,7 @@ def test_a_node_that_is_never_ready_is_ended_and_reported(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no safe path")
 def test_nothing_in_the_working_directory_is_taken_for_a_part_of_the_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

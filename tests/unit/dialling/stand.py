@@ -77,6 +77,12 @@ class Stand:
         assert pursuit is not None
         return pursuit.state
 
+    def failures(self, host: Host) -> int:
+        """The failures in a row that count against a peer now."""
+        pursuit = self.scheduler.pursuit(host.endpoint_id)
+        assert pursuit is not None
+        return pursuit.failures
+
     def call_in(self, host: Host) -> SimConnection:
         """The host dials this one; returns this end, not yet adopted."""
         theirs = SimConnection(self.network, host, self.me)

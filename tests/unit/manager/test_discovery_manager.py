@@ -513,8 +513,9 @@ async def test_files_on_disk_are_found_watched_and_kept_when_they_break(tmp_path
     peers_path, registry_path = tmp_path / "peers.json", tmp_path / "n3.json"
     write(peers_path, peers_file_of(peer(1), peer(2)))
     write(registry_path, registry_of(peer(3)))
-    sources = [DiscoverySource.StaticFile(peers_path), DiscoverySource.NodeRegistry([registry_path, "10.0.0.3:7001"])]
-    manager = DiscoveryManager(DiscoveryConfig(sources, timedelta(seconds=60)))
+    static = DiscoverySource.StaticFile(peers_path)
+    registry = DiscoverySource.NodeRegistry([registry_path, "10.0.0.3:7001"])
+    manager = DiscoveryManager(DiscoveryConfig([static, registry], timedelta(seconds=60)))
     await manager.start()
     events = manager.subscribe()
     assert [each.node_id for each in manager.get_peers()] == [1, 2, 3]

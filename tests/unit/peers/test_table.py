@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.peers.people import HOUR, NOON, endpoint_id, found, origin, peer
 
+from blixard.model.entry import DiscoveredPeer
+from blixard.model.ids import EndpointId
 from blixard.peers.claims import RANKS
 from blixard.peers.table import Change, PeerTable
 from blixard.sources.base import Failed, Found, Nothing, Sighting, SourceKind
@@ -275,9 +277,9 @@ CLAIMS = st.builds(
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), CLAIMS), max_size=5), st.data())
 def test_the_outcome_does_not_depend_on_the_order_in_which_sources_answer(
-    claims: list[tuple[SourceKind, object]], data: st.DataObject
+    claims: list[tuple[SourceKind, DiscoveredPeer]], data: st.DataObject
 ) -> None:
-    answers = [(origin(kind, order), found(each)) for order, (kind, each) in enumerate(claims)]  # type: ignore[arg-type]
+    answers = [(origin(kind, order), found(each)) for order, (kind, each) in enumerate(claims)]
     outcomes = []
     orders = list(itertools.permutations(answers))
     for order in data.draw(st.lists(st.sampled_from(orders), min_size=2, max_size=2)):
@@ -291,12 +293,12 @@ def test_the_outcome_does_not_depend_on_the_order_in_which_sources_answer(
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.lists(CLAIMS, max_size=3)), max_size=8))
 def test_no_two_peers_ever_share_a_node_id_and_lookups_agree(
-    answers: list[tuple[SourceKind, list[object]]],
+    answers: list[tuple[SourceKind, list[DiscoveredPeer]]],
 ) -> None:
     table = PeerTable(hold=0.0)
-    shown: dict[object, object] = {}
+    shown: dict[EndpointId, object] = {}
     for step, (kind, peers) in enumerate(answers):
-        unique = {each.endpoint_id: each for each in peers}  # type: ignore[attr-defined]
+        unique = {each.endpoint_id: each for each in peers}
         for change in table.apply(origin(kind), found(*unique.values()), float(step)):
             if change.kind == "removed":
                 del shown[change.known.endpoint_id]

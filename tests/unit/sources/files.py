@@ -31,6 +31,11 @@ def write(path: Path, data: bytes | str, *, age: float = 60.0) -> None:
     os.utime(path, (then, then))
 
 
+def remove(path: Path) -> None:
+    """Remove a file."""
+    path.unlink()
+
+
 def registry_of(peer: DiscoveredPeer, **extra: object) -> bytes:
     """The registry file of a peer."""
     address = peer.direct_addresses[0]

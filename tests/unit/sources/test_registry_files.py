@@ -12,7 +12,7 @@ from tests.unit.peers.people import peer
 from tests.unit.sources.files import CHECK, in_an_hour, registry_of, write
 
 from blixard.model.addresses import HostPort
-from blixard.sources.base import Answer, Failed, Found, Nothing
+from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting
 from blixard.sources.registry_files import RegistryFiles
 
 
@@ -93,22 +93,20 @@ async def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pyte
     before = await registry.fetch()
     read: list[str] = []
     original = registry._reader.read
-    monkeypatch.setattr(
-        registry._reader, "read", lambda data, place, old: read.append(place) or original(data, place, old)
-    )
+
+    def noted(data: bytes, place: str, old: Sighting | None) -> Sighting | None:
+        read.append(place)
+        return original(data, place, old)
+
+    monkeypatch.setattr(registry._reader, "read", noted)
     assert await registry.fetch() is before
     write(tmp_path / "3.json", registry_of(peer(3, "10.0.0.33:1")), age=50.0)
     after = await registry.fetch()
     assert read == [str(tmp_path / "3.json")]
     assert isinstance(before, Found)
     assert isinstance(after, Found)
-    assert [old is new for old, new in zip(before.sightings, after.sightings, strict=True)] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    kept = [old is new for old, new in zip(before.sightings, after.sightings, strict=True)]
+    assert kept == [True, True, False, True, True]
 
 
 async def test_a_file_that_is_taken_out_of_a_directory_takes_its_node_away(tmp_path: Path) -> None:

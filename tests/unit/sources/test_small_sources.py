@@ -7,6 +7,7 @@ import asyncio
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.peers.people import CLUSTER, HOUR, NOON, endpoint_id, peer
@@ -14,7 +15,7 @@ from tests.unit.sources.files import CHECK, in_an_hour, registry_of, write
 
 from blixard.errors import BlixardError, InputError
 from blixard.model.addresses import HostPort, SocketAddress
-from blixard.model.entry import DiscoveredPeer
+from blixard.model.entry import Attestation, DiscoveredPeer
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Failed, Found, Nothing
@@ -24,6 +25,7 @@ from blixard.sources.registry_files import RegistryFiles
 from blixard.sources.seen import FILE_NAME, SeenNumbers
 from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.ticket import TicketLocation
+from blixard.trust.attestation import verify_attestation
 
 TICKET = Ticket(endpoint_id(1), None, (SocketAddress.parse("10.0.0.1:7001"),))
 TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
@@ -136,11 +138,13 @@ def test_a_source_that_is_named_twice_is_made_once(tmp_path: Path) -> None:
 
 
 def test_an_attestation_is_verified_once_as_long_as_it_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from blixard.sources import attestations
+    verified = []
 
-    verified: list[object] = []
-    original = attestations.verify_attestation
-    monkeypatch.setattr(attestations, "verify_attestation", lambda p, **k: verified.append(p) or original(p, **k))
+    def noted(entry: DiscoveredPeer, **more: Any) -> Attestation:
+        verified.append(entry)
+        return verify_attestation(entry, **more)
+
+    monkeypatch.setattr("blixard.sources.attestations.verify_attestation", noted)
     check = AttestationCheck(cluster=CLUSTER, wall=lambda: NOON)
     for each in (peer(1, seq=5), peer(1, seq=5), peer(1, seq=6), peer(1)):
         assert check.problem(each) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.unit.peers.people import CLUSTER, NOON, endpoint_id, key, peer
-from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, write
+from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, remove, write
 
 from blixard.clock import SystemClock
 from blixard.documents.files import write_atomic
@@ -46,7 +46,7 @@ async def test_a_file_that_vanishes_is_a_failure_that_says_how_to_remove_peers(p
     write(path, peers_file_of(peer(1)))
     static = source(path)
     await static.fetch()
-    path.unlink()
+    remove(path)
     answer = await static.fetch()
     assert isinstance(answer, Failed)
     assert "write [] there" in answer.error
@@ -97,7 +97,7 @@ async def test_a_file_replaced_by_rename_has_changed(path: Path) -> None:
 async def test_a_file_written_a_moment_ago_is_looked_at_again_since_its_times_may_not_show_a_second_write(
     path: Path,
 ) -> None:
-    path.write_bytes(peers_file_of(peer(1)))
+    write(path, peers_file_of(peer(1)), age=0.0)
     just_now = source(path, wall=SystemClock().wall)
     answer = await just_now.fetch()
     assert await just_now.changed()

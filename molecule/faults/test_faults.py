@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Every fault is noticed, is over soon after it is over, and leaves nothing lost behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from molecule.conftest import Fleet, Node
+    from molecule.faults.conftest import Measured, Watch
+
+HERE = Path(__file__).parent
+DATA_DIR = "/var/lib/blixard"
+RARE = pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="only with make faults")
+
+# What users may count on, in seconds.
+NOTICED_WITHIN = 15
+WHOLE_AFTER_HEAL = 60
+WHOLE_AFTER_RESTART = 5
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_lost(fleet: Fleet, watch: Watch) -> Iterator[None]:
+    """Before and after each fault the fleet is whole; after it every file is the one from before."""
+    watch.whole_since(watch.now(), within=120)
+    before = fleet.peers_file.read_bytes()
+    yield
+    for node in fleet.up:
+        node.run(f"/opt/blixard/venv/bin/blixard registry validate {DATA_DIR}/node-registry.json")
+        assert node.host.file(f"{DATA_DIR}/discovery-peers.json").content == before
+        assert node.run(f"find {DATA_DIR} -name '*.tmp*' -o -name '.*' -type f") == ""
+
+
+def interface(node: Node) -> str:
+    """Return the name that the host's network interface has on this machine."""
+    index = node.run("cat /sys/class/net/eth0/iflink")
+    links = Path("/sys/class/net").iterdir()
+    return next(link.name for link in links if (link / "ifindex").read_text().strip() == index)
+
+
+def set_link(name: str, state: str) -> None:
+    subprocess.run(["ip", "link", "set", name, state], check=True)
+
+
+def address(node: Node) -> str:
+    return node.run("ip -4 -brief address show dev eth0").split()[2].split("/")[0]
+
+
+@contextmanager
+def rules(nodes: list[Node], *rules: str) -> Iterator[None]:
+    """Keep firewall rules on hosts for a while."""
+    for node in nodes:
+        node.run(" && ".join(f"iptables -I {rule}" for rule in rules))
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.run(" && ".join(f"iptables -D {rule}" for rule in rules))
+
+
+def lasts(seconds: float) -> None:
+    """Let a fault go on; there is nothing to wait for but the time."""
+    time.sleep(seconds)
+
+
+def test_link_cut(fleet: Fleet, measured: Measured) -> None:
+    node = fleet.nodes["node4"]
+    link = interface(node)
+    with measured("link of one host cut for 30 s", {4}) as fault:
+        set_link(link, "down")
+        lasts(30)
+        fault.over()
+        set_link(link, "up")
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+def test_loss(fleet: Fleet, measured: Measured) -> None:
+    with (
+        measured("30% of one host's incoming packets lost for 30 s", {4}) as fault,
+        rules([fleet.nodes["node4"]], "INPUT -p udp -m statistic --mode random --probability 0.3 -j DROP"),
+    ):
+        lasts(30)
+        fault.over()
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+def test_half_and_half(fleet: Fleet, measured: Measured) -> None:
+    left = [fleet.nodes["node1"], fleet.nodes["node2"]]
+    right = [address(fleet.nodes[name]) for name in ("node3", "node4", "node5")]
+    cut = [f"{chain} {side} {ip} -j DROP" for ip in right for chain, side in (("INPUT", "-s"), ("OUTPUT", "-d"))]
+    with measured("half the fleet cut off from the other half for 60 s", {1, 2}) as fault, rules(left, *cut):
+        lasts(60)
+        fault.over()
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+def test_sigkill(fleet: Fleet, measured: Measured) -> None:
+    node = fleet.nodes["node3"]
+    (before,) = node.unit("MainPID")
+    with measured("agent killed (SIGKILL), restarted by systemd", {3}) as fault:
+        node.run("systemctl kill --signal=SIGKILL blixard")
+        fleet.settles(lambda: node.unit("ActiveState", "MainPID") not in (["active", before], ["active", "0"]))
+        fleet.settles(lambda: node.unit("ActiveState"), ["active"])
+        (started,) = node.unit("ExecMainStartTimestampMonotonic")
+        fault.over(int(started) / 1_000_000)
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_RESTART
+
+
+def test_sigstop(fleet: Fleet, measured: Measured) -> None:
+    node = fleet.nodes["node3"]
+    with measured("agent stopped (SIGSTOP) for 60 s; systemd's watchdog may act first", {3}) as fault:
+        node.run("systemctl kill --signal=SIGSTOP blixard")
+        lasts(60)
+        fault.over()
+        node.run("systemctl kill --signal=SIGCONT blixard")
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+@RARE
+def test_delay(fleet: Fleet, measured: Measured) -> None:
+    node = fleet.nodes["node4"]
+    node.run(f"cat >/tmp/delay.py <<'EOF'\n{(HERE / 'delay.py').read_text()}\nEOF")
+    node.run("systemd-run --quiet --unit=delay python3 /tmp/delay.py 200 50")
+    with (
+        measured("200 ± 50 ms of delay on what one host sends, for 30 s", {4}) as fault,
+        rules([node], "OUTPUT -p udp -j NFQUEUE --queue-num 1 --queue-bypass"),
+    ):
+        lasts(30)
+        fault.over()
+    node.run("systemctl stop delay")
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+@RARE
+def test_pause(fleet: Fleet, measured: Measured) -> None:
+    with measured("host paused for 60 s", {4}) as fault:
+        fleet.engine("pause", "node4")
+        lasts(60)
+        fault.over()
+        fleet.engine("unpause", "node4")
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+@RARE
+def test_power_loss_while_the_peers_file_is_written(fleet: Fleet, watch: Watch, measured: Measured) -> None:
+    """The file is sent over and over; whenever the power fails, it is the old one or the new one."""
+    node = fleet.nodes["node4"]
+    sending = (
+        "from pathlib import Path; from blixard.documents.files import write_atomic\n"
+        f"path = Path('{DATA_DIR}/discovery-peers.json'); data = path.read_bytes()\n"
+        "while True: write_atomic(path, data, 0o644)"
+    )
+    with measured("power of one host lost while its peers file is written", {4}) as fault:
+        node.run(f'systemd-run --quiet --unit=sending /opt/blixard/venv/bin/python -c "{sending}"')
+        lasts(1)
+        fleet.engine("kill", "node4")
+        lasts(20)
+        fleet.engine("start", "node4")
+        fault.over()
+        watch.follow(node)
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL
+    node.run(f"chown blixard:blixard {DATA_DIR}/discovery-peers.json; rm -f {DATA_DIR}/.??*")
+
+
+@RARE
+def test_disk_full(fleet: Fleet, measured: Measured) -> None:
+    node = fleet.nodes["node5"]
+    with measured("data directory of one host full, agent restarted on it", {5}) as fault:
+        node.run(f"cat /dev/zero >{DATA_DIR}/filling 2>/dev/null || true")
+        node.run("systemctl kill --signal=SIGKILL blixard")
+        lasts(15)
+        fault.over()
+        node.run(f"rm {DATA_DIR}/filling")
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+@RARE
+def test_clock_set_back(fleet: Fleet, measured: Measured) -> None:
+    node = fleet.nodes["node5"]
+    with measured("clock of one agent set back by an hour for 30 s", {5}) as fault:
+        node.run("echo -3600 >/etc/faketime")
+        lasts(30)
+        fault.over()
+        node.run("echo +0 >/etc/faketime")
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+@RARE
+def test_address_taken_over(fleet: Fleet, measured: Measured) -> None:
+    gone, other = fleet.nodes["node4"], fleet.nodes["node3"]
+    ip = address(gone)
+    link = interface(gone)
+    with measured("address of one host taken over by another node for 60 s", {4}) as fault:
+        set_link(link, "down")
+        other.run(f"ip address add {ip}/24 dev eth0")
+        lasts(60)
+        fault.over()
+        other.run(f"ip address del {ip}/24 dev eth0")
+        set_link(link, "up")
+        for node in fleet.up:
+            node.run("ip neighbour flush dev eth0")
+    assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""The fleet's signature beside the peers file on the controller: made, kept, or held against who is trusted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blixard.documents.canonical import sha256_hex
+from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
+from blixard.errors import InputError, TrustError
+from blixard.model.ids import EndpointId
+from blixard.trust.fleet import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
+from blixard.trust.keys import SecretKey, read_secret_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+FILE_MODE = 0o644
+SIGN = "set blixard_fleet_key or blixard_fleet_key_file, or sign it with `blixard peers sign`"
+
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What became of a signature.
+
+    Attributes:
+        changed: whether the file differs, or would.
+        signer: id of the key that signed, base64; None for a fleet that does not sign.
+        seq: its number; None where check mode cannot know it.
+        sha256: digest of the `.sig` file, hex; None where there is none to send.
+    """
+
+    changed: bool = False
+    signer: str | None = None
+    seq: int | None = None
+    sha256: str | None = None
+
+
+def fleet_key(text: str, file: str) -> SecretKey | None:
+    """Return the fleet key that is given as 64 hex digits or as a key file; None where neither is.
+
+    Raises:
+        InputError: it cannot be used; its content is never shown.
+    """
+    if text and file:
+        raise InputError("the fleet key is given twice", mend="set blixard_fleet_key or blixard_fleet_key_file")
+    if file:
+        return read_secret_key(Path(file).expanduser())
+    digits = text.strip()
+    if not digits:
+        return None
+    if not _HEX.fullmatch(digits):
+        mend = "make it the content of a file that `blixard key generate` wrote"
+        raise InputError(
+            f"is not a secret key: 64 hex digits, not {len(digits)} characters of something else",
+            file="blixard_fleet_key",
+            mend=mend,
+        )
+    return SecretKey(bytes.fromhex(digits))
+
+
+def keep_signature(
+    path: Path,
+    *,
+    key: SecretKey | None,
+    cluster: str,
+    signers: Sequence[str],
+    now: datetime,
+    sha256: str | None,
+    check: bool,
+) -> Signature:
+    """Have beside the peers file at `path` a signature that the nodes take.
+
+    Args:
+        path: the peers file.
+        key: the fleet key; without it, what is there must be good.
+        cluster: the cluster it is for.
+        signers: ids that the nodes trust, in any form; none where the nodes take unsigned files.
+        now: the present, with a time zone.
+        sha256: digest that the peers file is to have; in check mode it may not have it yet.
+        check: write nothing.
+
+    Raises:
+        InputError: the key is not trusted, or a file cannot be used.
+        TrustError: there is no key, and the nodes would refuse what is there.
+    """
+    trusted = [_signer(text) for text in signers]
+    if key is None and not trusted:
+        return Signature()
+    if key is not None and trusted and key.public() not in trusted:
+        raise InputError(
+            f"the fleet key's id {key.public().base64} is not one of blixard_trusted_signers",
+            mend="add it there and roll that out before you sign with it",
+        )
+    sig_path = path.with_name(path.name + SIGNATURE_SUFFIX)
+    present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
+    data = read_limited(path, MAX_PEERS_BYTES) if path.exists() or not check else b""
+    stale = check and sha256 is not None and sha256_hex(data) != sha256
+    try:
+        if key is None:
+            return _hold(path, data, present, trusted, cluster, stale=stale)
+        if stale:
+            return Signature(changed=True, signer=key.public().base64)
+        wanted = renew_signature(data, present, key, cluster=cluster, now=now)
+    except InputError as error:
+        raise error.located(file=str(sig_path)) from None
+    if wanted != present and not check:
+        write_atomic(sig_path, wanted, FILE_MODE)
+    return _described(wanted, changed=wanted != present)
+
+
+def _hold(
+    path: Path, data: bytes, present: bytes | None, trusted: Sequence[EndpointId], cluster: str, *, stale: bool
+) -> Signature:
+    """Return what is there when the nodes would take it."""
+    if present is None:
+        raise TrustError(f"{path}: is not signed, and the nodes trust only signed files; {SIGN}")
+    if stale:
+        raise TrustError(f"{path}: is to change, and there is no fleet key to sign it with; {SIGN}")
+    try:
+        verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1)
+    except TrustError as error:
+        raise TrustError(f"{path}: {error}; {SIGN}") from None
+    return _described(present, changed=False)
+
+
+def _described(sig: bytes, *, changed: bool) -> Signature:
+    _, seq, signer, _ = parse_sig(sig)
+    return Signature(changed, signer.base64, seq, sha256_hex(sig))
+
+
+def _signer(text: str) -> EndpointId:
+    try:
+        return EndpointId.parse(text)
+    except InputError as error:
+        raise error.located(file="blixard_trusted_signers") from None

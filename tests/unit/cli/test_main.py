@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The command line as a whole: wrong words are one line, and what reads our output may go away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.unit.cli.run import blixard, refused
+
+from blixard import __version__
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "the following arguments are required: COMMAND; see blixard --help"),
+        (["status"], "the following arguments are required: --data-dir; see blixard status --help"),
+        (["check", "--sample", "0"], "argument --sample: must be a number from 1 to 99999; see blixard check --help"),
+        (["check", "--sample", "x"], "argument --sample: must be a number from 1 to 99999; see blixard check --help"),
+        (
+            ["check", "--timeout", "nan"],
+            "argument --timeout: must be seconds from 0.1 to 3600; see blixard check --help",
+        ),
+        (["check", "--timeout", "x"], "argument --timeout: must be seconds from 0.1 to 3600; see blixard check --help"),
+        (["peers", "--nonsense"], "the following arguments are required: ACTION; see blixard peers --help"),
+        (
+            ["node", "--id", "1", "--bind", "127.0.0.1:1", "--nonsense"],
+            "unrecognized arguments: --nonsense; see blixard --help",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_says_where_help_is(words: list[str], line: str) -> None:
+    assert refused(blixard(*words), 2) == f"blixard: command line: {line}"
+
+
+def test_a_flag_is_not_to_be_abbreviated() -> None:
+    # `--det` taken for `--detach` would be handed on to the node in the background, and start one more each time.
+    assert "unrecognized arguments: --det" in refused(blixard("node", "--id", "1", "--bind", "127.0.0.1:1", "--det"), 2)
+
+
+def test_every_command_has_a_help_and_the_version_is_known() -> None:
+    for command in ("node", "stop", "status", "discover", "check", "key", "registry", "peers"):
+        ran = blixard(command, "--help")
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out.startswith(f"usage: blixard {command} ")
+    assert blixard("--version").out == f"blixard {__version__}\n"
+
+
+def test_who_reads_only_the_beginning_of_the_output_causes_no_complaint() -> None:
+    command = f"'{sys.executable}' -m blixard node --help | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("u", "")
