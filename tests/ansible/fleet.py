@@ -44,6 +44,11 @@ class Run:
     output: str
 
     @property
+    def words(self) -> str:
+        """The output with all white space the same, since long messages are folded on the way to a terminal."""
+        return " ".join(self.output.split())
+
+    @property
     def changed(self) -> dict[str, int]:
         """Changed tasks by host."""
         return {name: int(changed) for name, _, changed, _, _ in _RECAP.findall(self.output)}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from blixard.sources.ticket import Introduce
 
 _FILE_URL = "file://"
+_HTTP = ("http://", "https://")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class DiscoverySource:
@@ -120,12 +123,25 @@ def _understand(location: str | Path, tools: Tools) -> Source:
         raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
     if isinstance(location, Path) or os.path.lexists(text):
         return _files(text, tools)
-    if text.startswith(_FILE_URL):
-        return _files(text[len(_FILE_URL) :], tools)
+    if _URL.match(text):
+        return _at_url(text, tools)
     if looks_like_ticket(text):
         return TicketLocation(parse_ticket(text), introduce=tools.introduce, check=tools.check, own=tools.own)
     where = _host_port(text)
     return _files(text, tools) if where is None else HostPortLocation(where, tools.is_known)
+
+
+def _at_url(url: str, tools: Tools) -> Source:
+    if url.startswith(_FILE_URL):
+        return _files(url[len(_FILE_URL) :], tools)
+    # Imported here: ssl and urllib cost 10 ms that a node with files only need not spend.
+    if url.lower().startswith(_HTTP):
+        from blixard.sources.http import HttpRegistry
+
+        return HttpRegistry(url, check=tools.check, wall=tools.wall)
+    from blixard.sources.remote import RemoteRegistries
+
+    return RemoteRegistries(url, check=tools.check, wall=tools.wall)
 
 
 def _files(path: str, tools: Tools) -> Source:

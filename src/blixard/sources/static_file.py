@@ -9,15 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited
 from blixard.documents.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
-from blixard.documents.peers import parse_peers
-from blixard.errors import InputError, TrustError
-from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting
+from blixard.errors import BlixardError
+from blixard.sources.base import Answer, Failed, Nothing
 from blixard.sources.looking import LookingSource
+from blixard.sources.peers_list import PeersReader
 from blixard.sources.stamps import Stamp, stamp
-from blixard.trust.fleet import SIGNATURE_SUFFIX, verify_peers
+from blixard.trust.fleet import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
@@ -45,14 +44,9 @@ class StaticFile(LookingSource):
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`."""
         self._path = Path(path).expanduser()
         super().__init__(f"static:{self._path}", "static")
-        self._check = check
+        self._reader = PeersReader(str(self._path), check=check, signers=signers, cluster=cluster, seen=seen)
         self._wall = wall
-        self._signers = frozenset(signers)
-        self._cluster = cluster
-        self._seen = seen
         self._stamps: tuple[Stamp | None, ...] | None = None
-        self._digest: str | None = None
-        self._good: Found | None = None
         self._answer: Answer = Nothing()
 
     def is_outdated(self) -> bool:
@@ -68,7 +62,7 @@ class StaticFile(LookingSource):
         return self._answer
 
     def _take_stamps(self) -> tuple[Stamp | None, ...]:
-        paths = [self._path, self._signature_path()] if self._signers else [self._path]
+        paths = [self._path, self._signature_path()] if self._reader.wants_signature else [self._path]
         return tuple(stamp(path) for path in paths)
 
     def _signature_path(self) -> Path:
@@ -76,42 +70,13 @@ class StaticFile(LookingSource):
 
     def _read(self) -> Answer:
         if not os.path.lexists(self._path):
-            if self._good is None:
+            if self._reader.good is None:
                 return Nothing()
             return Failed(f"{self._path}: has vanished, its peers are kept; to take them away write [] there")
         try:
             data = read_limited(self._path, MAX_PEERS_BYTES)
-            signature = read_limited(self._signature_path(), MAX_SIGNATURE_BYTES) if self._signers else b""
-            digest = sha256_hex(data + b"\0" + signature)
-            if digest != self._digest or not isinstance(self._answer, Found):
-                self._good = self._accept(data, signature)
-                self._digest = digest
-        except InputError as error:
-            return Failed(str(error.located(file=str(self._path))))
-        except TrustError as error:
-            return Failed(f"{self._path}: {error}")
-        assert self._good is not None  # noqa: S101 # set by _accept above or with the digest
-        return self._good
-
-    def _accept(self, data: bytes, signature: bytes) -> Found:
-        """Verify and parse; the peers that are as they were stay the same objects."""
-        seq = self._verify(data, signature) if self._signers else None
-        old = {each.endpoint_id: each for each in self._good.sightings} if self._good else {}
-        sightings, problems = [], []
-        for peer in parse_peers(data, file=str(self._path)):
-            endpoint_id = peer.endpoint_id
-            problem = self._check.problem(peer)
-            if problem is not None:
-                problems.append(f"{self._path}: {problem}")
-            kept = old.get(endpoint_id)
-            if problem is None and (kept is None or kept.peer != peer):
-                kept = Sighting(peer, str(self._path))
-            if kept is not None:
-                sightings.append(kept)
-        if seq is not None and self._seen is not None:
-            self._seen.raise_to(str(self._path), seq)
-        return Found(tuple(sightings), tuple(problems))
-
-    def _verify(self, data: bytes, signature: bytes) -> int:
-        floor = self._seen.lowest(str(self._path)) if self._seen is not None else 0
-        return verify_peers(data, signature, signers=self._signers, cluster=self._cluster, min_seq=floor)
+            signed = self._reader.wants_signature
+            signature = read_limited(self._signature_path(), MAX_SIGNATURE_BYTES) if signed else b""
+            return self._reader.read(data, signature)
+        except BlixardError as error:
+            return Failed(str(error))

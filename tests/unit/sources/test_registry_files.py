@@ -92,13 +92,13 @@ async def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pyte
     registry = source(tmp_path)
     before = await registry.fetch()
     read: list[str] = []
-    original = registry._reader.read
+    original = registry._set._reader.read
 
     def noted(data: bytes, place: str, old: Sighting | None) -> Sighting | None:
         read.append(place)
         return original(data, place, old)
 
-    monkeypatch.setattr(registry._reader, "read", noted)
+    monkeypatch.setattr(registry._set._reader, "read", noted)
     assert await registry.fetch() is before
     write(tmp_path / "3.json", registry_of(peer(3, "10.0.0.33:1")), age=50.0)
     after = await registry.fetch()

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""URLs of sources, and how people may see them: passwords and the values of queries are nobody else's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import urllib.parse
+
+HIDDEN = "…"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:@\[\]]*)(:[0-9]*)?")
+
+
+def scheme_of(text: str) -> str | None:
+    """Return the scheme of a URL in lower case; None when it is no URL."""
+    match = _SCHEME.match(text)
+    return match[1].lower() if match else None
+
+
+def shown(url: str) -> str:
+    """Return a URL without user info, query and fragment, as it may stand in names, errors and logs.
+
+    Takes any text that `scheme_of` has a scheme for. What cannot be told apart is left out altogether: in a password
+    with a slash in it, for example, nobody can see where it ends.
+    """
+    scheme, _, rest = url.partition("://")
+    address = re.split(r"[?#]", rest, maxsplit=1)[0]
+    netloc, slash, path = address.partition("/")
+    user, at, host = netloc.rpartition("@")
+    if not _HOST.fullmatch(host):
+        return f"{scheme}://{HIDDEN}"
+    query = f"?{HIDDEN}" if address != rest else ""
+    return f"{scheme}://{HIDDEN if user else ''}{at}{host}{slash}{path}{query}"
+
+
+def name_of(url: str) -> str:
+    """Return `shown`, and where it hides something a mark that tells two such URLs apart.
+
+    The mark is far too short to find out from it what is hidden.
+    """
+    text = shown(url)
+    return f"{text} #{hashlib.sha256(url.encode()).hexdigest()[:4]}" if HIDDEN in text else text
+
+
+def scrubbed(text: str, url: str) -> str:
+    """Return what some library says about `url` without what `shown` hides of it."""
+    text = text.replace(url, shown(url))
+    for secret in _secrets(url):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _secrets(url: str) -> list[str]:
+    _, _, rest = url.partition("://")
+    address, _, query = rest.partition("?")
+    user = address.partition("/")[0].rpartition("@")[0]
+    found = {user, *user.split(":")[1:], query}
+    found |= {urllib.parse.unquote(each) for each in found}
+    return sorted(filter(None, found), key=len, reverse=True)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""What goes wrong in a rollout is one clear line at the host that it concerns, and the others go on."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.ansible.conftest import NewFleet
+
+from blixard.documents.record import read_record
+from blixard.trust.keys import create_secret_key
+
+UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "node1": ({"blixard_node_id": None}, "missing required arguments: blixard_node_id"),
+    "node2": ({"blixard_node_id": "two"}, "argument 'blixard_node_id' is of type str and we were unable to convert"),
+    "node3": ({"blixard_admission": "closed"}, "value of blixard_admission must be one of: known, open, got: closed"),
+    "node4": ({"blixard_bind": "localhost:7001"}, "/bind: "),
+    "node5": ({"blixard_advertise_extra": ["203.0.113.7"]}, "/advertise/extra/0: "),
+    "node6": ({"blixard_relay_url": "relay"}, "/relay_url: "),
+}
+
+
+def test_variables_that_cannot_be_used_are_refused_host_by_host_before_anything_is_written(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(len(UNUSABLE))
+    for host, (variables, _) in UNUSABLE.items():
+        create_secret_key(fleet.root / host / "iroh-secret-key")
+        given = {**fleet.hosts[host], **variables}
+        fleet.hosts[host] = {name: value for name, value in given.items() if value is not None}
+    before = fleet.files()
+
+    run = fleet.play("site")
+
+    assert run.code != 0
+    assert run.failed == set(UNUSABLE)
+    assert "Traceback" not in run.output
+    assert fleet.files() == before
+    for host, (_, line) in UNUSABLE.items():
+        message = run.words[run.words.index(f"fatal: [{host}]") :]
+        assert line in message.replace("''", "'")
+
+
+def test_two_hosts_with_one_node_id_are_refused_together_and_nothing_is_recorded(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(2)
+    fleet.hosts["node2"]["blixard_node_id"] = 1
+
+    run = fleet.play("site")
+
+    assert run.code != 0
+    assert "node1 and node2 have the same node id 1; give one of them another" in run.words
+    assert not fleet.registry.exists()
+    assert not fleet.peers_file.exists()
+
+
+def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_fleet: NewFleet) -> None:
+    """One host out of reach, one with a key that others can read, one whose port is taken, two that are well."""
+    fleet = new_fleet(5)
+    fleet.hosts["node3"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    create_secret_key(fleet.root / "node4" / "iroh-secret-key")
+    (fleet.root / "node4" / "iroh-secret-key").chmod(0o644)
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+        host, port = fleet.hosts["node5"]["blixard_bind"].split(":")
+        other.bind((host, int(port)))
+        run = fleet.play("site")
+
+    assert run.code != 0
+    assert "Traceback" not in run.output
+    assert "fatal: [node3]: UNREACHABLE!" in run.output
+    assert f"{fleet.root}/node4/iroh-secret-key: " in run.words
+    assert f"{host}:{port}" in run.words[run.words.index("fatal: [node5]") :]
+    assert set(read_record(fleet.registry)) == {"node1", "node2"}
+    reached = {(edge["from"], edge["to"]) for edge in fleet.report()["edges"] if edge["reached"]}
+    assert reached == {(1, 2), (2, 1)}
+    for name in ("node1", "node2"):
+        assert fleet.pid(name)
+
+
+def test_a_host_out_of_reach_is_in_the_report_of_the_check_which_fails(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(2)
+    assert fleet.play("site").code == 0
+    fleet.hosts["node2"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+
+    run = fleet.play("check")
+
+    assert run.code != 0
+    assert "node2 (node 2): could not be asked: " in run.words
+    nodes = {node["name"]: node for node in fleet.report()["nodes"]}
+    assert nodes["node1"]["agent"] == "running"
+    assert nodes["node2"]["agent"] == "not asked"
+    assert nodes["node2"]["error"]
+    # Its node runs all the same, and is reached.
+    assert [(edge["from"], edge["to"], edge["reached"]) for edge in fleet.report()["edges"]] == [(1, 2, True)]
+
+
+def test_a_broken_file_in_the_record_is_named_and_nothing_is_written(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(1)
+    fleet.registry.mkdir()
+    (fleet.registry / "other.json").write_bytes(b"[" * 100_000)
+    before = fleet.files()
+
+    run = fleet.play("peers")
+
+    assert run.code != 0
+    assert f"{fleet.registry}/other.json: " in run.words
+    assert "Traceback" not in run.output
+    assert fleet.files() == before
+
+
+def test_a_fleet_that_grows_takes_the_new_node_in_without_restarting_the_others(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(3)
+    third = fleet.hosts.pop("node3")
+    assert fleet.play("site").code == 0
+    pids = [fleet.pid("node1"), fleet.pid("node2")]
+    fleet.hosts["node3"] = third
+
+    grown = fleet.play("site", "--diff")
+
+    assert grown.code == 0, grown.output
+    assert "+1 −0 ~0 peers" in grown.output
+    assert [fleet.pid("node1"), fleet.pid("node2")] == pids
+    assert fleet.report()["summary"]["reached"] == 6
+
+
+def test_bootstrap_registries_are_sent_to_the_hosts_that_are_to_join_through_them(
+    new_fleet: NewFleet, tmp_path: Path
+) -> None:
+    fleet = new_fleet(2)
+    fleet.group["blixard_join"] = ["node1"]
+
+    assert fleet.play("site").code == 0
+
+    sent = fleet.root / "node2" / "registry.d" / "node1.json"
+    assert sent.read_bytes() == (fleet.registry / "node1.json").read_bytes()
+    assert not (fleet.root / "node1" / "registry.d").exists()
+    assert fleet.play("site").changed == {"node1": 0, "node2": 0}
