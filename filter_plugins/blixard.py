@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from blixard.errors import BlixardError
 from blixard.fleet import report as fleet_report
@@ -42,9 +43,22 @@ def node_names(hostvars: HostVars, hosts: Hosts) -> dict[int, str]:
     return {int(hostvars[name]["blixard_node_id"]): name for name in hosts if "blixard_node_id" in hostvars[name]}
 
 
-def report(hostvars: HostVars, hosts: Hosts, names: t.Mapping[int, str], cluster: str) -> dict[str, t.Any]:
-    """Return the fleet's connectivity report of the parts that `hosts` gave in this run."""
-    return fleet_report.merge([_part(name, hostvars[name]) for name in hosts], names, cluster)
+def report(
+    hostvars: HostVars, hosts: Hosts, names: t.Mapping[int, str], cluster: str, others: Hosts = ()
+) -> dict[str, t.Any]:
+    """Return the connectivity report of the parts that `hosts` gave in this run; `others` are in other batches.
+
+    A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
+    """
+    asked = [name for name in hosts if boolean(hostvars[name].get("blixard_node_manage", True))]
+    waiting = {int(hostvars[name]["blixard_node_id"]) for name in others if _waits(hostvars[name])}
+    return fleet_report.merge([_part(name, hostvars[name]) for name in asked], names, cluster, waiting)
+
+
+def _waits(variables: t.Mapping[str, t.Any]) -> bool:
+    """Whether a host of another batch has its turn still to come, and no node that runs until then."""
+    look = variables.get("__blixard_look")
+    return "__blixard_connectivity" not in variables and bool(look) and look["agent"]["state"] != "running"
 
 
 def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:

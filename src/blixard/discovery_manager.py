@@ -10,6 +10,7 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from blixard.clock import SystemClock, TimeLimit, limited
+from blixard.dialling.names import Lookup, look_up, system_lookup
 from blixard.dialling.overlay import Overlay
 from blixard.dialling.scheduler import DialScheduler
 from blixard.dialling.types import STOPPED, DialError
@@ -25,8 +26,9 @@ from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
 from blixard.sources.attestations import AttestationCheck
-from blixard.sources.named import DiscoverySource, Tools, make_sources
+from blixard.sources.named import DiscoverySource, make_sources
 from blixard.sources.seen import SeenNumbers
+from blixard.sources.tools import Tools
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -65,10 +67,13 @@ class DiscoveryManager:
         cluster: str | None = None,
         prober: AddressProber | None = None,
         introducer: Introducer | None = None,
+        lookup: Lookup = system_lookup,
         clock: Clock | None = None,
         rng: Random | None = None,
     ) -> None:
         """`own` and `own_node_id` never become peers; `cluster`, when given, must be that of each attestation.
+
+        `lookup` resolves the host names that registries give as `address`.
 
         Raises:
             InputError: what `state_dir` remembers cannot be read.
@@ -78,6 +83,7 @@ class DiscoveryManager:
         self._clock = clock = clock or SystemClock()
         self._rng = rng or SystemRandom()
         self._introducer = introducer
+        self._lookup = lookup
         self._own_addresses: frozenset[str] = frozenset()
         check = AttestationCheck(cluster=cluster, wall=clock.wall)
         self._bus = EventBus()
@@ -95,6 +101,7 @@ class DiscoveryManager:
                 vetting=self._vetting,
                 own=own,
                 prober=prober,
+                resolve=self._resolve,
             )
             if dialler is not None
             else None
@@ -314,6 +321,10 @@ class DiscoveryManager:
         return text in self._own_addresses or any(
             known.listens_at == where or text in known.peer.direct_addresses for known in self._table
         )
+
+    async def _resolve(self, endpoint_id: EndpointId) -> tuple[str, ...]:
+        known = self._table.find(endpoint_id)
+        return await look_up(known.listens_at if known is not None else None, self._lookup, self._clock)
 
     async def _introduce(self, ticket: Ticket) -> DiscoveredPeer:
         assert self._introducer is not None  # noqa: S101 # only then is this handed out

@@ -14,8 +14,9 @@ from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Failed, Found
-from blixard.sources.named import Tools, registry_at
+from blixard.sources.named import registry_at
 from blixard.sources.threads import Worker
+from blixard.sources.tools import Tools
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -71,11 +72,12 @@ class NodeDiscovery:
         Raises:
             InputError: the location cannot be used.
         """
-        answer = await registry_at(location, self._tools).fetch()
+        source = registry_at(location, self._tools)
+        answer = await source.fetch()
         if isinstance(answer, Failed):
             raise InputError(answer.error)
         if not isinstance(answer, Found):
             return []
         for problem in answer.problems:
-            _log.warning("refused", extra={"source": str(location), "reason": problem})
+            _log.warning("refused", extra={"source": source.name, "reason": problem})
         return list(answer.peers)

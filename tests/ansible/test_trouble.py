@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -121,6 +122,28 @@ def test_a_fleet_that_grows_takes_the_new_node_in_without_restarting_the_others(
     assert "+1 −0 ~0 peers" in grown.output
     assert [fleet.pid("node1"), fleet.pid("node2")] == pids
     assert fleet.report()["summary"]["reached"] == 6
+
+
+def test_batches_are_checked_one_by_one_and_the_whole_at_the_end(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(3)
+
+    run = fleet.play("site", "-e", "blixard_serial=1", "-e", "blixard_check_timeout=2")
+
+    assert run.code == 0, run.output
+    assert re.findall(r"(\d) of (\d) edges reached", run.output) == [("0", "0"), ("1", "1"), ("2", "2"), ("6", "6")]
+    assert fleet.report()["summary"]["reached"] == 6
+
+    # All are to get new settings, and the first one cannot start with its own: the rest stays as it is.
+    pids = {host: fleet.pid(host) for host in ("node2", "node3")}
+    fleet.group["blixard_log_level"] = "debug"
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+        other.bind(("127.0.0.1", 0))
+        fleet.hosts["node1"]["blixard_bind"] = f"127.0.0.1:{other.getsockname()[1]}"
+        stopped = fleet.play("site", "-e", "blixard_serial=1", "-e", "blixard_check_timeout=2")
+
+    assert stopped.code != 0
+    assert stopped.failed == {"node1"}
+    assert {host: fleet.pid(host) for host in pids} == pids
 
 
 def test_bootstrap_registries_are_sent_to_the_hosts_that_are_to_join_through_them(

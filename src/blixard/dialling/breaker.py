@@ -4,7 +4,7 @@
 Closed, it lets every dial through and counts the failures in a row. At five it opens, for longer each time. When
 that time is over it is half open: exactly one dial, the probe, is let through, under a lease. The probe's
 success closes the breaker; its failure, its cancellation and the end of its lease open it again. Each dial carries
-the generation in which it began; a result from an earlier generation changes nothing.
+the generation in which it began; a result from an earlier generation, or after the lease, changes nothing.
 """
 
 from __future__ import annotations
@@ -86,30 +86,34 @@ class Breaker:
         """Return the breaker after the lease of its probe, if that is over, has been taken as a failure."""
         return self._opened(self.until, rng) if self.circuit == "half_open" and now >= self.until else self
 
-    def succeeded(self, permit: Permit) -> Breaker:
+    def succeeded(self, permit: Permit, now: float, rng: Random) -> Breaker:
         """The dial reached the peer."""
-        return self.answered() if permit.generation == self.generation else self
+        current = self.expired(now, rng)
+        return current.answered() if permit.generation == current.generation else current
 
     def failed(self, permit: Permit, now: float, rng: Random) -> Breaker:
         """The dial failed for a reason that lies with the peer or the way to it."""
-        if permit.generation != self.generation:
-            return self
-        failures = self.failures + 1
-        if self.circuit == "half_open" or failures >= THRESHOLD:
-            return self._opened(now, rng)
-        return replace(self, failures=failures)
+        current = self.expired(now, rng)
+        if permit.generation != current.generation:
+            return current
+        failures = current.failures + 1
+        if current.circuit == "half_open" or failures >= THRESHOLD:
+            return current._opened(now, rng)
+        return replace(current, failures=failures)
 
-    def local_error(self, permit: Permit, now: float) -> Breaker:
+    def local_error(self, permit: Permit, now: float, rng: Random) -> Breaker:
         """The dial failed for a reason on this machine: that counts for nothing, and a probe may be made anew."""
-        if permit.generation != self.generation or self.circuit != "half_open":
-            return self
-        return replace(self, circuit="open", until=now, generation=self.generation + 1)
+        current = self.expired(now, rng)
+        if permit.generation != current.generation or current.circuit != "half_open":
+            return current
+        return replace(current, circuit="open", until=now, generation=current.generation + 1)
 
     def cancelled(self, permit: Permit, now: float, rng: Random) -> Breaker:
         """The dial was given up by this node: no failure, but a probe that was given up proved nothing either."""
-        if permit.generation != self.generation or self.circuit != "half_open":
-            return self
-        return self._open_for(_open_time(self.trips, rng), now, self.trips)
+        current = self.expired(now, rng)
+        if permit.generation != current.generation or current.circuit != "half_open":
+            return current
+        return current._open_for(_open_time(current.trips, rng), now, current.trips)
 
     def answered(self) -> Breaker:
         """The peer is alive, whichever way that was seen: closes, and keeps the trips until it is proven."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from blixard.dialling.tiebreak import newer_stays
 from blixard.dialling.types import DUPLICATE
+from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -68,7 +69,7 @@ class Links:
                 return False
             link.connection.close(DUPLICATE)
         link = self._links[endpoint_id] = _Link(connection, is_ours, now)
-        link.watcher = asyncio.ensure_future(self._watch(endpoint_id, link))
+        link.watcher = spawn(self._watch(endpoint_id, link), f"connection with {endpoint_id.short}")
         self._watchers[link.watcher] = None
         link.watcher.add_done_callback(lambda task: self._watchers.pop(task, None))
         return True

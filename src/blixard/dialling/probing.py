@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from blixard.dialling.breaker import DIAL_TIMEOUT
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PROBES_AT_ONCE = 8
 """Addresses of one peer probed at the same time; each costs an endpoint of 4 descriptors and 0.5 MB."""
+
+_log = logging.getLogger("blixard.dialling")
 
 
 def longest(addresses: Sequence[str]) -> float:
@@ -34,6 +37,10 @@ async def probe_all(prober: AddressProber, endpoint_id: EndpointId, addresses: S
             try:
                 return await prober.probe(SocketAddress.parse(address), endpoint_id, timeout=DIAL_TIMEOUT)
             except DialError:
+                return None
+            except Exception:
+                # One broken probe must not take the answers of the others with it.
+                _log.exception("probing an address broke", extra={"address": address})
                 return None
 
     answers = await asyncio.gather(*(probe(address) for address in addresses))

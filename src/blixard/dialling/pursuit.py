@@ -87,13 +87,13 @@ class Pursuit:
         self.error = (error, now)
         if error.local:
             self.local_failures += 1
-            self.breaker = self.breaker.local_error(permit, now)
+            self.breaker = self.breaker.local_error(permit, now, rng)
             self._wait(now, backoff.delay(self.local_failures, rng))
             return
         self.local_failures = 0
         self.failures += 1
         if error.kind in REFUSALS:
-            self.breaker = self.breaker.succeeded(permit)
+            self.breaker = self.breaker.succeeded(permit, now, rng)
         else:
             self.breaker = self.breaker.failed(permit, now, rng)
         self._wait(now, backoff.delay(self.failures, rng), refused=error.kind in REFUSALS)

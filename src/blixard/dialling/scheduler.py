@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import heapq
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +21,8 @@ from blixard.dialling.links import Links
 from blixard.dialling.probing import longest, probe_all
 from blixard.dialling.pursuit import Pursuit
 from blixard.dialling.types import REMOVED, STOPPED, DialError
+from blixard.model.limits import MAX_ADDRESSES
+from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from random import Random
@@ -37,6 +39,7 @@ MOST_DIALS = 16
 """Dials in flight at once: enough to hide one peer's silence behind the others, few enough that a dead network
 costs the work of 16 and not of all peers."""
 
+Resolve = Callable[["EndpointId"], Awaitable[tuple[str, ...]]]
 Report = Callable[["EventKind", int, "EndpointId", Mapping[str, object]], None]
 
 _CIRCUIT_EVENTS: dict[Circuit, EventKind] = {
@@ -81,9 +84,11 @@ class DialScheduler:
         vetting: Vetting,
         own: EndpointId | None = None,
         prober: AddressProber | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         """`vetting` must know the addresses of every peer that is learned. `report` is called with the kind of event,
-        the peer's node id and endpoint id, and the details; it must not raise.
+        the peer's node id and endpoint id, and the details; it must not raise. `resolve` returns further addresses of
+        a peer, by its name.
         """
         self._dialler = dialler
         self._clock = clock
@@ -91,6 +96,7 @@ class DialScheduler:
         self._report = report
         self._own = own
         self._prober = prober
+        self._resolve = resolve
         self._vetting = vetting
         self.links = Links(own=own, clock=clock, on_lost=self._lost)
         self._pursuits: dict[EndpointId, Pursuit] = {}
@@ -110,7 +116,7 @@ class DialScheduler:
     def start(self) -> None:
         """Begin to dial."""
         if self._runner is None:
-            self._runner = asyncio.ensure_future(self._run())
+            self._runner = spawn(self._run(), "dialling")
 
     async def stop(self) -> None:
         """Give up all dials, close all connections, forget all peers; returns when every task has ended."""
@@ -214,7 +220,7 @@ class DialScheduler:
         flight = self._flights[endpoint_id] = _Flight(endpoint_id, pursuit, permit)
         self._agenda.plan(("lease", endpoint_id), now + LEASE)
         self._tell("connecting", pursuit, {"attempt": pursuit.attempts, "addresses": len(peer.direct_addresses)})
-        flight.task = asyncio.ensure_future(self._fly(flight, peer))
+        flight.task = spawn(self._fly(flight, peer), f"dial of node {peer.node_id}")
 
     def _peer_to_dial(self, endpoint_id: EndpointId, pursuit: Pursuit) -> DiscoveredPeer:
         candidates = self._vetting.candidates(endpoint_id, failures=pursuit.failures)
@@ -224,13 +230,24 @@ class DialScheduler:
 
     async def _fly(self, flight: _Flight, peer: DiscoveredPeer) -> None:
         try:
-            error = await self._dial(flight, peer)
+            error = await self._dial(flight, await self._resolved(flight, peer))
             flight.is_dialling = False
             if error is not None:
                 self._failed(flight, error)
                 await self._vet(flight, error)
         finally:
             self._landed(flight)
+
+    async def _resolved(self, flight: _Flight, peer: DiscoveredPeer) -> DiscoveredPeer:
+        """Add the addresses behind the peer's name, where those that it lists are not enough.
+
+        That is in every second attempt of a row: a name may lead to another node, as a shared address may.
+        """
+        if self._resolve is None or (peer.direct_addresses and flight.pursuit.failures % 2 == 0):
+            return peer
+        more = await self._resolve(flight.endpoint_id)
+        addresses = tuple(dict.fromkeys((*peer.direct_addresses, *more)))[:MAX_ADDRESSES]
+        return dataclasses.replace(peer, direct_addresses=addresses, attestation=None) if more else peer
 
     async def _dial(self, flight: _Flight, peer: DiscoveredPeer) -> DialError | None:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 # More lines than this nobody reads: a larger fleet is shown a line a node.
 MAX_EDGE_LINES = 60
@@ -23,13 +23,16 @@ class Part:
     problem: str = ""
 
 
-def merge(parts: Sequence[Part], names: Mapping[int, str], cluster: str) -> dict[str, Any]:
+def merge(
+    parts: Sequence[Part], names: Mapping[int, str], cluster: str, waiting: Collection[int] = ()
+) -> dict[str, Any]:
     """Return the report of the fleet, valid against `connectivity-report`.
 
     Args:
         parts: one for every host that was to be asked.
         names: host names by node id, those of peers outside this run included.
         cluster: name of the cluster.
+        waiting: node ids of nodes that are still to be started, in a later batch; edges to them are left out.
     """
     nodes = [_node(part) for part in parts]
     edges = [
@@ -37,6 +40,7 @@ def merge(parts: Sequence[Part], names: Mapping[int, str], cluster: str) -> dict
         for part in parts
         if part.report
         for edge in part.report["edges"]
+        if edge["to"] not in waiting
     ]
     reached = sum(edge["reached"] for edge in edges)
     return {

@@ -15,6 +15,7 @@ from blixard.dialling.agenda import Agenda, Alarm
 from blixard.peers.claims import Origin
 from blixard.peers.status import SourceStatus
 from blixard.sources.base import Answer, Failed, Found, Watched
+from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,7 +107,7 @@ class Poller:
         if self._runner is None:
             self._silent = set(self._asked)
             self._all_answered.clear()
-            self._runner = asyncio.ensure_future(self._run())
+            self._runner = spawn(self._run(), "asking the sources")
 
     async def answered(self) -> None:
         """Return when every source has given an answer since the start, good or bad, or after a stop."""
@@ -154,7 +155,7 @@ class Poller:
                     self._spawn(self._look_whether_changed(asked))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
+        task = spawn(work, "asking a source")
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 

@@ -1,66 +1,84 @@
 # SPDX-License-Identifier: MIT
-"""A registry at an http or https URL."""
+"""A registry or a peers file at an http or https URL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
-from blixard.documents.limits import MAX_REGISTRY_BYTES
+from blixard.documents.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError
-from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting
-from blixard.sources.http_get import GONE, NOT_MODIFIED, HttpError, check_url, get, shown
-from blixard.sources.registry_entry import RegistryReader
+from blixard.sources.base import Answer, Failed, Found
+from blixard.sources.document import DocumentReader
+from blixard.sources.http_get import Deadline, Limits, Target, Validators, get
 from blixard.sources.threads import StillBusy, Worker
+from blixard.sources.urls import beside, name_of, shown
+from blixard.trust.fleet import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
-    from blixard.sources.attestations import AttestationCheck
     from blixard.sources.base import SourceKind
+    from blixard.sources.tools import Tools
+
+_GRACE = 1.0
+"""Seconds beyond the limit after which the thread is left to itself: looking up a name cannot be interrupted."""
+
+_log = logging.getLogger("blixard.sources")
 
 
-class HttpRegistry:
-    """Gets one registry, and gets it again only when the server says that it has changed.
+class HttpSource:
+    """Gets a document, and gets it again only when the server says that it has changed.
 
-    410 Gone takes its node away; any other answer that is no registry is a failure.
+    Whatever is not a good answer is a failure, 404 and 410 too: a server that has lost its files looks the same. To
+    take all peers away, serve `[]`; to take one away, its registry with its state.
+
+    Where signers are trusted, a peers file needs its signature beside it, at the same URL with `.sig`.
     """
 
     kind: SourceKind = "registry"
 
-    def __init__(self, url: str, *, check: AttestationCheck, wall: Callable[[], datetime]) -> None:
-        """Raises InputError as `check_url` does."""
-        self._url = check_url(url)
-        self._place = shown(url)
+    def __init__(self, url: str, tools: Tools, *, limits: Limits | None = None) -> None:
+        """`limits`: of time; together well below what the manager gives a source.
+
+        Raises:
+            InputError: `url` is no http or https URL.
+        """
+        self._is_plain = Target.parse(url).scheme == "http"
+        self._url = url
+        self._place = name_of(url)
         self.name = f"registry:{self._place}"
-        self._reader = RegistryReader(check, wall)
-        self._worker: Worker[Answer] = Worker()
-        self._sighting: Sighting | None = None
-        self._good: Found | Nothing | None = None
-        self._validators: Mapping[str, str] = {}
+        self._limits = limits or Limits()
+        self._reader = DocumentReader(self._place, tools)
+        self._worker: Worker[Found] = Worker()
+        self._good: Found | None = None
+        self._validators: Validators | None = None
 
     async def fetch(self) -> Answer:
         """Ask the server, as `Source.fetch`."""
+        if self._is_plain:
+            self._is_plain = False
+            _log.warning(
+                "not encrypted", extra={"source": self.name, "hint": "anyone on the way can change it; use https"}
+            )
         try:
-            return await self._worker.run(self._look)
-        except StillBusy:
-            return Failed(f"{self._place}: the last request has not come back; does the name server answer?")
-        except HttpError as error:
-            return Failed(f"{self._place}: {error}")
+            return await asyncio.wait_for(self._worker.run(self._look), self._limits.total + _GRACE)
+        except (StillBusy, asyncio.TimeoutError):
+            return Failed(f"{shown(self._url)}: the last request has not come back; does the name server answer?")
         except BlixardError as error:
             return Failed(str(error))
 
-    def _look(self) -> Answer:
-        response = get(self._url, most=MAX_REGISTRY_BYTES, headers=self._validators)
-        if response.status == NOT_MODIFIED and self._good is not None and self._validators:
+    def _look(self) -> Found:
+        deadline = Deadline(self._limits)
+        document = get(self._url, MAX_PEERS_BYTES, deadline, self._validators)
+        if document is None:
+            assert self._good is not None  # noqa: S101 # it came with the validators
             return self._good
-        if response.status == GONE:
-            self._sighting, self._validators, self._good = None, {}, Nothing()
-            return self._good
-        if response.status != 200:
-            raise HttpError(f"the server answers {response.status} {response.reason}")
-        sighting = self._reader.read(response.body, self._place, self._sighting)
-        if self._good is None or sighting is not self._sighting:
-            self._good = Nothing() if sighting is None else Found((sighting,))
-        # Remembered only now: what could not be used is asked for in full again.
-        self._sighting, self._validators = sighting, response.validators
+        self._good = self._reader.read(document.body, lambda: self._get_signature(deadline))
+        # Kept only now: what could not be used is asked for in full again.
+        self._validators = document.validators
         return self._good
+
+    def _get_signature(self, deadline: Deadline) -> bytes:
+        document = get(beside(self._url, SIGNATURE_SUFFIX), MAX_SIGNATURE_BYTES, deadline)
+        assert document is not None  # noqa: S101 # nothing was said to be known
+        return document.body

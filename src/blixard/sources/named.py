@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,18 +17,11 @@ from blixard.sources.host_port import HostPortLocation
 from blixard.sources.registry_files import RegistryFiles
 from blixard.sources.static_file import StaticFile
 from blixard.sources.ticket import TicketLocation
+from blixard.sources.urls import name_of, scheme_of
 
 if TYPE_CHECKING:
-    from blixard.model.ids import EndpointId
-    from blixard.sources.attestations import AttestationCheck
     from blixard.sources.base import Source, SourceKind
-    from blixard.sources.host_port import IsKnown
-    from blixard.sources.seen import SeenNumbers
-    from blixard.sources.ticket import Introduce
-
-_FILE_URL = "file://"
-_HTTP = ("http://", "https://")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+    from blixard.sources.tools import Tools
 
 
 class DiscoverySource:
@@ -38,7 +29,11 @@ class DiscoverySource:
 
     @dataclass(frozen=True)
     class NodeRegistry:
-        """Registry files: a path, a directory, a glob, a ticket, a URL or `host:port`, each a source of its own."""
+        """Where registries are, each a source of its own.
+
+        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
+        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
+        """
 
         locations: Sequence[str | Path]
 
@@ -52,27 +47,14 @@ class DiscoverySource:
 Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What sources need from outside: verification, the date and time, and what only a running node can do."""
-
-    check: AttestationCheck
-    wall: Callable[[], datetime]
-    is_known: IsKnown
-    introduce: Introduce | None = None
-    own: EndpointId | None = None
-    cluster: str | None = None
-    signers: Collection[EndpointId] = ()
-    seen: SeenNumbers | None = None
-
-
 class Unusable:
     """Stands for a location that cannot be used, so that it is reported and hides no other."""
 
     kind: SourceKind = "registry"
 
     def __init__(self, location: str, error: InputError) -> None:
-        self.name = f"registry:{location[:80]}"
+        shown = location[:80] if scheme_of(location) is None else name_of(location)
+        self.name = f"registry:{shown}"
         self._answer = Failed(str(error))
 
     async def fetch(self) -> Answer:
@@ -123,25 +105,26 @@ def _understand(location: str | Path, tools: Tools) -> Source:
         raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
     if isinstance(location, Path) or os.path.lexists(text):
         return _files(text, tools)
-    if _URL.match(text):
-        return _at_url(text, tools)
+    scheme = scheme_of(text)
+    if scheme is not None:
+        return _at_url(scheme, text, tools)
     if looks_like_ticket(text):
         return TicketLocation(parse_ticket(text), introduce=tools.introduce, check=tools.check, own=tools.own)
     where = _host_port(text)
     return _files(text, tools) if where is None else HostPortLocation(where, tools.is_known)
 
 
-def _at_url(url: str, tools: Tools) -> Source:
-    if url.startswith(_FILE_URL):
-        return _files(url[len(_FILE_URL) :], tools)
-    # Imported here: ssl and urllib cost 10 ms that a node with files only need not spend.
-    if url.lower().startswith(_HTTP):
-        from blixard.sources.http import HttpRegistry
+def _at_url(scheme: str, url: str, tools: Tools) -> Source:
+    if scheme == "file":
+        return _files(url.partition("://")[2], tools)
+    # Imported here: ssl and http cost 10 ms that a node with files only need not spend.
+    if scheme in ("http", "https"):
+        from blixard.sources.http import HttpSource
 
-        return HttpRegistry(url, check=tools.check, wall=tools.wall)
-    from blixard.sources.remote import RemoteRegistries
+        return HttpSource(url, tools)
+    from blixard.sources.remote import RemoteSource
 
-    return RemoteRegistries(url, check=tools.check, wall=tools.wall)
+    return RemoteSource(url, tools)
 
 
 def _files(path: str, tools: Tools) -> Source:

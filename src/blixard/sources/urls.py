@@ -10,6 +10,7 @@ import urllib.parse
 HIDDEN = "…"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_PATH_END = re.compile(r"[?#]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:@\[\]]*)(:[0-9]*)?")
 
 
@@ -22,14 +23,15 @@ def scheme_of(text: str) -> str | None:
 def shown(url: str) -> str:
     """Return a URL without user info, query and fragment, as it may stand in names, errors and logs.
 
-    Takes any text that `scheme_of` has a scheme for. What cannot be told apart is left out altogether: in a password
-    with a slash in it, for example, nobody can see where it ends.
+    Takes any text that `scheme_of` has a scheme for. Where nobody can tell what is secret, as in a password with a
+    slash in it, nothing is shown but the scheme.
     """
     scheme, _, rest = url.partition("://")
-    address = re.split(r"[?#]", rest, maxsplit=1)[0]
+    address = _PATH_END.split(rest, maxsplit=1)[0]
     netloc, slash, path = address.partition("/")
     user, at, host = netloc.rpartition("@")
-    if not _HOST.fullmatch(host):
+    before, late, _ = rest.rpartition("@")
+    if not _HOST.fullmatch(host) or (late and len(before) > len(netloc) and ":" in before):
         return f"{scheme}://{HIDDEN}"
     query = f"?{HIDDEN}" if address != rest else ""
     return f"{scheme}://{HIDDEN if user else ''}{at}{host}{slash}{path}{query}"
@@ -59,3 +61,9 @@ def _secrets(url: str) -> list[str]:
     found = {user, *user.split(":")[1:], query}
     found |= {urllib.parse.unquote(each) for each in found}
     return sorted(filter(None, found), key=len, reverse=True)
+
+
+def beside(url: str, suffix: str) -> str:
+    """Return the URL of the file beside the one at `url` whose name is longer by `suffix`; the query is the same."""
+    end = _PATH_END.search(url)
+    return url + suffix if end is None else f"{url[: end.start()]}{suffix}{url[end.start() :]}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_success_ends_the_row() -> None:
     breaker = Breaker(failures=4)
     breaker, permit = breaker.begin(0.0, RNG)
     assert permit is not None
-    assert breaker.succeeded(permit).failures == 0
+    assert breaker.succeeded(permit, 0.0, RNG).failures == 0
 
 
 def test_an_open_one_lets_nothing_through() -> None:
@@ -78,8 +79,8 @@ def test_a_half_open_one_lets_exactly_one_probe_through() -> None:
 
 
 def test_one_successful_probe_closes_it() -> None:
-    breaker, permit, _ = half_open()
-    assert breaker.succeeded(permit).circuit == "closed"
+    breaker, permit, now = half_open()
+    assert breaker.succeeded(permit, now, RNG).circuit == "closed"
 
 
 def test_a_failed_probe_opens_it_for_longer() -> None:
@@ -113,13 +114,23 @@ def test_a_late_failure_of_an_earlier_generation_changes_nothing() -> None:
     closed = breaker.answered()
     assert closed.failed(permit, now, RNG) == closed
     assert closed.cancelled(permit, now, RNG) == closed
-    assert closed.local_error(permit, now) == closed
+    assert closed.local_error(permit, now, RNG) == closed
 
 
 def test_a_late_success_of_an_earlier_generation_does_not_close_it() -> None:
     breaker, permit, now = half_open()
     again = breaker.expired(now + LEASE, RNG)
-    assert again.succeeded(permit) == again
+    assert again.succeeded(permit, now + LEASE, RNG) == again
+
+
+@pytest.mark.parametrize("result", [Breaker.succeeded, Breaker.failed, Breaker.cancelled, Breaker.local_error])
+def test_a_result_after_the_lease_does_not_prolong_or_end_the_open_time(
+    result: Callable[[Breaker, Permit, float, Random], Breaker],
+) -> None:
+    breaker, permit, now = half_open()
+    late = result(breaker, permit, now + LEASE + 1000, RNG)
+    assert (late.circuit, late.trips) == ("open", 2)
+    assert late.until <= now + LEASE + 1.2 * 60
 
 
 def test_local_errors_do_not_count() -> None:
@@ -127,13 +138,13 @@ def test_local_errors_do_not_count() -> None:
     for _ in range(3 * THRESHOLD):
         breaker, permit = breaker.begin(0.0, RNG)
         assert permit is not None
-        breaker = breaker.local_error(permit, 0.0)
+        breaker = breaker.local_error(permit, 0.0, RNG)
     assert breaker == Breaker()
 
 
 def test_a_probe_that_fails_for_a_local_reason_may_be_made_again_at_once() -> None:
     breaker, permit, now = half_open()
-    breaker = breaker.local_error(permit, now)
+    breaker = breaker.local_error(permit, now, RNG)
     assert breaker.trips == 1
     _, again = breaker.begin(now, RNG)
     assert again is not None
@@ -200,7 +211,7 @@ class BreakerTraces(RuleBasedStateMachine):
     @precondition(lambda self: self.permits)
     @rule(data=st.data())
     def a_dial_succeeds(self, data: st.DataObject) -> None:
-        self.breaker = self.breaker.succeeded(self._some_dial(data))
+        self.breaker = self.breaker.succeeded(self._some_dial(data), self.now, self.rng)
 
     @precondition(lambda self: self.permits)
     @rule(data=st.data())
@@ -215,7 +226,7 @@ class BreakerTraces(RuleBasedStateMachine):
     @precondition(lambda self: self.permits)
     @rule(data=st.data())
     def a_dial_breaks_here(self, data: st.DataObject) -> None:
-        self.breaker = self.breaker.local_error(self._some_dial(data), self.now)
+        self.breaker = self.breaker.local_error(self._some_dial(data), self.now, self.rng)
 
     @rule()
     def the_peer_calls(self) -> None:
@@ -232,15 +243,16 @@ class BreakerTraces(RuleBasedStateMachine):
 
     @invariant()
     def a_healthy_peer_gets_through_within_the_longest_refusal(self) -> None:
-        ready = self.breaker.ready_at(self.now)
-        assert ready <= self.now + LONGEST_REFUSAL
-        breaker, permit = self.breaker.begin(max(ready, self.now), self.rng)
+        at = max(self.now, self.breaker.ready_at(self.now))
+        breaker, permit = self.breaker.begin(at, self.rng)
         if permit is None:
             # The lease of a lost probe ended: one more open time, and then nothing stands in the way.
             assert breaker.circuit == "open"
-            breaker, permit = breaker.begin(breaker.until, self.rng)
+            at = max(at, breaker.until)
+            breaker, permit = breaker.begin(at, self.rng)
+        assert at <= self.now + LONGEST_REFUSAL
         assert permit is not None
-        assert breaker.succeeded(permit).circuit == "closed"
+        assert breaker.succeeded(permit, at, self.rng).circuit == "closed"
 
 
 TestBreakerTraces = BreakerTraces.TestCase

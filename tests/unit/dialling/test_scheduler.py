@@ -224,6 +224,8 @@ async def test_an_inbound_connection_from_the_greater_id_ends_a_dial_under_way()
     assert stand.scheduler.dials_in_flight == 1
     inbound = stand.call_in(stand.others[0])
     assert stand.scheduler.adopt(inbound)
+    await asyncio.sleep(0)
+    assert stand.scheduler.dials_in_flight == 0
     await asyncio.sleep(60)
     assert stand.scheduler.links.get(stand.others[0].endpoint_id) is inbound
     assert stand.kinds() == ["connecting", "connected"]

@@ -152,6 +152,14 @@ def test_a_fleet_of_one_has_a_table_too() -> None:
     assert table(merge([_part(1)], NAMES, "test")) == "0 of 0 edges reached between 1 nodes of test"
 
 
+def test_edges_to_nodes_of_a_later_batch_are_left_out() -> None:
+    report = merge([_part(1, _edge(1, 2), _dead(1, 3))], NAMES, "test", waiting={3})
+
+    assert [edge["to"] for edge in report["edges"]] == [2]
+    assert report["summary"]["failed"] == 0
+    assert troubles(report) == []
+
+
 def test_parts_are_not_changed_by_merging() -> None:
     parts = _whole()
     before = json.dumps([part.report for part in parts])

@@ -94,6 +94,7 @@ def test_a_slow_source_holds_up_no_other_and_runs_into_its_limit() -> None:
 def test_a_source_that_fails_is_asked_again_soon_then_ever_more_rarely() -> None:
     async def main() -> Log:
         source = SetSource()
+        source.set([peer(1)])
         source.fail()
         log = Log(source)
         log.poller.start()

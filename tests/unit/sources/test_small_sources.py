@@ -20,11 +20,12 @@ from blixard.model.tickets import Ticket, format_ticket
 from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Failed, Found, Nothing
 from blixard.sources.host_port import HostPortLocation
-from blixard.sources.named import DiscoverySource, Tools, Unusable, make_sources, registry_at
+from blixard.sources.named import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.registry_files import RegistryFiles
 from blixard.sources.seen import FILE_NAME, SeenNumbers
 from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.ticket import TicketLocation
+from blixard.sources.tools import Tools
 from blixard.trust.attestation import verify_attestation
 
 TICKET = Ticket(endpoint_id(1), None, (SocketAddress.parse("10.0.0.1:7001"),))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.server
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -85,18 +86,43 @@ def serving(tls: ssl.SSLContext | None = None, host: str = "localhost") -> Itera
 
 def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     """A server's side of TLS with a certificate for these names."""
+    return presenting(authority.issue_cert(*names))
+
+
+def presenting(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's side of TLS with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
+    certificate.configure_cert(context)
     return context
+
+
+@contextmanager
+def saying(*parts: bytes) -> Iterator[str]:
+    """Something that listens on loopback and, asked or not, says these bytes to each caller; gives `host:port`."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            try:
+                self.request.recv(65536)
+                for part in parts:
+                    self.request.sendall(part)
+            except OSError:
+                return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield f"localhost:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
-    """An authority that this process trusts, and no proxy on the way."""
+    """An authority that this process trusts."""
     made = trustme.CA()
     bundle = tmp_path / "authority.pem"
     made.cert_pem.write_to_path(str(bundle))
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     return made
