@@ -16,6 +16,7 @@ SPEC: dict[str, t.Any] = {
     "data_dir": {"type": "str", "required": True},
     "config": {"type": "str"},
     "paths": {"type": "dict", "default": {}},
+    "expected": {"type": "dict", "default": {}},
 }
 
 

@@ -48,6 +48,10 @@ options:
     description: Files and directories to describe, by names that RV(files) has them under.
     type: dict
     default: {}
+  expected:
+    description: Digests (SHA-256, hex) that files are to have, by the names of O(paths).
+    type: dict
+    default: {}
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
@@ -124,6 +128,7 @@ files:
   description:
     - For each of O(paths) its C(path) and C(kind) (V(absent), V(file), V(directory), V(link) or V(other)) and,
       where there is something, C(mode), C(owner), C(group), C(mtime) and C(sha256).
+    - One that O(expected) names also has C(expected), which is true when it has that digest.
   returned: success
   type: dict
   sample:

@@ -141,6 +141,9 @@ class Table:
         return HEADING + "\n".join([*rows, ""])
 
 
+TABLE = pytest.StashKey[Table]()
+
+
 def _seconds(value: float) -> str:
     return "not noticed" if math.isinf(value) else f"{value:.1f} s"
 
@@ -160,13 +163,17 @@ def watch(fleet: Fleet) -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="session")
-def table() -> Iterator[Table]:
-    """What was measured; written down at the end of a run of all faults."""
-    measurements = Table()
-    yield measurements
-    print(f"\n{measurements.text()}")
+def table(pytestconfig: pytest.Config) -> Table:
+    """What was measured."""
+    return pytestconfig.stash.setdefault(TABLE, Table())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the table, and write it down after a run of all faults."""
+    text = config.stash.setdefault(TABLE, Table()).text()
+    terminalreporter.write_line(text)
     if os.environ.get("FAULTS") == "all":
-        (Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "docs" / "faults.md").write_text(measurements.text())
+        Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], "docs", "faults.md").write_text(text)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -142,6 +143,22 @@ def test_a_bare_host_is_seen_as_bare(tmp_path: Path) -> None:
     assert seen["agent"] == {"state": "not running"}
     assert seen["files"] == {"some": {"path": str(missing / "file"), "kind": "absent"}}
     assert not missing.exists()
+
+
+def test_a_file_says_whether_it_is_what_was_expected(tmp_path: Path) -> None:
+    path = tmp_path / "unit"
+    path.write_text("[Unit]\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    asked = {
+        "data_dir": str(tmp_path),
+        "paths": {"unit": str(path), "gone": str(tmp_path / "gone"), "other": str(path)},
+    }
+    files = _run("iroh_node_info", {**asked, "expected": {"unit": digest, "gone": digest}})["files"]
+
+    assert files["unit"]["expected"]
+    assert not files["gone"]["expected"]
+    assert "expected" not in files["other"]
 
 
 def test_the_entry_of_a_host_whose_node_is_not_ours_is_that_of_its_registry_file(tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What must hold in every simulation, derived from the numbers of backoff, breaker and scheduler.
 
-How long a healthy peer may be without a connection (seconds):
+How long a healthy peer may be without a connection (seconds), while D others are dead:
 
-    15    until the beats that are missed end a connection that looks alive
-    360   the longest open time with its jitter, 300·1.2 (the longest backoff, 60, is less)
-    10    until one of the 16 slots is free, when all are busy with dead peers: those found or lost just now and
-          those whose time has come are served in turn, and each dial ends after 10
-    10    the dial itself
+    15               until the beats that are missed end a connection that looks alive
+    360              the longest open time with its jitter, 300·1.2, which is longer than any backoff
+    10·(D/16 + 1)    until its turn comes, when all 16 slots are busy with dead peers: each of them may stand before it
+                     once, and holds a slot for 10
+    10               the dial itself
 
-The longest wait assumes that no more than 576 peers are dead at once. With more, dead ones come round every
-10·N/16 seconds instead of every 360, and that takes the place of the 360.
+A node dials at most 64 peers by default, so that the third line is at most 50. Peers that were found or lost just now
+do not stand in that line.
 
 How many dials a second follow when N connections are lost at once: the first dials are spread evenly over
 W = min(5, 0.05·N) seconds, so N/W a second are expected while all are answered. When none is answered, up to five
@@ -33,8 +33,8 @@ from blixard.dialling.scheduler import MOST_DIALS
 
 def longest_wait(dead: int = 0) -> float:
     """Return the seconds within which a healthy peer is connected, while `dead` others are not."""
-    round_of_the_dead = DIAL_TIMEOUT * dead / MOST_DIALS
-    return BEATS_GIVE_UP + max(LONGEST_OPEN * (1 + JITTER), LONGEST, round_of_the_dead) + 2 * DIAL_TIMEOUT
+    turn = DIAL_TIMEOUT * (dead / MOST_DIALS + 1)
+    return BEATS_GIVE_UP + max(LONGEST_OPEN * (1 + JITTER), LONGEST) + turn + DIAL_TIMEOUT
 
 
 def most_dials_a_second(peers: int, *, answered: bool) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
 
 CLOSE_WAIT = 5.0
-"""Seconds that closing all connections waits for them to say that they are closed."""
+"""Seconds that a stop waits for dials to end, and then for connections to say that they are closed."""
 
 OnLost = Callable[["EndpointId", str], None]
 

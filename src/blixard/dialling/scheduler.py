@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from blixard.dialling import backoff
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.dialling.breaker import DIAL_TIMEOUT, LEASE
-from blixard.dialling.links import Links
+from blixard.dialling.links import CLOSE_WAIT, Links
 from blixard.dialling.probing import longest, probe_all
 from blixard.dialling.pursuit import Pursuit
 from blixard.dialling.types import REMOVED, STOPPED, DialError
@@ -119,7 +119,10 @@ class DialScheduler:
             self._runner = spawn(self._run(), "dialling")
 
     async def stop(self) -> None:
-        """Give up all dials, close all connections, forget all peers; returns when every task has ended."""
+        """Give up all dials, close all connections, forget all peers; returns when every task has ended.
+
+        A dial that cannot be cancelled is left behind after a while.
+        """
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
@@ -128,7 +131,9 @@ class DialScheduler:
             self.forget(endpoint_id, STOPPED)
         runner.cancel()
         tasks = [runner, *(flight.task for flight in flights if flight.task is not None)]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, stuck = await asyncio.wait(tasks, timeout=CLOSE_WAIT)
+        if stuck:
+            _log.warning("dials do not end", extra={"dials": len(stuck)})
         await self.links.close(STOPPED)
         self._wanted = {}
         self._ready.clear()

@@ -31,7 +31,12 @@ def _look(options: Options) -> dict[str, Any]:
     from blixard.fleet.look import look
 
     config = options["config"]
-    return look(Path(options["data_dir"]), config=None if config is None else config.encode(), paths=options["paths"])
+    return look(
+        Path(options["data_dir"]),
+        config=None if config is None else config.encode(),
+        paths=options["paths"],
+        expected=options["expected"],
+    )
 
 
 def _check(options: Options) -> dict[str, Any]:

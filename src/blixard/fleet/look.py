@@ -22,13 +22,16 @@ KEY_FILE_NAME = "iroh-secret-key"
 INFO_TIMEOUT = 5.0
 
 
-def look(data_dir: Path, *, config: bytes | None, paths: Mapping[str, str]) -> dict[str, Any]:
+def look(
+    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str]
+) -> dict[str, Any]:
     """Return what is on this host; nothing is written.
 
     Args:
         data_dir: the node's data directory.
         config: its settings as they are to be, in the form of node-config.json.
         paths: files to describe, see `blixard.fleet.observe`, under names of the caller's.
+        expected: digests that some of these files are to have; such a file also says whether it is `expected`.
 
     Returns:
         `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
@@ -52,10 +55,15 @@ def look(data_dir: Path, *, config: bytes | None, paths: Mapping[str, str]) -> d
         "config_sha256": digest,
         "key": key,
         "agent": agent,
-        "files": {name: {"path": path, **observe(Path(path))} for name, path in paths.items()},
+        "files": {name: _describe(path, expected.get(name)) for name, path in paths.items()},
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
     }
+
+
+def _describe(path: str, expected: str | None) -> dict[str, Any]:
+    seen = {"path": path, **observe(Path(path))}
+    return seen if expected is None else {**seen, "expected": seen.get("sha256") == expected}
 
 
 def _agent(data_dir: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def observe(path: Path) -> dict[str, Any]:
     }
 
 
-def differs(seen: Mapping[str, Any], **wanted: str | None) -> bool:
+def differs(seen: Mapping[str, Any], **wanted: object) -> bool:
     """Return whether a file seen by `observe` is anything but what is wanted; wanted None means any."""
     return seen.get("kind") != "file" or any(
         value is not None and seen.get(name) != value for name, value in wanted.items()

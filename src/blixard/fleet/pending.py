@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def pending(
-    look: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str | None]], newer: Sequence[str] = ()
-) -> list[str]:
+def pending(look: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]], newer: Sequence[str] = ()) -> list[str]:
     """Return the reasons to work on the host, for people; empty where everything is as wanted.
 
     A restart that an interrupted run left undone is found again, since everything here is read from the host:
@@ -21,8 +19,8 @@ def pending(
 
     Args:
         look: what iroh_node_info returned for the host.
-        wanted: files as they are to be, by name: `sha256`, `mode`, `owner`, `group`, or `kind` for what is no
-            file; null is for any. `config` is the settings that the node must run with.
+        wanted: files as they are to be, by name: `sha256`, `mode`, `owner`, `group`, `expected`, or `kind` for
+            what is no file; null is for any. `config` is the settings that the node must run with.
         newer: names of files that the running node must not be older than, such as its unit and its runtime.
     """
     files = look["files"]
@@ -39,5 +37,5 @@ def pending(
     return reasons + [f"the node is older than {file['path']}" for file in late]
 
 
-def _unlike(seen: Mapping[str, Any], want: Mapping[str, str | None]) -> bool:
+def _unlike(seen: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
     return bool(seen["kind"] != want["kind"]) if "kind" in want else differs(seen, **want)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from tests.simulation.network import POISONED, SimConnection
@@ -11,6 +12,7 @@ from tests.unit.dialling.stand import Stand, simulate
 
 from blixard.dialling import backoff
 from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, THRESHOLD
+from blixard.dialling.links import CLOSE_WAIT
 from blixard.dialling.scheduler import MOST_DIALS
 from blixard.dialling.types import DialError, Dialler
 from blixard.model.entry import DiscoveredPeer
@@ -441,6 +443,26 @@ async def test_stop_gives_up_dials_closes_connections_and_leaves_no_task() -> No
     assert not stand.me.ends
     assert asyncio.all_tasks() == {asyncio.current_task()}
     await stand.scheduler.stop()
+
+
+@simulate
+async def test_a_dial_that_cannot_be_cancelled_does_not_hold_up_the_stop() -> None:
+    class Stubborn:
+        async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> SimConnection:
+            ends = stand.clock.now() + 1000
+            while stand.clock.now() < ends:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(ends - stand.clock.now())
+            return stand.call_in(stand.others[0])
+
+    stand = Stand(dialler=Stubborn())
+    stand.begin()
+    await asyncio.sleep(SOON)
+    before = stand.clock.now()
+    await stand.scheduler.stop()
+    assert stand.clock.now() - before == CLOSE_WAIT
+    await asyncio.sleep(1000)
+    assert not stand.me.ends, "what it brought in the end was closed"
 
 
 @simulate

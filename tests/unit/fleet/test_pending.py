@@ -13,9 +13,9 @@ CONFIG = "/etc/blixard/node-config.json"
 UNIT = "/etc/systemd/system/blixard.service"
 MARKER = "/opt/blixard/venv/.blixard-runtime"
 
-WANTED: dict[str, dict[str, str | None]] = {
+WANTED: dict[str, dict[str, Any]] = {
     "config": {"sha256": "c1", "mode": "0640", "group": "blixard"},
-    "unit": {"sha256": "u1", "mode": "0644"},
+    "unit": {"expected": True, "mode": "0644"},
     "enabled": {"kind": "link"},
 }
 NEWER = ["unit", "runtime"]
@@ -34,7 +34,7 @@ def _look() -> dict[str, Any]:
                 "group": "blixard",
                 "mtime": 200.0,
             },
-            "unit": {"path": UNIT, "kind": "file", "sha256": "u1", "mode": "0644", "group": "root", "mtime": 90.0},
+            "unit": {"path": UNIT, "kind": "file", "expected": True, "mode": "0644", "group": "root", "mtime": 90.0},
             "enabled": {"path": "/etc/link", "kind": "link", "mtime": 90.0},
             "runtime": {"path": MARKER, "kind": "file", "sha256": "m1", "mtime": 90.0},
         },
@@ -59,7 +59,7 @@ def test_a_marker_that_nobody_wrote_makes_no_node_old() -> None:
         ("config", {"sha256": "c2"}, f"{CONFIG} is not as wanted"),
         ("config", {"mode": "0644"}, f"{CONFIG} is not as wanted"),
         ("config", {"group": "root"}, f"{CONFIG} is not as wanted"),
-        ("unit", {"sha256": "u2"}, f"{UNIT} is not as wanted"),
+        ("unit", {"expected": False}, f"{UNIT} is not as wanted"),
         ("enabled", {"kind": "absent"}, "/etc/link is missing"),
         ("unit", {"mtime": 101.0}, f"the node is older than {UNIT}"),
         ("runtime", {"mtime": 101.0}, f"the node is older than {MARKER}"),

@@ -21,7 +21,9 @@ def _answer(stdout: str = "", stderr: str = "", rc: int = 0) -> dict[str, Any]:
 
 def test_options_reach_the_host_as_they_are_whatever_is_in_them(tmp_path: Path) -> None:
     path = str(tmp_path / "a 'quoted' \"name\" $HOME `x` \\ é")
-    line = command(sys.executable, "look", {"data_dir": str(tmp_path), "config": None, "paths": {"odd": path}})
+    line = command(
+        sys.executable, "look", {"data_dir": str(tmp_path), "config": None, "paths": {"odd": path}, "expected": {}}
+    )
 
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
 
@@ -30,7 +32,7 @@ def test_options_reach_the_host_as_they_are_whatever_is_in_them(tmp_path: Path) 
 
 def test_nothing_in_the_callers_folder_takes_the_place_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "blixard.py").write_text("raise SystemExit('imported from the current folder')\n")
-    line = command(sys.executable, "look", {"data_dir": "missing", "config": None, "paths": {}})
+    line = command(sys.executable, "look", {"data_dir": "missing", "config": None, "paths": {}, "expected": {}})
 
     done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
 
@@ -65,7 +67,7 @@ def test_what_the_package_refuses_comes_back_as_a_failure_and_not_as_a_traceback
     (tmp_path / "iroh-secret-key").write_text("no key\n")
     config = json.dumps({"node_id": 1, "bind": "127.0.0.1:0", "data_dir": str(tmp_path)})
 
-    said = run("look", {"data_dir": str(tmp_path), "config": config, "paths": {}})
+    said = run("look", {"data_dir": str(tmp_path), "config": config, "paths": {}, "expected": {}})
 
     assert said["failed"]
     assert said["msg"].startswith(f"{tmp_path}/iroh-secret-key: ")
