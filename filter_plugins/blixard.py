@@ -13,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from blixard.errors import BlixardError
+from blixard.fleet import quorum
 from blixard.fleet import report as fleet_report
 from blixard.fleet.observe import observe
 from blixard.fleet.pending import pending
@@ -35,7 +36,29 @@ def gathered(hostvars: HostVars, hosts: Hosts) -> dict[str, t.Any]:
 
 def states(hostvars: HostVars, hosts: Hosts) -> dict[str, str]:
     """Return the state that the inventory gives each of `hosts`, where it gives one."""
-    return {name: hostvars[name]["blixard_state"] for name in hosts if "blixard_state" in hostvars[name]}
+    known = [name for name in hosts if name in hostvars]
+    return {name: hostvars[name]["blixard_state"] for name in known if "blixard_state" in hostvars[name]}
+
+
+def names(value: str | t.Sequence[str]) -> list[str]:
+    """Return a list of names, which may be written as one text with commas, as it is on the command line."""
+    each = value.split(",") if isinstance(value, str) else value
+    return [name for name in (str(name).strip() for name in each) if name]
+
+
+def untold(hostvars: HostVars, hosts: Hosts, left: t.Collection[int]) -> list[str]:
+    """Return a line for each of `hosts` that may still let one of the nodes `left` in."""
+    return [f"{name}: {why}" for name in hosts if (why := _not_told(hostvars[name], left))]
+
+
+def _not_told(variables: t.Mapping[str, t.Any], left: t.Collection[int]) -> str | None:
+    if not _has_our_node(variables):
+        return None
+    answer = variables.get("__blixard_told")
+    if not answer or answer.get("failed") or answer.get("unreachable"):
+        return str((answer or {}).get("msg") or "could not be reached")
+    known = [str(node_id) for node_id in left if node_id in answer["peers"]]
+    return f"its node still knows node {', '.join(known)}" if known else "; ".join(answer["problems"]) or None
 
 
 def node_names(hostvars: HostVars, hosts: Hosts) -> dict[int, str]:
@@ -50,15 +73,79 @@ def report(
 
     A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
     """
-    asked = [name for name in hosts if boolean(hostvars[name].get("blixard_node_manage", True))]
+    asked = [name for name in hosts if _has_our_node(hostvars[name])]
     waiting = {int(hostvars[name]["blixard_node_id"]) for name in others if _waits(hostvars[name])}
     return fleet_report.merge([_part(name, hostvars[name]) for name in asked], names, cluster, waiting)
+
+
+def _has_our_node(variables: t.Mapping[str, t.Any]) -> bool:
+    return variables.get("blixard_state") != "absent" and boolean(variables.get("blixard_node_manage", True))
 
 
 def _waits(variables: t.Mapping[str, t.Any]) -> bool:
     """Whether a host of another batch has its turn still to come, and no node that runs until then."""
     look = variables.get("__blixard_look")
     return "__blixard_connectivity" not in variables and bool(look) and look["agent"]["state"] != "running"
+
+
+def _is_up(variables: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether a host's node ran when this run looked at it, or was started in this run."""
+    look = variables.get("__blixard_look") or {}
+    rolled_out = (variables.get("__blixard_connectivity") or {}).get("report")
+    return bool(rolled_out) or (look.get("agent") or {}).get("state") == "running"
+
+
+def rolling_risk(hostvars: HostVars, voters: t.Sequence[str], everybody: Hosts, batch: Hosts) -> str | None:
+    """Return why this batch would endanger the voters' quorum, null when it does not.
+
+    A voter outside of this run counts as up when a node of this run is connected to it.
+    """
+    in_run = set(everybody)
+    looks = [hostvars[name].get("__blixard_look") or {} for name in in_run]
+    connected = {node for look in looks for node in (look.get("agent") or {}).get("connected", ())}
+    down = [
+        name
+        for name in voters
+        if not (_is_up(hostvars[name]) if name in in_run else _node_id(hostvars, name) in connected)
+    ]
+    taking = [name for name in batch if hostvars[name].get("__blixard_restarts")]
+    left = quorum.spare(voters) - len(down)
+    mend = f"set blixard_serial to {left} or less" if left > 0 else "bring back those that are down first"
+    return quorum.risk(voters, down=down, taking=taking, mend=mend)
+
+
+def _node_id(hostvars: HostVars, name: str) -> int | None:
+    return int(hostvars[name]["blixard_node_id"]) if name in hostvars else None
+
+
+def rotation_order(hostvars: HostVars, hosts: Hosts, chosen: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return who gets a new key: those half through first, then those of `chosen` (all, if empty) that are due."""
+    states = {name: hostvars[name].get("__blixard_key_state") or {} for name in hosts}
+    begun = [name for name, state in states.items() if state.get("new") or state.get("restart")]
+    due = [
+        name
+        for name, state in states.items()
+        if state.get("due") and name not in begun and (not chosen or name in chosen)
+    ]
+    size = max(1, min(int(hostvars[name].get("blixard_rotate_batch", 1)) for name in states) if states else 1)
+    order = begun + due
+    batches = [order[first : first + size] for first in range(0, len(order), size)]
+    return {"begun": begun, "due": due, "all": order, "batches": batches}
+
+
+def rotation_risks(voters: t.Sequence[str], batches: t.Iterable[t.Sequence[str]]) -> list[str]:
+    """Return why one of the batches would endanger the voters' quorum."""
+    mend = f"set blixard_rotate_batch to {max(1, quorum.spare(voters))}"
+    if len(voters) < 3:
+        return []  # there is no way to do it without them, and one after the other is the gentlest
+    risks = (quorum.risk(voters, down=(), taking=batch, mend=mend) for batch in batches)
+    return [risk for risk in risks if risk]
+
+
+def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> dict[str, t.Any]:
+    """Return what the next keys of `hosts` gave, `entry` or `announcement`, by name; nothing where there is none."""
+    answers = {name: hostvars[name].get("__blixard_next_key") or {} for name in hosts}
+    return {name: answer[field] for name, answer in answers.items() if answer.get(field)}
 
 
 def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:
@@ -91,12 +178,18 @@ class FilterModule:
         return {
             "blixard_gathered": gathered,
             "blixard_json": json_text,
+            "blixard_names": names,
+            "blixard_next": next_of,
             "blixard_node_names": node_names,
             "blixard_observe": described,
             "blixard_package": for_people(package),
             "blixard_pending": pending,
             "blixard_report": report,
+            "blixard_risk": rolling_risk,
+            "blixard_rotation": rotation_order,
+            "blixard_rotation_risks": rotation_risks,
             "blixard_states": states,
             "blixard_table": fleet_report.table,
             "blixard_troubles": fleet_report.troubles,
+            "blixard_untold": untold,
         }

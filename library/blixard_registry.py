@@ -50,7 +50,15 @@ options:
     type: dict
     default: {}
   announced:
-    description: New Iroh ids by host name, for hosts whose id is to change in this run.
+    description:
+      - New Iroh ids by host name, for hosts whose id is to change in this run on your word alone, such as those
+        that lost their key.
+    type: dict
+    default: {}
+  announcements:
+    description:
+      - Announced changes of key by host name, as M(blixard_rotation) returns them.
+      - Each must be signed by the key that the record has for the host and by the new one.
     type: dict
     default: {}
   max_removals:
@@ -162,6 +170,7 @@ def main() -> t.NoReturn:
             "entries": {"type": "dict", "default": {}},
             "states": {"type": "dict", "default": {}},
             "announced": {"type": "dict", "default": {}},
+            "announcements": {"type": "dict", "default": {}},
             "max_removals": {"type": "int", "default": 0},
             "peers_file": {"type": "path"},
             "upstream_compat": {"type": "bool", "default": False},
@@ -180,6 +189,7 @@ def main() -> t.NoReturn:
             max_removals=params["max_removals"],
             states=params["states"],
             announced=params["announced"],
+            announcements=params["announcements"],
             peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
             upstream_compat=params["upstream_compat"],
             check=module.check_mode,

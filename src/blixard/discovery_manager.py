@@ -159,9 +159,16 @@ class DiscoveryManager:
                 await self._scheduler.stop()
             self._bus.close()
 
-    async def refresh_peers(self) -> None:
-        """Ask all sources now and return when each has answered, failed or run into its time limit."""
+    async def refresh_peers(self, *, prune: bool = False) -> None:
+        """Ask all sources now and return when each has answered, failed or run into its time limit.
+
+        Args:
+            prune: drop at once who is no longer in a peers file, instead of after a few intervals; for whoever
+                knows that the files are whole.
+        """
         await self._poller.refresh()
+        if prune:
+            self._take_changes(self._table.prune(self._clock.now()))
 
     def get_peers(self) -> list[DiscoveredPeer]:
         """Return all peers, sorted by node id."""

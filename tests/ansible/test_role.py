@@ -66,7 +66,7 @@ def test_every_variable_that_the_role_uses_is_one_that_it_has() -> None:
     own: dict[str, Any] = load_yaml(ROLE / "vars" / "main.yml")
     text = "\n".join(path.read_text() for path in ROLE.rglob("*.*") if path.suffix in {".yml", ".j2"})
     code = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
-    registered = set(re.findall(r"register: (\w+)", code))
+    registered = set(re.findall(r"(?:register|loop_var|index_var): (\w+)", code))
     set_for_a_task = set(re.findall(r"^\s+(__blixard_\w+):", code, re.MULTILINE))
     filters_and_modules = set(re.findall(r"\| (blixard_\w+)", code)) | set(
         re.findall(r"^  (blixard_\w+):$", code, re.MULTILINE)

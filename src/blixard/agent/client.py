@@ -48,7 +48,7 @@ def ask(
 
     Args:
         data_dir: the node's data directory.
-        op: `info`, `status`, `check`, `discover`, `reload` or `stop`.
+        op: `info`, `status`, `check`, `discover`, `refresh`, `reload` or `stop`.
         params: what the operation takes.
         timeout: seconds to wait for the next line; each progress line starts them anew.
         progress: called with what the node says before it answers; without, it says nothing before.

@@ -12,6 +12,7 @@ from blixard import __version__
 from blixard.agent.check import report, request_of
 from blixard.agent.checker import Apart, Checker, ring
 from blixard.agent.findings import findings
+from blixard.agent.problems import look_again, problems
 from blixard.dialling.connector import AddressProber, connector_apart
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Operations:
             "status": self.status,
             "check": self.check,
             "discover": self.discover,
+            "refresh": self.refresh,
             "reload": self.reload,
             "stop": self.stop,
         }
@@ -47,6 +49,8 @@ class Operations:
             "pid": os.getpid(),
             "config_sha256": config.sha256,
             "admission": config.admission,
+            "connected": [peer.node_id for peer in node.manager.status() if peer.state == "connected"],
+            "addresses": node.own.addresses(config),
             "entry": node.own.entry.to_json(),
         }
 
@@ -64,6 +68,7 @@ class Operations:
         """Check the edges to the peers, over the connections of the mesh where there are some."""
         node, config = self._node, self._node.config
         timeout, sample = request_of(request)
+        await look_again(node.manager, node.clock)
         checker = Checker(
             node.connector,
             clock=node.clock,
@@ -80,6 +85,8 @@ class Operations:
             "iroh_node_id": node.key.public().base64,
             "agent": "running",
             "version": __version__,
+            "addresses": node.own.addresses(config),
+            "problems": problems(node.manager),
         }
         return report(config.cluster, [about], edges)
 
@@ -88,6 +95,15 @@ class Operations:
         manager = self._node.manager
         await manager.refresh_peers()
         return findings(manager)
+
+    async def refresh(self, request: Mapping[str, Any], _: Tell) -> dict[str, Any]:
+        """Look at all sources now. With `prune`, who is no longer in the peers file is dropped at once."""
+        manager = self._node.manager
+        await manager.refresh_peers(prune=request.get("prune") is True)
+        return {
+            "peers": [peer.node_id for peer in manager.get_peers()],
+            "problems": problems(manager),
+        }
 
     async def reload(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
         """Read the configuration again; say which settings have changed."""

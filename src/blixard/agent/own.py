@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from blixard.agent.entry import REGISTRY_FILE_NAME, last_signed, signed_entry
+from blixard.agent.entry import REGISTRY_FILE_NAME, advertised, last_signed, signed_entry
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.limits import MAX_REGISTRY_BYTES
 from blixard.documents.registry import format_registry
@@ -41,6 +41,10 @@ class OwnEntry:
     def signed(self, config: NodeConfig, previous: NodeRegistryEntry | None) -> NodeRegistryEntry:
         """Return the entry under `config`, with the signature of `previous` where nothing has changed."""
         return signed_entry(config, self._key, self._port, now=self._clock.wall(), previous=previous)
+
+    def addresses(self, config: NodeConfig) -> list[dict[str, Any]]:
+        """Return each address of this host, whether the peers are told of it, and why."""
+        return [verdict.to_json() for verdict in advertised(config, self._port)]
 
     def update(self, config: NodeConfig) -> bool:
         """Look at the addresses anew, keep the registry file as it must be, and tell whether the entry changed.

@@ -56,6 +56,10 @@ class Verdict:
     told: bool
     why: str
 
+    def to_json(self) -> dict[str, object]:
+        """Return it for reports."""
+        return {"address": str(self.address), "told": self.told, "why": self.why}
+
 
 def judge(
     candidates: Iterable[SocketAddress],

@@ -54,7 +54,38 @@ def _check(options: Options) -> dict[str, Any]:
     return {"report": report, **({"failed": True, "msg": "\n".join(lines)} if lines else {})}
 
 
-_OPERATIONS: dict[str, Callable[[Options], dict[str, Any]]] = {"look": _look, "check": _check}
+def _refresh(options: Options) -> dict[str, Any]:
+    """Have a running node look at its sources now; one that does not run looks when it starts."""
+    from blixard.agent.client import AgentNotRunning, ask
+
+    try:
+        return {"running": True, **ask(Path(options["data_dir"]), "refresh", {"prune": True}, timeout=REFRESH_TIMEOUT)}
+    except AgentNotRunning:
+        return {"running": False, "peers": [], "problems": []}
+
+
+def _rotation(options: Options) -> dict[str, Any]:
+    from datetime import datetime, timezone
+
+    from blixard.fleet.rotation import prepare, swap
+    from blixard.model.ids import EndpointId
+
+    data_dir, check = Path(options["data_dir"]), bool(options["check"])
+    if options["new"] is not None:
+        return swap(data_dir, new=EndpointId.parse(options["new"]), check=check)
+    now = datetime.now(timezone.utc)
+    return prepare(data_dir, config=options["config"].encode(), min_age=options["min_age"], now=now, check=check)
+
+
+# A source that does not answer has ten seconds.
+REFRESH_TIMEOUT = 30.0
+
+_OPERATIONS: dict[str, Callable[[Options], dict[str, Any]]] = {
+    "look": _look,
+    "check": _check,
+    "refresh": _refresh,
+    "rotation": _rotation,
+}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.peers import PeersDiff, build_peers, diff_peers, format_peers, read_peers
-from blixard.documents.record import MergeResult, merge_record, read_record, write_record
+from blixard.documents.record import SUFFIX, MergeResult, merge_record, read_record, write_record
+from blixard.documents.states import ABSENT, state_of
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError
+from blixard.fleet.announcements import announced_ids
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
@@ -47,6 +49,7 @@ def update_record(
     peers_file: Path | None,
     upstream_compat: bool,
     check: bool,
+    announcements: Mapping[str, Any] | None = None,
 ) -> Update:
     """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
 
@@ -61,13 +64,16 @@ def update_record(
         peers_file: the fleet's peers file as it is now, to say what the new record means for it.
         upstream_compat: write times in the form that upstream's reader takes.
         check: write nothing.
+        announcements: name to announcement (`blixard.trust.rotation`), which is verified here.
 
     Raises:
         InputError: record, peers file or an argument cannot be used.
     """
     before = read_record(folder, missing_ok=True)
     entries, refused = _accept(gathered, cluster, now)
-    ids = {name: EndpointId.parse(text) for name, text in announced.items()}
+    ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
+    refused += [*_altered(before, cluster), *unannounced]
+    ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
     merged = merge_record(before, entries, now=now, max_removals=max_removals, states=states, announced=ids)
     refused += merged.refused
     if refused:
@@ -98,6 +104,23 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
         else:
             entries[name] = entry
     return entries, refused
+
+
+def _altered(record: Mapping[str, NodeRegistryEntry], cluster: str) -> list[str]:
+    """Refuse what somebody changed in the record by hand: a node signs what stands there about it.
+
+    When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone.
+    """
+    refused = []
+    for name, entry in sorted(record.items()):
+        if entry.attestation is not None and state_of(entry) != ABSENT:
+            try:
+                verify_attestation(entry, cluster=cluster)
+            except BlixardError as error:
+                refused.append(
+                    f"{name}{SUFFIX} in the record: {error}; restore that file, or remove it and gather the host anew"
+                )
+    return refused
 
 
 def _peers_before(path: Path | None) -> list[Any]:

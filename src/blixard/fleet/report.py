@@ -64,14 +64,28 @@ def _node(part: Part) -> dict[str, Any]:
     return node if part.report else {**node, "error": part.problem}
 
 
-def troubles(report: Mapping[str, Any]) -> list[str]:
-    """Return a line for everything that is wrong: nodes first, then exactly the edges that failed."""
+def troubles(report: Mapping[str, Any], excused: Collection[str] = ()) -> list[str]:
+    """Return a line for everything that is wrong: nodes first, then exactly the edges that failed.
+
+    Args:
+        report: a report.
+        excused: names of hosts of whose nodes nothing is expected now.
+    """
+    report = _without(report, excused)
     nodes = [
         ": ".join(filter(None, (_title(node), _NODE_TROUBLES[node["agent"]], node.get("error"))))
         for node in report["nodes"]
         if node["agent"] in _NODE_TROUBLES
     ]
+    nodes += [f"{_title(node)} {line}" for node in report["nodes"] for line in node.get("problems", ())]
     return nodes + [_edge_line(edge) for edge in report["edges"] if is_bad(edge)]
+
+
+def _without(report: Mapping[str, Any], hosts: Collection[str]) -> Mapping[str, Any]:
+    nodes = [node for node in report["nodes"] if node.get("name") not in hosts]
+    ends = ("from_name", "to_name")
+    edges = [edge for edge in report["edges"] if not any(edge.get(end) in hosts for end in ends if edge.get(end))]
+    return {**report, "nodes": nodes, "edges": edges}
 
 
 _NODE_TROUBLES = {"not asked": "could not be asked", "not running": "its node is not running"}

@@ -118,9 +118,16 @@ class PeerTable:
         if answer is not book.answer:
             book.answer = answer
             self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
-        for endpoint_id in [each for each in book.absent if self._is_over(book.claims[each], now)]:
-            self._drop(book, endpoint_id)
-            touched[endpoint_id] = None
+        final = isinstance(answer, Found) and answer.final
+        self._drop_absent(book, touched, now, at_once=final)
+        return self._settle(touched)
+
+    def prune(self, now: float) -> list[Change]:
+        """Drop at once who is absent from the last good answers of the peers files, whatever the hold."""
+        touched: Touched = {}
+        for book in self._books.values():
+            if book.origin.kind == "static":
+                self._drop_absent(book, touched, now, at_once=True)
         return self._settle(touched)
 
     def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
@@ -160,6 +167,11 @@ class PeerTable:
                 self._sign_anew(endpoint_id)
                 touched[endpoint_id] = None
         return self._settle(touched)
+
+    def _drop_absent(self, book: _Book, touched: Touched, now: float, *, at_once: bool) -> None:
+        for endpoint_id in [each for each in book.absent if at_once or self._is_over(book.claims[each], now)]:
+            self._drop(book, endpoint_id)
+            touched[endpoint_id] = None
 
     def _is_over(self, claim: Claim, now: float) -> bool:
         return claim.absent_since is not None and now - claim.absent_since >= self._hold

@@ -52,10 +52,12 @@ class Found:
         sightings: the peers, no endpoint id twice.
         problems: one line for each part that was refused while the rest was good. What the source knew before of
             a refused part is still among the sightings.
+        final: who is not among the sightings was left out on purpose, and is dropped at once.
     """
 
     sightings: tuple[Sighting, ...]
     problems: tuple[str, ...] = ()
+    final: bool = False
 
     @property
     def peers(self) -> tuple[DiscoveredPeer, ...]:

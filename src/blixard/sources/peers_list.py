@@ -78,7 +78,8 @@ class PeersReader:
                 sightings.append(kept)
         if seq is not None and self._seen is not None:
             self._seen.raise_to(self._place, seq)
-        return Found(tuple(sightings), tuple(problems))
+        # A signed file is whole, and newer than the last: it says who is no member any more, too.
+        return Found(tuple(sightings), tuple(problems), final=seq is not None)
 
     def _verify(self, data: bytes, signature: bytes) -> int:
         floor = self._seen.lowest(self._place) if self._seen is not None else 0

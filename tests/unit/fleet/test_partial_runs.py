@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -86,7 +87,7 @@ class World:
         gathered = {name: self.entry(self.hosts[name]).to_json() for name in reached}
         update = update_record(self.folder / "registry", gathered, **{**arguments, **options})
         if not update.refused:
-            peers = parse_peers(_json(update.peers))
+            peers = parse_peers(json.dumps(update.peers).encode())
             peers_file.write_bytes(format_peers(peers))
         return update
 
@@ -100,12 +101,6 @@ class World:
     def taken(self, reached: Collection[str]) -> None:
         """Tell the model that a run has reached these hosts and was not refused."""
         self.members |= {name: self.hosts[name] for name in reached}
-
-
-def _json(peers: list[dict[str, Any]]) -> bytes:
-    import json
-
-    return json.dumps(peers).encode()
 
 
 def _move(world: World) -> None:
@@ -180,18 +175,18 @@ def _clone(world: World) -> None:
 def _swap_node_ids(world: World) -> None:
     """Two hosts have each other's number in the inventory: refused."""
     one, two = world.rng.sample(sorted(world.members), 2)
-    before = dict(world.hosts)
+    before, signed = dict(world.hosts), dict(world.signed)
     world.hosts[one] = replace(before[one], node_id=before[two].node_id)
     world.hosts[two] = replace(before[two], node_id=before[one].node_id)
     assert world.run({one, two}).refused
-    world.hosts = before
+    world.hosts, world.signed = before, signed
 
 
 ALWAYS = (_move, _add)
 WITH_FOUR = (_remove, _remove_too_many, _rename, _rotate, _clone, _swap_node_ids, _move, _move)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_record_and_peers_file_follow_the_model_through_a_hundred_partial_runs(tmp_path: Path, seed: int) -> None:
     world = World(tmp_path, random.Random(seed))
     first = {world.add_host(number) for number in range(1, 11)}

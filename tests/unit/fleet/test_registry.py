@@ -16,6 +16,7 @@ from blixard.documents.registry import format_registry
 from blixard.errors import InputError
 from blixard.fleet.registry import Update, update_record
 from blixard.trust.attestation import attest
+from blixard.trust.rotation import announce
 
 LATER = NOW + timedelta(minutes=5)
 
@@ -152,3 +153,41 @@ def test_an_announced_id_is_taken_in_any_form(record: Path) -> None:
 
     announced = _update(record, {"one": rotated.to_json()}, announced={"one": key(9).public().hex})
     assert announced.merged.changed == ("one",)
+
+
+def test_a_new_key_is_taken_when_the_old_and_the_new_one_announced_it(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json()})
+    before = _files(record)
+    renewed = entry(1, iroh_node_id=key(9).public().base64)
+    rotated = {"one": attest(renewed, key(9), cluster=CLUSTER, now=NOW).to_json()}
+
+    def refusal(said: Any) -> str:
+        update = _update(record, rotated, announcements={"one": said})
+        assert _files(record) == before
+        return "\n".join(update.refused)
+
+    good = announce(key(1), key(9), cluster=CLUSTER, node_id=1, now=NOW)
+    assert "the old key" in refusal({**good, "node_id": 2})
+    assert "not what the record has for it" in refusal(announce(key(8), key(9), cluster=CLUSTER, node_id=1, now=NOW))
+    assert "not what the record has for it" in refusal(announce(key(1), key(9), cluster=CLUSTER, node_id=2, now=NOW))
+    assert "nobody announced" in refusal(announce(key(1), key(8), cluster=CLUSTER, node_id=1, now=NOW))
+    assert "announcement of one: /old: is missing" in refusal({n: v for n, v in good.items() if n != "old"})
+
+    assert _update(record, rotated, announcements={"one": good}).merged.changed == ("one",)
+    again = _update(record, rotated, announcements={"one": good})
+    assert (again.touched, again.refused) == (False, ())
+
+
+def test_what_somebody_altered_in_the_record_is_refused_until_it_is_gone(record: Path) -> None:
+    good = {"one": attested(1).to_json(), "two": attested(2).to_json()}
+    _update(record, good)
+    path = record / "two.json"
+    path.write_bytes(path.read_bytes().replace(b"192.168.1.2:7001", b"192.168.1.66:7001"))
+
+    update = _update(record, {})
+
+    assert len(update.refused) == 1
+    assert update.refused[0].startswith("two.json in the record: node 2")
+    assert _update(record, good).refused
+    path.unlink()
+    assert _update(record, good).merged.added == ("two",)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -308,3 +309,20 @@ def test_no_two_peers_ever_share_a_node_id_and_lookups_agree(
         assert len({known.peer.node_id for known in table}) == len(table)
         assert all(table.get(known.peer.node_id) is known is table.find(known.endpoint_id) for known in table)
         assert shown == {known.endpoint_id: known.peer.content() for known in table}
+
+
+def test_who_is_missing_from_a_final_answer_leaves_at_once(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1), peer(2)), 0.0)
+    assert told(table.apply(STATIC, replace(found(peer(1)), final=True), 1.0)) == [("removed", 2)]
+    assert ids(table) == [1]
+
+
+def test_pruning_drops_who_is_missing_from_a_peers_file_and_leaves_registries_their_time(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1), peer(2)), 0.0)
+    table.apply(REGISTRY, found(peer(3)), 0.0)
+    table.apply(STATIC, found(peer(1)), 1.0)
+    table.apply(REGISTRY, Nothing(), 1.0)
+    assert ids(table) == [1, 2, 3]
+    assert told(table.prune(2.0)) == [("removed", 2)]
+    assert ids(table) == [1, 3]
+    assert table.prune(3.0) == []

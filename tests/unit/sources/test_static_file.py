@@ -229,3 +229,13 @@ async def test_the_endpoint_ids_of_sightings_are_those_of_their_peers(path: Path
     answer = await source(path).fetch()
     assert isinstance(answer, Found)
     assert answer.sightings[0].endpoint_id == endpoint_id(3)
+
+
+async def test_a_signed_answer_is_final_and_an_unsigned_one_is_not(path: Path) -> None:
+    put(path, *signed(1, 2))
+    answer = await trusting(path).fetch()
+    assert isinstance(answer, Found)
+    assert answer.final
+    answer = await source(path).fetch()
+    assert isinstance(answer, Found)
+    assert not answer.final

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What the role's filters decide: whom a rolling run waits for, who is next for a key, who was not told."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PLUGIN = Path(__file__).resolve().parents[3] / "filter_plugins" / "blixard.py"
+
+
+@pytest.fixture(scope="module")
+def filters() -> Any:
+    spec = importlib.util.spec_from_file_location("blixard_filters", PLUGIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert isinstance(module, ModuleType)
+    return module
+
+
+def up(node_id: int, connected: tuple[int, ...] = (), **more: Any) -> dict[str, Any]:
+    look = {"agent": {"state": "running", "connected": list(connected)}}
+    return {"blixard_node_id": node_id, "__blixard_look": look, **more}
+
+
+def down(node_id: int, **more: Any) -> dict[str, Any]:
+    return {"blixard_node_id": node_id, "__blixard_look": {"agent": {"state": "not running"}}, **more}
+
+
+REPORT: dict[str, Any] = {"__blixard_connectivity": {"report": {"edges": []}}}
+
+
+def test_names_are_a_list_or_a_text_with_commas(filters: Any) -> None:
+    assert filters.names("node1, node2,") == ["node1", "node2"]
+    assert filters.names(["node1"]) == ["node1"]
+    assert filters.names("") == filters.names([]) == []
+
+
+def test_a_report_leaves_out_hosts_that_have_left_and_names_those_that_were_not_reached(filters: Any) -> None:
+    hosts = {"a": up(1), "gone": up(3, blixard_state="absent"), "rust": up(4, blixard_node_manage=False)}
+    report = filters.report(hosts, list(hosts), {1: "a"}, "test")
+    assert [(node["name"], node["agent"]) for node in report["nodes"]] == [("a", "not asked")]
+
+
+def test_a_batch_that_endangers_the_quorum_is_refused_with_the_number_that_is_safe(filters: Any) -> None:
+    hosts = {f"n{number}": up(number, __blixard_restarts=True) for number in range(1, 6)}
+    voters = list(hosts)
+    assert filters.rolling_risk(hosts, voters, voters, ["n1", "n2"]) is None
+    assert "blixard_serial to 2 or less" in filters.rolling_risk(hosts, voters, voters, ["n1", "n2", "n3"])
+    hosts["n5"] = down(5, __blixard_restarts=False)
+    assert filters.rolling_risk(hosts, voters, voters, ["n1"]) is None
+    assert "while n5 is down already" in filters.rolling_risk(hosts, voters, voters, ["n1", "n2"])
+    hosts["n4"] = {"blixard_node_id": 4}
+    assert "bring back those that are down first" in filters.rolling_risk(hosts, voters, voters, ["n1"])
+    assert filters.rolling_risk(hosts, voters, voters, ["n5"]) is None, "starting a node is always safe"
+
+
+def test_a_voter_outside_of_the_run_counts_as_its_peers_see_it(filters: Any) -> None:
+    hosts = {"n1": up(1, (2, 3), __blixard_restarts=True), "n2": {"blixard_node_id": 2}, "n3": {"blixard_node_id": 3}}
+    assert filters.rolling_risk(hosts, ["n1", "n2", "n3"], ["n1"], ["n1"]) is None
+    hosts["n1"] = up(1, (2,), __blixard_restarts=True)
+    assert "while n3 is down already" in filters.rolling_risk(hosts, ["n1", "n2", "n3"], ["n1"], ["n1"])
+
+
+def test_a_rotation_finishes_what_is_half_through_and_then_goes_on_in_batches(filters: Any) -> None:
+    def state(**values: Any) -> dict[str, Any]:
+        return {
+            "__blixard_key_state": {"due": False, "new": None, "restart": False, **values},
+            "blixard_rotate_batch": 2,
+        }
+
+    hosts = {
+        "a": state(),
+        "b": state(due=True),
+        "c": state(due=True),
+        "swapped": state(restart=True),
+        "made": state(due=True, new="id"),
+        "d": state(due=True),
+    }
+    order = filters.rotation_order(hosts, list(hosts), [])
+    assert (order["begun"], order["due"]) == (["swapped", "made"], ["b", "c", "d"])
+    assert order["batches"] == [["swapped", "made"], ["b", "c"], ["d"]]
+    assert filters.rotation_order(hosts, list(hosts), ["d"])["all"] == ["swapped", "made", "d"]
+
+
+def test_a_rotating_batch_spares_the_quorum_where_there_is_something_to_spare(filters: Any) -> None:
+    five = [f"n{number}" for number in range(5)]
+    assert filters.rotation_risks(five, [five[:2], five[2:4]]) == []
+    assert "set blixard_rotate_batch to 2" in filters.rotation_risks(five, [five[:3]])[0]
+    assert filters.rotation_risks(five[:2], [["n0"], ["n1"]]) == []
+
+
+def test_who_may_still_let_a_departed_node_in_is_named_with_the_reason(filters: Any) -> None:
+    def told(**answer: Any) -> dict[str, Any]:
+        return {"__blixard_told": {"peers": [1, 2], "problems": [], "running": True, **answer}}
+
+    hosts = {
+        "good": told(),
+        "knows": told(peers=[1, 9]),
+        "refuses": told(problems=["does not take its peers file: it is unsigned"]),
+        "dead": {"__blixard_told": {"unreachable": True, "msg": "no route"}},
+        "silent": {},
+        "rust": {"blixard_node_manage": False},
+        "left": {"blixard_state": "absent"},
+    }
+    assert filters.untold(hosts, list(hosts), [9]) == [
+        "knows: its node still knows node 9",
+        "refuses: does not take its peers file: it is unsigned",
+        "dead: no route",
+        "silent: could not be reached",
+    ]
