@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from blixard.errors import BlixardError
 from blixard.manager.additions import AddedBy, Additions
 from blixard.manager.config import DiscoveryConfig
 from blixard.manager.eventlog import log_dropped, log_event
+from blixard.manager.handover import Handover
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
 from blixard.model.entry import DiscoveredPeer
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from blixard.peers.events import EventKind
     from blixard.peers.status import PeerStatus, SourceStatus
     from blixard.peers.table import Change
-    from blixard.sources.base import Answer
+    from blixard.sources.base import Answer, Source
 
 __all__ = ["DiscoveredPeer", "DiscoveryConfig", "DiscoveryManager", "DiscoverySource"]
 
@@ -106,7 +108,7 @@ class DiscoveryManager:
             if dialler is not None
             else None
         )
-        tools = Tools(
+        self._tools = Tools(
             check=check,
             wall=clock.wall,
             is_known=self._is_known,
@@ -117,13 +119,14 @@ class DiscoveryManager:
             seen=SeenNumbers(config.state_dir),
         )
         self._poller = Poller(
-            make_sources(config.sources, tools),
+            make_sources(config.sources, self._tools),
             interval=interval,
             clock=clock,
             rng=self._rng,
             on_answer=self._take_answer,
             on_refresh=self._tidy,
         )
+        self._handover = Handover(self._table)
         self._lifecycle = asyncio.Lock()
         self._is_running = False
 
@@ -142,8 +145,7 @@ class DiscoveryManager:
                         self._scheduler.learn(known.peer, known.endpoint_id)
                     self._choose()
                 self._poller.start()
-        with contextlib.suppress(TimeLimit):
-            await limited(self._clock, START_WAIT, self._poller.answered())
+        await self._first_answers()
 
     async def stop(self) -> None:
         """Close all connections and end all tasks and subscriptions; returns when they have ended.
@@ -158,6 +160,38 @@ class DiscoveryManager:
             if self._scheduler is not None:
                 await self._scheduler.stop()
             self._bus.close()
+
+    async def configure(self, config: DiscoveryConfig) -> None:
+        """Work with `config` from now on; `state_dir` stays what it was. Returns as `start` does.
+
+        Connections to all who are still peers stay. A source that is named as before keeps what it knows; what one
+        said that is gone counts until each of the new ones has answered well once. When the signers are others, all
+        sources are asked anew, and what is known by the word of one that is trusted no longer goes with the answer.
+        """
+        async with self._lifecycle:
+            before, self._config = self._config, config
+            trusted, trusted_before = frozenset(config.trusted_signers), frozenset(before.trusted_signers)
+            self._tools = replace(self._tools, signers=trusted)
+            old = {source.name: source for source in self._poller.sources}
+            sources = make_sources(config.sources, self._tools)
+            if trusted == trusted_before:
+                sources = [_same(old.get(source.name), source, config.sources) for source in sources]
+            self._poller.change(sources, interval=config.refresh_seconds)
+            hold = ABSENT_INTERVALS * config.refresh_seconds
+            self._take_changes(self._table.rank(self._poller.origins(), hold=hold))
+            came = {source.name for source in sources if old.get(source.name) is not source}
+            # Without signers anybody's word counted; that is less than the word of any of them.
+            narrowed = bool(trusted) and not (trusted_before and trusted_before <= trusted)
+            self._take_changes(
+                self._handover.begin(
+                    came=came,
+                    gone=old.keys() - {source.name for source in sources},
+                    distrusted=came & old.keys() if narrowed else (),
+                )
+            )
+            self._choose()
+        if self._is_running:
+            await self._first_answers()
 
     async def refresh_peers(self, *, prune: bool = False) -> None:
         """Ask all sources now and return when each has answered, failed or run into its time limit.
@@ -208,6 +242,10 @@ class DiscoveryManager:
         changes = self._additions.remove(node_id, source)
         self._take_changes(changes or ())
         return changes is not None
+
+    def dismiss_guests(self) -> None:
+        """Forget the peers that came by themselves and are named by nobody else, and close their connections."""
+        self._take_changes(self._additions.dismiss_guests())
 
     def set_own_addresses(self, addresses: Collection[SocketAddress]) -> None:
         """Tell where this node itself can be reached, so that such an address of a peer is not dialled."""
@@ -265,8 +303,12 @@ class DiscoveryManager:
         """Return what sources say and what does not count, with the reason, sorted by node id."""
         return self._table.dropped()
 
+    async def _first_answers(self) -> None:
+        with contextlib.suppress(TimeLimit):
+            await limited(self._clock, START_WAIT, self._poller.answered())
+
     def _take_answer(self, origin: Origin, answer: Answer) -> None:
-        self._take_changes(self._table.apply(origin, answer, self._clock.now()))
+        self._take_changes(self._handover.take(origin, answer, self._clock.now()))
 
     def _take_changes(self, changes: Iterable[Change]) -> None:
         members_changed = False
@@ -339,3 +381,9 @@ class DiscoveryManager:
             return await self._introducer.introduce(ticket, timeout=INTRODUCTION_TIMEOUT)
         except DialError as error:
             raise BlixardError(str(error)) from None
+
+
+def _same(old: Source | None, new: Source, given: Collection[object]) -> Source:
+    """Return `old` where `new` was made for the same location; one that was given ready-made is taken as it is."""
+    was_made = not any(new is each for each in given)
+    return old if old is not None and was_made and type(old) is type(new) else new

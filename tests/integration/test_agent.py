@@ -17,6 +17,8 @@ from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_
 
 from blixard.agent.client import SOCKET_NAME
 from blixard.agent.entry import key_path
+from blixard.documents.peers import build_peers, write_peers
+from blixard.documents.registry import read_registry
 from blixard.documents.schemas import validate
 
 MakeNode = Callable[[int], Node]
@@ -330,6 +332,32 @@ def test_a_config_file_is_reloaded_on_sighup_or_kept_as_it_was(node: MakeNode, t
     assert json.loads(two.log.splitlines()[-1])["level"] == "info"
     assert two.stop() == 0
     assert "Traceback" not in two.log
+
+
+def test_a_reload_of_the_sources_keeps_the_connections_and_sends_guests_away_who_may_not_stay(
+    node: MakeNode, tmp_path: Path
+) -> None:
+    one, two, guest = node(1).start(), node(2), node(3)
+    config = tmp_path / "two.json"
+    whole: dict[str, Any] = {"node_id": 2, "bind": f"127.0.0.1:{two.port}", "data_dir": str(two.data_dir)}
+    config.write_text(json.dumps(whole | {"join": [str(one.registry)]}))
+    two.start("--config", config)
+    guest.start("--join", two.registry)
+    eventually(lambda: (two.state_of(one), two.state_of(guest)) == ("connected", "connected"))
+    since = two.peers()[1]["since"]
+
+    members = tmp_path / "members.json"
+    members.write_text("a mistake")
+    config.write_text(json.dumps(whole | {"peers_file": str(members), "admission": "known"}))
+    two.signal(signal.SIGHUP)
+    eventually(lambda: two.status()["sources"][0]["state"] == "failed")
+    eventually(lambda: two.state_of(guest) is None)
+    assert two.state_of(one) == "connected"
+
+    write_peers(members, build_peers([read_registry(one.registry)]))
+    eventually(lambda: two.peers()[1]["sources"] == [f"static:{members}"])
+    assert two.peers()[1]["since"] == since
+    eventually(lambda: guest.peers()[2]["state"] == "refused")
 
 
 def test_nobody_answers_at_a_free_port(tmp_path: Path, node: MakeNode) -> None:

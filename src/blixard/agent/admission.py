@@ -36,7 +36,7 @@ class Doorkeeper:
         clock: Clock,
     ) -> None:
         """`entry` gives this node's own entry as it is now."""
-        self.manager = manager
+        self._manager = manager
         self._entry = entry
         self._cluster = cluster
         self.admission: Admission = admission
@@ -47,8 +47,8 @@ class Doorkeeper:
     def welcome(self, hello: Hello, caller: EndpointId) -> Welcome:
         """Return the answer to `hello`, which came from the endpoint `caller`."""
         entry = self._entry()
-        known = self.manager.find(caller)
-        holder = self.manager.get_peer(hello.node_id) if hello.node_id is not None else None
+        known = self._manager.find(caller)
+        holder = self._manager.get_peer(hello.node_id) if hello.node_id is not None else None
         house = House(
             cluster=self._cluster,
             admission=self.admission,

@@ -219,16 +219,18 @@ class Checker:
 
 
 async def _reach(prober: Prober, peer: DiscoveredPeer, timeout: float) -> Outcome:
-    """Dial, ping, and let go.
+    """Dial and let go: who has answered the hello lives, and its round trip is known.
 
     Raises:
         DialError: there was no connection.
     """
     fresh = await prober.probe(peer, timeout=timeout)
-    try:
-        return await _ping(fresh, min(timeout, PING_TIMEOUT)) if fresh.admitted else _turned_away(fresh)
-    finally:
-        fresh.close("check done")
+    error = None if fresh.admitted else turned_away(fresh.refusal)
+    outcome = Outcome(
+        reached=True, id_matched=True, admitted=fresh.admitted, path=fresh.path, rtt_ms=fresh.rtt_ms, error=error
+    )
+    fresh.close("check done")
+    return outcome
 
 
 def _unreached(error: DialError) -> Outcome:
@@ -241,10 +243,3 @@ async def _ping(connection: Connection, timeout: float) -> Outcome:
     except DialError as error:
         return Outcome(reached=False, id_matched=True, admitted=connection.admitted, error=error)
     return Outcome(reached=True, id_matched=True, admitted=True, path=connection.path, rtt_ms=rtt_ms)
-
-
-def _turned_away(connection: Link) -> Outcome:
-    error = turned_away(connection.refusal)
-    return Outcome(
-        reached=True, id_matched=True, admitted=False, path=connection.path, rtt_ms=connection.rtt_ms, error=error
-    )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from blixard.peers.status import PeerState
+from blixard.peers.status import AnswerKind, PeerState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -135,6 +135,16 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
         "gauge",
         "Parts of the last good answer of a source that were refused.",
         [({"source": source.name}, len(source.problems)) for source in asked],
+    )
+    yield Family(
+        "blixard_source_answers_total",
+        "counter",
+        "Answers of a source, by kind: what it found, that there is nothing, that it failed.",
+        [
+            ({"source": source.name, "result": kind}, source.answers.get(kind, 0))
+            for source in asked
+            for kind in get_args(AnswerKind)
+        ],
     )
     yield Family(
         "blixard_source_seconds_since_good_answer",

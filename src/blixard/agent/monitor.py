@@ -34,7 +34,7 @@ async def monitored(node: Node) -> AsyncIterator[None]:
         yield
         return
     counts = EventCounts()
-    counting = asyncio.create_task(_count(node, node.manager.subscribe(), counts))
+    counting = asyncio.create_task(_count(node.manager.subscribe(), counts))
     try:
         async with serving_metrics(bind, lambda: _text(node, counts)) as port:
             log.info("metrics served", extra={"url": f"http://{Bind(bind.ip, port)}{PATH}"})
@@ -44,12 +44,9 @@ async def monitored(node: Node) -> AsyncIterator[None]:
         await asyncio.gather(counting, return_exceptions=True)
 
 
-async def _count(node: Node, events: Subscription, counts: EventCounts) -> None:
-    while True:
-        async for event in events:
-            counts.add(event)
-        # It ends with its manager, which a reload replaces.
-        events = node.manager.subscribe()
+async def _count(events: Subscription, counts: EventCounts) -> None:
+    async for event in events:
+        counts.add(event)
 
 
 def _text(node: Node, counts: EventCounts) -> bytes:

@@ -233,20 +233,16 @@ class Node:
         return changed
 
     async def _use(self, new: NodeConfig) -> None:
-        before, old = self.config, self.manager
-        if discovery_of(new) != discovery_of(before):
-            self.manager = self.doorkeeper.manager = self._make_manager(new)
-        self.config = new
+        before, self.config = self.config, new
         set_up(new.log_level, new.log_format)
         if new.admission != before.admission:
             self.doorkeeper.admission = new.admission
             self._warn_if_open()
+            if new.admission == "known":
+                self.manager.dismiss_guests()
         self._addresses_changed()
-        if self.manager is not old:
-            # Connections are made anew, within milliseconds: what the sources say decides who is a peer at all.
-            await old.stop()
-            if not self._stopping.is_set():
-                await self.manager.start()
+        if discovery_of(new) != discovery_of(before):
+            await self.manager.configure(discovery_of(new))
 
 
 class _OnChange(iroh.AddrChangeCallback):

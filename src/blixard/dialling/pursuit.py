@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from blixard.dialling import backoff
 from blixard.dialling.breaker import Breaker
-from blixard.dialling.types import REFUSALS
+from blixard.dialling.types import REFUSALS, DialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
     from blixard.dialling.breaker import Permit
-    from blixard.dialling.types import DialError
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.peers.status import PeerState
@@ -103,9 +102,10 @@ class Pursuit:
         self.breaker = self.breaker.cancelled(permit, now, rng)
         self._wait(now, 0.0)
 
-    def lost(self, now: float, rng: Random, peers: int) -> None:
+    def lost(self, reason: str, now: float, rng: Random, peers: int) -> None:
         """The connection ended, in a mesh of `peers` peers."""
         proven = self.settle(now)
+        self.error = (DialError("closed", f"the connection ended: {reason}"), now)
         self.connected_at, self.alone_since = None, now
         wait = backoff.after_loss(peers, rng)
         if not proven:

@@ -346,7 +346,7 @@ class DialScheduler:
         if pursuit is None:
             return
         now = self._clock.now()
-        pursuit.lost(now, self._rng, len(self._wanted))
+        pursuit.lost(reason, now, self._rng, len(self._wanted))
         self._go_on(endpoint_id, pursuit)
         seconds = None if pursuit.next_at is None else pursuit.next_at - now
         self._tell("disconnected", pursuit, {"reason": reason, "seconds": seconds})

@@ -84,6 +84,11 @@ class Additions:
         overdue = [guest for since, guest in self._absent_guests() if now - since >= GUEST_KEPT]
         return [change for guest in overdue for change in self._table.withdraw(_GUESTS, guest)]
 
+    def dismiss_guests(self) -> list[Change]:
+        """Forget all guests."""
+        guests = [claim.sighting.endpoint_id for claim in self._table.claims_of(_GUESTS)]
+        return [change for guest in guests for change in self._table.withdraw(_GUESTS, guest)]
+
     def _why_no_guest(self, peer: DiscoveredPeer) -> str | None:
         if peer.attestation is None:
             return "it does not sign what it says about itself"

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from blixard.clock import Clock
-    from blixard.peers.status import SourceState
+    from blixard.peers.status import AnswerKind, SourceState
     from blixard.sources.base import Source
 
 SOURCE_TIMEOUT = 10.0
@@ -50,6 +51,7 @@ class _Asked:
     good: Answer | None = None
     good_at: datetime | None = None
     failures: int = 0
+    counts: Counter[AnswerKind] = field(default_factory=Counter)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def status(self) -> SourceStatus:
@@ -61,14 +63,21 @@ class _Asked:
             good_at=self.good_at,
             error=self.answer.error if isinstance(self.answer, Failed) else None,
             problems=found.problems if found is not None else (),
+            answers=dict(self.counts),
         )
 
     def _state(self) -> SourceState:
-        if self.answer is None:
-            return "not_asked"
-        if isinstance(self.answer, Failed):
-            return "failed"
-        return "found" if isinstance(self.answer, Found) else "nothing"
+        return "not_asked" if self.answer is None else _kind_of(self.answer)
+
+
+def _kind_of(answer: Answer) -> AnswerKind:
+    if isinstance(answer, Failed):
+        return "failed"
+    return "found" if isinstance(answer, Found) else "nothing"
+
+
+def _ordered(sources: Iterable[Source]) -> list[_Asked]:
+    return [_Asked(source, Origin(source.name, source.kind, order)) for order, source in enumerate(sources)]
 
 
 class Poller:
@@ -85,7 +94,7 @@ class Poller:
         on_refresh: Callable[[], None],
     ) -> None:
         """`on_answer` is told every answer, `on_refresh` called every `interval` seconds; neither may raise."""
-        self._asked = [_Asked(s, Origin(s.name, s.kind, order)) for order, s in enumerate(sources)]
+        self._asked = _ordered(sources)
         self._interval = interval
         self._clock = clock
         self._rng = rng
@@ -102,11 +111,46 @@ class Poller:
         """Return the status of each source, in order."""
         return [asked.status() for asked in self._asked]
 
+    @property
+    def sources(self) -> list[Source]:
+        """The sources that are asked, in order."""
+        return [asked.source for asked in self._asked]
+
+    def origins(self) -> list[Origin]:
+        """Return the sources as the table sees them, in order."""
+        return [asked.origin for asked in self._asked]
+
+    def change(self, sources: Sequence[Source], *, interval: float) -> None:
+        """Ask `sources` from now on, at another interval. Those that were asked before keep what they answered.
+
+        The new ones are asked at once.
+        """
+        before = {id(asked.source): asked for asked in self._asked}
+        self._asked = _ordered(sources)
+        for place, asked in enumerate(self._asked):
+            kept = before.pop(id(asked.source), None)
+            if kept is not None:
+                kept.origin = asked.origin
+                self._asked[place] = kept
+            elif self._runner is not None:
+                self._silent.add(asked)
+                self._agenda.plan(asked, self._clock.now())
+        for asked in before.values():
+            self._silent.discard(asked)
+            self._agenda.cancel(asked)
+        if self._runner is not None:
+            self._interval = interval
+            self._plan_refresh()
+            self._agenda.plan("watch", self._clock.now() + WATCH_INTERVAL)
+            self._alarm.ring()
+        self._interval = interval
+        self._note_silence()
+
     def start(self) -> None:
         """Begin to ask; the first refresh is at once."""
         if self._runner is None:
             self._silent = set(self._asked)
-            self._all_answered.clear()
+            self._note_silence()
             self._runner = spawn(self._run(), "asking the sources")
 
     async def answered(self) -> None:
@@ -142,8 +186,7 @@ class Poller:
         if isinstance(item, _Asked):
             self._spawn(self._ask(item))
         elif item == "refresh":
-            jitter = self._rng.uniform(1 - REFRESH_JITTER, 1 + REFRESH_JITTER)
-            self._agenda.plan("refresh", now + self._interval * jitter)
+            self._plan_refresh()
             self._on_refresh()
             self._spawn(self.refresh())
         else:
@@ -153,6 +196,16 @@ class Poller:
             for asked in watched:
                 if not asked.lock.locked():
                     self._spawn(self._look_whether_changed(asked))
+
+    def _plan_refresh(self) -> None:
+        jitter = self._rng.uniform(1 - REFRESH_JITTER, 1 + REFRESH_JITTER)
+        self._agenda.plan("refresh", self._clock.now() + self._interval * jitter)
+
+    def _note_silence(self) -> None:
+        if self._silent:
+            self._all_answered.clear()
+        else:
+            self._all_answered.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = spawn(work, "asking a source")
@@ -172,8 +225,11 @@ class Poller:
     async def _ask(self, asked: _Asked) -> None:
         async with asked.lock:
             answer = await self._fetch(asked.source)
+        if asked not in self._asked:
+            return  # no longer one of the sources
         self._log(asked, answer)
         asked.answer = answer
+        asked.counts[_kind_of(answer)] += 1
         if isinstance(answer, Failed):
             asked.failures += 1
             wait = min(backoff.delay(asked.failures, self._rng), self._interval)
@@ -184,8 +240,7 @@ class Poller:
             self._agenda.cancel(asked)
         self._on_answer(asked.origin, answer)
         self._silent.discard(asked)
-        if not self._silent:
-            self._all_answered.set()
+        self._note_silence()
 
     async def _fetch(self, source: Source) -> Answer:
         try:

@@ -81,28 +81,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A peer as all claims together make it.
-
-    Attributes:
-        peer: the merged peer; `source` is the kind of the claim that decides. It carries an attestation only when
-            its content is exactly what the node signed.
-        endpoint_id: its endpoint id.
-        sources: names of the sources that name it, the one that decides first.
-        provenance: for each direct address, the places that say it.
-        seq: number of the attestation that its addresses come from; None without one.
-        listens_at: the registry's `address`, where one is known.
-    """
-
-    peer: DiscoveredPeer
-    endpoint_id: EndpointId
-    sources: tuple[str, ...]
-    provenance: Mapping[str, tuple[str, ...]]
-    seq: int | None
-    listens_at: HostPort | None
-
-
-@dataclass(frozen=True)
 class Dropped:
     """Something that a source says and that does not count, and why."""
 
@@ -121,6 +99,30 @@ class Dropped:
             "address": self.address,
             "reason": self.reason,
         }
+
+
+@dataclass(frozen=True)
+class Known:
+    """A peer as all claims together make it.
+
+    Attributes:
+        peer: the merged peer; `source` is the kind of the claim that decides. It carries an attestation only when
+            its content is exactly what the node signed.
+        endpoint_id: its endpoint id.
+        sources: names of the sources that name it, the one that decides first.
+        provenance: for each direct address, the places that say it.
+        seq: number of the attestation that its addresses come from; None without one.
+        listens_at: the registry's `address`, where one is known.
+        overruled: the claims that give it another node id.
+    """
+
+    peer: DiscoveredPeer
+    endpoint_id: EndpointId
+    sources: tuple[str, ...]
+    provenance: Mapping[str, tuple[str, ...]]
+    seq: int | None
+    listens_at: HostPort | None
+    overruled: tuple[Dropped, ...] = ()
 
 
 def newest(sightings: Iterable[Sighting | None]) -> Sighting | None:
@@ -169,7 +171,14 @@ def merge(claims: Iterable[Claim], signed: Sighting | None) -> Known:
         provenance={a: tuple(each.place for each in saying if a in each.peer.direct_addresses) for a in addresses},
         seq=attestation.seq if attestation is not None else None,
         listens_at=next((each.listens_at for each in saying if each.listens_at), None),
+        overruled=tuple(_overruled(claim, decisive) for claim in present if claim.peer.node_id != merged.node_id),
     )
+
+
+def _overruled(claim: Claim, decisive: Claim) -> Dropped:
+    endpoint_id = decisive.sighting.endpoint_id
+    reason = f"{endpoint_id.short} is node {decisive.peer.node_id}, says {decisive.origin.name}"
+    return Dropped(claim.origin.name, claim.peer.node_id, endpoint_id, None, reason)
 
 
 def dropped_addresses(known: Known, claims: Iterable[Claim]) -> list[Dropped]:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from blixard.documents.times import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from blixard.dialling.types import PathKind
@@ -21,6 +22,7 @@ and does not let this node in; it is asked again like one that is backing off.""
 AddressState = Literal["usable", "quarantined", "held_back"]
 """`quarantined`: another iroh node answered there. `held_back`: several peers, or this node too, list it."""
 
+AnswerKind = Literal["found", "nothing", "failed"]
 SourceState = Literal["not_asked", "found", "nothing", "failed"]
 
 
@@ -134,6 +136,7 @@ class SourceStatus:
         good_at: when that was; None if never.
         error: why the last look failed; None when it did not.
         problems: what was refused in its last good answer, one line each; the rest of it counts.
+        answers: how many answers of each kind it has given.
     """
 
     name: str
@@ -142,6 +145,7 @@ class SourceStatus:
     good_at: datetime | None
     error: str | None
     problems: tuple[str, ...]
+    answers: Mapping[AnswerKind, int]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -151,6 +155,7 @@ class SourceStatus:
             "good_at": format_time(self.good_at) if self.good_at else None,
             "error": self.error,
             "problems": list(self.problems),
+            "answers": {kind: self.answers.get(kind, 0) for kind in get_args(AnswerKind)},
         }
 
 

@@ -100,6 +100,7 @@ class PeerTable:
         for endpoint_id, claims in self._claims.items():
             known = self._known.get(endpoint_id)
             if known is not None:
+                lines += known.overruled
                 lines += dropped_addresses(known, claims.values())
             else:
                 lines += [_dropped(claim, self._conflict(claim)) for claim in claims.values()]
@@ -128,6 +129,30 @@ class PeerTable:
         for book in self._books.values():
             if book.origin.kind == "static":
                 self._drop_absent(book, touched, now, at_once=True)
+        return self._settle(touched)
+
+    def rank(self, origins: Iterable[Origin], *, hold: float) -> list[Change]:
+        """Take over a new order of the sources, and a new time for which absent peers are kept."""
+        self._hold = hold
+        touched: Touched = {}
+        for origin in origins:
+            book = self._books.get(origin.name)
+            if book is not None and book.origin != origin:
+                book.origin = origin
+                for claim in tuple(book.claims.values()):
+                    self._enter(book, replace(claim, origin=origin))
+                touched.update(dict.fromkeys(book.claims))
+        return self._settle(touched)
+
+    def retire(self, name: str) -> list[Change]:
+        """Drop at once all that the source `name` has said."""
+        book = self._books.pop(name, None)
+        if book is None:
+            return []
+        touched = dict.fromkeys(book.claims)
+        for endpoint_id in touched:
+            self._drop(book, endpoint_id)
+        self._refused = {key: line for key, line in self._refused.items() if key[0] != name}
         return self._settle(touched)
 
     def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
@@ -277,6 +302,7 @@ class PeerTable:
             return None if before is None else Change("removed", before)
         after = merge(self._claims[endpoint_id].values(), self._signed.get(endpoint_id))
         self._known[endpoint_id] = after
+        self._news += [line for line in after.overruled if before is None or line not in before.overruled]
         if before is None:
             return Change("discovered", after)
         return Change("updated", after) if before.peer.content() != after.peer.content() else None

@@ -31,7 +31,7 @@ from blixard.model.ids import EndpointId
 
 @dataclass
 class FakeLink:
-    """A connection that a ping answers in 2 ms, or not at all."""
+    """A connection whose hello took 9 ms, and which answers a ping in 2 ms, or not at all."""
 
     clock: VirtualClock
     admitted: bool = True
@@ -118,7 +118,7 @@ async def test_a_peer_that_answers_is_reached_at_the_first_attempt_and_let_go(cl
         "id_matched": True,
         "admitted": True,
         "path": "direct",
-        "rtt_ms": 2.0,
+        "rtt_ms": 9.0,
         "attempts": 1,
         "waited_s": 0.0,
         "error": None,
@@ -208,12 +208,6 @@ async def test_a_live_connection_of_the_mesh_is_used_and_left_alone(clock: Virtu
 async def test_a_dead_connection_of_the_mesh_is_not_the_last_word(clock: VirtualClock) -> None:
     edge, prober = await checked(FakeLink(clock), clock=clock, connected=lambda _: FakeLink(clock, alive=False))
     assert (edge.outcome.reached, edge.attempts, len(prober.dialled)) == (True, 1, 1)
-
-
-async def test_a_peer_that_proves_its_id_and_then_is_silent_is_not_reached(clock: VirtualClock) -> None:
-    edge, _ = await checked(FakeLink(clock, alive=False), clock=clock)
-    assert (edge.outcome.reached, edge.outcome.id_matched) == (False, True)
-    assert edge.to_json()["error"]["kind"] == "timeout"
 
 
 GOOD, BAD = "192.168.1.2:7001", "172.17.0.1:7001"

@@ -22,7 +22,7 @@ from blixard.agent.options import Bind
 from blixard.agent.scrape import MAX_REQUEST_BYTES, MOST_SCRAPERS, serving_metrics
 from blixard.errors import InputError
 from blixard.peers.events import Event, EventKind
-from blixard.peers.status import PeerState, PeerStatus, SourceState, SourceStatus
+from blixard.peers.status import AnswerKind, PeerState, PeerStatus, SourceState, SourceStatus
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -118,17 +118,24 @@ def test_peers_are_counted_by_state_and_only_connected_ones_have_a_series_of_the
 @pytest.mark.parametrize(("state", "up"), [("found", 1), ("nothing", 1), ("failed", 0), ("not_asked", 0)])
 def test_a_source_is_up_while_it_answers(state: SourceState, up: int) -> None:
     good_at = NOW - timedelta(seconds=90)
-    source = SourceStatus(name='static:/srv/"a"\n', state=state, peers=7, good_at=good_at, error=None, problems=("x",))
+    name = 'static:/srv/"a"\n'
+    source = SourceStatus(
+        name=name, state=state, peers=7, good_at=good_at, error=None, problems=("x",), answers={"failed": 3}
+    )
     series = read(exposition(source_families([source], NOW)))
-    labels = (("source", 'static:/srv/"a"\n'),)
+    labels = (("source", name),)
     assert series["blixard_source_up", labels] == up
     assert series["blixard_source_peers", labels] == 7
     assert series["blixard_source_problems", labels] == 1
     assert series["blixard_source_seconds_since_good_answer", labels] == 90
+    answers = {
+        kind: series["blixard_source_answers_total", (*labels, ("result", kind))] for kind in get_args(AnswerKind)
+    }
+    assert answers == {"found": 0, "nothing": 0, "failed": 3}
 
 
 def test_a_source_that_never_answered_well_has_no_age() -> None:
-    source = SourceStatus(name="static:x", state="failed", peers=0, good_at=None, error="no", problems=())
+    source = SourceStatus(name="static:x", state="failed", peers=0, good_at=None, error="no", problems=(), answers={})
     assert "blixard_source_seconds_since_good_answer{" not in exposition(source_families([source], NOW)).decode()
 
 

@@ -131,7 +131,9 @@ class PursuitTraces(RuleBasedStateMachine):
     @precondition(lambda self: self.pursuit.connected_at is not None)
     @rule(peers=st.integers(0, 10_000))
     def it_is_lost(self, peers: int) -> None:
-        self.pursuit.lost(self.now, self.rng, peers)
+        self.pursuit.lost("gone", self.now, self.rng, peers)
+        assert self.pursuit.error is not None
+        assert self.pursuit.error[0].kind == "closed"
 
     @precondition(lambda self: self.is_waiting)
     @rule()

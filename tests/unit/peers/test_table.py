@@ -187,6 +187,19 @@ def test_of_two_endpoint_ids_for_one_node_the_better_rank_counts_and_the_other_i
     assert table.take_news() == table.dropped()
 
 
+def test_of_two_node_ids_for_one_endpoint_the_better_rank_counts_and_the_other_is_told_once(
+    table: PeerTable,
+) -> None:
+    table.apply(STATIC, found(peer(1)), 0.0)
+    table.apply(REGISTRY, found(peer(1, node_id=2)), 0.0)
+    assert ids(table) == [1]
+    lines = [(line.source, line.node_id, line.reason) for line in table.dropped()]
+    assert lines == [("registry:1", 2, f"{endpoint_id(1).short} is node 1, says static:0")]
+    assert table.take_news() == table.dropped()
+    table.apply(STATIC, found(peer(1, "10.0.0.9:1")), 1.0)
+    assert table.take_news() == []
+
+
 def test_the_other_takes_over_when_the_better_claim_has_gone(table: PeerTable) -> None:
     table.apply(REGISTRY, found(peer(2, node_id=1)), 0.0)
     table.apply(STATIC, found(peer(1)), 0.0)
