@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.encodings import encode_base32
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.sources.http_get import Deadline, Document, Limits, Validators, exchange
+from blixard.sources.http_get import Target as HttpTarget
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.fleet import sign_peers, verify_peers
 
@@ -83,6 +86,19 @@ def _signature(data: bytes) -> None:
     verify_peers(PEERS, data, signers=[key(100).public()], cluster=CLUSTER, min_seq=1)
 
 
+def _http(data: bytes) -> None:
+    """Take `data` for what a server sends."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data[:_ROOM])
+        theirs.shutdown(socket.SHUT_WR)
+        answer = exchange(ours, URL, _MOST, Deadline(Limits()), Validators(URL.url, '"1"', None))
+    assert not isinstance(answer, Document) or len(answer.body) <= _MOST
+
+
+_ROOM = 64 * 1024  # what a socket's buffer holds while nobody reads
+_MOST = 1024
+URL = HttpTarget.parse("https://registry.example.org/nodes.json")
 PEERS = format_peers(build_peers([attested(1), attested(2), entry(3)]))
 FULL = Ticket(key(1).public(), "https://relay.example.org/", entry(1).socket_addresses)
 OLDER = (
@@ -128,6 +144,19 @@ TARGETS = [
         "node configurations",
         lambda data: parse_config(data, file="node-config.json"),
         tuple(json.dumps(example).encode() for example in load_schema("node-config")["examples"]),
+    ),
+    Target(
+        "HTTP answers",
+        _http,
+        (
+            b'HTTP/1.1 200 OK\r\nETag: "2"\r\nContent-Length: 5\r\n\r\n[1,2]',
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n[1\r\n1\r\n]\r\n0\r\nTrailer: x\r\n\r\n",
+            b"HTTP/1.0 200 OK\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+            b"Date: Thu, 01 Jan 2026 09:00:00 GMT\r\n\r\n[]",
+            b"HTTP/1.1 302 Found\r\nLocation: https://user:password@other.example.org:8443/a?b#c\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n",
+            b"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\n\r\n",
+        ),
     ),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
     Target(

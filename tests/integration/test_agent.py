@@ -45,6 +45,7 @@ def test_the_seeds_own_commands_form_a_mesh_of_three(mesh: list[Node]) -> None:
     eventually(lambda: are_meshed(mesh))
     for node in mesh:
         status = blixard("status", "--data-dir", node.data_dir, "--json").document
+        validate("node-status", status)
         assert status["node_id"] == node.number
         assert [peer["state"] for peer in status["peers"]] == ["connected", "connected"]
         assert {peer["path"] for peer in status["peers"]} == {"direct"}
@@ -289,6 +290,7 @@ def test_discover_asks_the_running_node_which_also_knows_whom_it_dials(node: Mak
     (tmp_path / "broken.json").write_text("{")
     one.start("--registries", tmp_path / "broken.json")
     ended = blixard("discover", "--data-dir", one.data_dir, "--json")
+    validate("discovery-findings", ended.document)
     assert ended.code == 1
     assert f"{tmp_path}/broken.json: is not JSON" in ended.err
     (peer,) = ended.document["peers"]

@@ -65,9 +65,25 @@ async def test_a_node_that_does_not_run_checks_from_its_files_with_its_own_key_a
     report = await check_from_files(config)
     validate("connectivity-report", report)
     assert report["summary"] == {"nodes": 1, "edges": 1, "reached": 1, "failed": 0, "not_admitted": 0}
-    assert report["nodes"][0] == {"node_id": 1, "iroh_node_id": own.base64, "agent": "not running"}
+    assert report["nodes"][0] == {"node_id": 1, "iroh_node_id": own.base64, "agent": "not running", "problems": []}
     assert told == [f"1 {own}"]
     assert _content(tmp_path) == before
+
+
+async def test_a_source_that_failed_is_a_problem_of_the_report_since_its_peers_are_missing_from_it(
+    start_party: StartParty, tmp_path: Path
+) -> None:
+    path = registry_of(wanted := await start_party(), tmp_path / "two.json", wanted.address)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "three.json").write_text("{")
+    bad = [tmp_path / "nowhere.json", tmp_path / "bad"]
+    report = await check_as_stranger([DiscoverySource.NodeRegistry([path, *bad])])
+    validate("connectivity-report", report)
+    assert report["summary"]["failed"] == 0
+    assert [problem.partition(": ")[0] for problem in report["nodes"][0]["problems"]] == [
+        f"source registry:{tmp_path}/nowhere.json failed",
+        f"source registry:{tmp_path}/bad",
+    ]
 
 
 def _content(folder: Path) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from blixard.agent.checker import DEFAULT_TIMEOUT, Apart, Checker, Edge, ring
 from blixard.agent.config import discovery_of
 from blixard.agent.entry import key_path, last_signed
+from blixard.agent.problems import all_problems, problems
 from blixard.clock import SystemClock
 from blixard.dialling.hello import Hello, Purpose
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
@@ -71,8 +72,13 @@ async def check_from_files(
     )
     # Any free port: the node's own may be taken, and the check must not stand in its way.
     found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relay_url)
-    edges = await found.check(timeout, sample, tell)
-    node = {"node_id": config.node_id, "iroh_node_id": key.public().base64, "agent": "not running"}
+    edges, lines = await found.check(timeout, sample, tell, problems)
+    node = {
+        "node_id": config.node_id,
+        "iroh_node_id": key.public().base64,
+        "agent": "not running",
+        "problems": lines,
+    }
     return report(config.cluster, [node], edges)
 
 
@@ -88,8 +94,9 @@ async def check_as_stranger(
     found = _Found(
         key, DiscoveryConfig(sources), lambda purpose: Hello(cluster=None, node_id=None, entry=None, purpose=purpose)
     )
-    edges = await found.check(timeout, sample, tell)
-    return report(None, [{"node_id": None, "iroh_node_id": key.public().base64, "agent": "stranger"}], edges)
+    edges, lines = await found.check(timeout, sample, tell, all_problems)
+    stranger = {"node_id": None, "iroh_node_id": key.public().base64, "agent": "stranger", "problems": lines}
+    return report(None, [stranger], edges)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,14 @@ class _Found:
     cluster: str | None = None
     relay_url: str | None = None
 
-    async def check(self, timeout: float, sample: int | None, tell: Callable[[Any], None]) -> list[Edge]:
+    async def check(
+        self,
+        timeout: float,
+        sample: int | None,
+        tell: Callable[[Any], None],
+        problems: Callable[[DiscoveryManager], list[str]],
+    ) -> tuple[list[Edge], list[str]]:
+        """Return the edges, and what is wrong with the sources: who is not found is not checked."""
         from blixard.dialling.connector import AddressProber, connector_apart
 
         manager = DiscoveryManager(
@@ -120,9 +134,6 @@ class _Found:
                 own_node_id=self.own_node_id,
                 apart=Apart(AddressProber(), lambda: connector_apart(self.key, self.hello)),
             )
-            try:
-                await manager.start()
-                peers = ring(manager.get_peers(), self.own_node_id, sample)
-                return await checker.check(peers, timeout=timeout, tell=tell)
-            finally:
-                await manager.stop()
+            await manager.refresh_peers()
+            peers = ring(manager.get_peers(), self.own_node_id, sample)
+            return await checker.check(peers, timeout=timeout, tell=tell), problems(manager)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with a node's peers files, for whoever asks: a node that refuses one works on with what it had."""
+"""What is wrong with the sources, for whoever asks: a node that refuses a peers file works on with what it had."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from blixard.clock import TimeLimit, limited
 if TYPE_CHECKING:
     from blixard.clock import Clock
     from blixard.discovery_manager import DiscoveryManager
+    from blixard.peers.status import SourceStatus
 
 PATIENCE = 3.0
 """Seconds to wait for a fresh look: enough for files and a healthy server, not for a dead one."""
@@ -23,9 +24,24 @@ async def look_again(manager: DiscoveryManager, clock: Clock) -> None:
 
 
 def problems(manager: DiscoveryManager) -> list[str]:
-    """Return a line for each peers file that the node does not take, and why."""
+    """Return a line for each peers file that the node does not take, or not whole, and why."""
     return [
-        f"does not take its peers file: {status.error}"
+        line
         for status in manager.source_status()
-        if status.error is not None and status.name.startswith("static:")
+        if status.name.startswith("static:")
+        for line in _troubles(status, "does not take its peers file: ", "refuses a part of its peers file: ")
     ]
+
+
+def all_problems(manager: DiscoveryManager) -> list[str]:
+    """Return a line for each source that failed, or was not taken whole: for whoever named them all on purpose."""
+    return [
+        line
+        for status in manager.source_status()
+        for line in _troubles(status, f"source {status.name} failed: ", f"source {status.name}: refused: ")
+    ]
+
+
+def _troubles(status: SourceStatus, failed: str, refused: str) -> list[str]:
+    lines = [f"{refused}{problem}" for problem in status.problems]
+    return lines if status.error is None else [f"{failed}{status.error}", *lines]

@@ -6,12 +6,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.client import ask
 from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_table, progress, seconds
-from blixard.errors import InputError
+from blixard.errors import InputError, one_line
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -35,15 +36,17 @@ def register(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 1 when a peer was not reached, or does not let a member in."""
+    """Print the report; 1 when a peer was not reached, does not let a member in, or may be missing from it."""
     report = _report(args)
     if args.json:
         print_json(report)
     else:
         _print_table(report)
-    stranger = report["nodes"][0]["agent"] == "stranger"
-    summary = report["summary"]
-    return 1 if summary["failed"] or (summary["not_admitted"] and not stranger) else 0
+    node, summary = report["nodes"][0], report["summary"]
+    for problem in node["problems"]:
+        print(f"blixard: {one_line(problem)}", file=sys.stderr)
+    stranger = node["agent"] == "stranger"
+    return 1 if summary["failed"] or node["problems"] or (summary["not_admitted"] and not stranger) else 0
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
@@ -59,7 +62,9 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
     with progress("peers checked") as show:
         report = asyncio.run(check_as_stranger(named, timeout=args.timeout, sample=args.sample, tell=show))
     if not report["edges"]:
-        raise InputError("no peer is named there", mend="name a peers file with --peers or a registry with --registry")
+        problems = report["nodes"][0]["problems"]
+        mend = "name a peers file with --peers or a registry with --registry"
+        raise InputError(problems[0]) if problems else InputError("no peer is named there", mend=mend)
     return report
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # A command says in its answer what a node would log; `node` sets its own level.
+    logging.getLogger("blixard").setLevel(logging.CRITICAL)
     try:
         args = build_parser().parse_args(arguments)
         args.arguments = arguments

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The schemas of the four documents, and validation against them in the parsers' own words.
+"""The schemas of the documents, and validation against them in the parsers' own words.
 
 A document has one rule book: the schema is the contract for people and for Ansible, the typed parsers add what a
 schema cannot say. jsonschema takes a quarter of a second to import and comes with the `controller` extra
@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jsonschema import ValidationError
+    from referencing import Registry
 
-NAMES = ("node-registry", "discovery-peers", "node-config", "connectivity-report")
+NAMES = (
+    "node-registry",
+    "discovery-peers",
+    "node-config",
+    "connectivity-report",
+    "node-status",
+    "discovery-findings",
+)
 SUFFIX = ".schema.json"
 
 _PARSERS: dict[str, Callable[..., object]] = {"node-registry": parse_registry, "discovery-peers": parse_peers}
@@ -74,7 +82,7 @@ def validate(name: str | os.PathLike[str], obj: object, file: str | None = None)
     schema = load_schema(name)
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
-        found = list(jsonschema.Draft202012Validator(schema).iter_errors(obj))
+        found = list(jsonschema.Draft202012Validator(schema, registry=_own_schemas()).iter_errors(obj))
     except (jsonschema.SchemaError, referencing.exceptions.Unresolvable) as error:
         raise InputError(f"is not a usable schema: {error}", file=str(name)) from None
     if found:
@@ -93,6 +101,15 @@ def validate_text(name: str | os.PathLike[str], data: bytes, file: str | None = 
     if parse is not None:
         parse(data, file=file)  # first, since its messages also say how to mend what is wrong
     validate(name, loads(data, file=file), file)
+
+
+@functools.cache
+def _own_schemas() -> Registry[Any]:
+    """Return what a schema may refer to by its $id: our own, and nothing out of a network."""
+    import referencing
+
+    resources = ((f"urn:blixard:schema:{name}", _own_schema(name)) for name in NAMES)
+    return referencing.Registry().with_contents(resources)
 
 
 @functools.cache

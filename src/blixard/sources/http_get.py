@@ -172,11 +172,26 @@ def get(url: str, most: int, deadline: Deadline, known: Validators | None = None
     target = Target.parse(url)
     for _ in range(MAX_REDIRECTS + 1):
         with _errors(target, deadline), _connect(target, deadline) as connection:
-            response = _ask(connection, target, most, deadline, known)
-            if response.status not in _REDIRECTS:
-                return _answer(response, target, most, known)
-            target = target.follow(response.getheader("Location"))
+            answer = exchange(connection, target, most, deadline, known)
+        if not isinstance(answer, Target):
+            return answer
+        target = answer
     raise InputError(f"redirects more than {MAX_REDIRECTS} times", file=shown(url))
+
+
+def exchange(
+    connection: socket.socket, target: Target, most: int, deadline: Deadline, known: Validators | None = None
+) -> Document | Target | None:
+    """Ask over a connection; return the document, where else to ask, or None for the one that is `known`.
+
+    Raises:
+        InputError: as `get`.
+    """
+    with _errors(target, deadline):
+        response = _ask(connection, target, most, deadline, known)
+        if response.status in _REDIRECTS:
+            return target.follow(response.getheader("Location"))
+        return _answer(response, target, most, known)
 
 
 def _authorization(parts: urllib.parse.SplitResult) -> str | None:

@@ -11,6 +11,7 @@ from tests.unit.documents.samples import attested, entry, peer
 
 from blixard.documents.peers import write_peers
 from blixard.documents.registry import write_registry
+from blixard.documents.schemas import validate
 
 
 def test_every_address_is_shown_with_its_source(tmp_path: Path) -> None:
@@ -40,6 +41,7 @@ def test_a_source_that_fails_is_named_on_stderr_and_the_others_are_shown(tmp_pat
 def test_the_json_document_says_everything(tmp_path: Path) -> None:
     write_registry(tmp_path / "one.json", entry(1))
     found = json.loads(blixard("discover", "--registry", tmp_path / "one.json", "--json").out)
+    validate("discovery-findings", found)
     assert found.keys() == {"peers", "sources", "dropped"}
     assert [each["node_id"] for each in found["peers"]] == [1]
     assert found["sources"][0]["state"] == "found"

@@ -158,7 +158,7 @@ def test_every_example_in_a_schema_fits_it(name: str) -> None:
     for example in schema["examples"]:
         validate(name, example)
     for path, part in _subschemas(schema):
-        for example in part.get("examples", []):
+        for example in part.get("examples", []) if path else ():
             assert jsonschema.Draft202012Validator({**part, "$defs": schema.get("$defs", {})}).is_valid(example), path
 
 
