@@ -40,7 +40,7 @@ def test_all_edges_are_back_within_the_longest_wait_and_a_whole_mesh_is_quiet(se
 
 
 def test_the_same_holds_for_fifty_managers() -> None:
-    findings = lived(seed=1, members=50, hours=1)
+    findings = lived(seed=1, members=50, hours=2)
     assert findings.most_in_flight <= MOST_DIALS
     assert findings.events["connected"] > 50 * 49
 
