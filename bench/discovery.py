@@ -13,7 +13,9 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import resource
+import socket
 import statistics
 import sys
 import tempfile
@@ -22,10 +24,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import iroh
 
 from blixard.agent.checker import DEFAULT_TIMEOUT, Checker
+from blixard.agent.client import ask
+from blixard.agent.entry import key_path
+from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
 from blixard.dialling.acceptor import Acceptor
 from blixard.dialling.connector import Connector, bind_endpoint, bound_port
@@ -34,7 +40,10 @@ from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, Discove
 from blixard.documents.peers import format_peers, parse_peers
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.trust.attestation import attest
-from blixard.trust.keys import SecretKey
+from blixard.trust.keys import SecretKey, create_secret_key
+
+if TYPE_CHECKING:
+    from blixard.dialling.link import Link
 
 CLUSTER = "bench"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -51,10 +60,24 @@ def peer_of(key: SecretKey, node_id: int, address: str) -> DiscoveredPeer:
     return DiscoveredPeer.from_entry(attest(entry, key, cluster=CLUSTER, now=WHEN), "static", WHEN)
 
 
-def memory_mib() -> float:
-    """Return this process's resident memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def resident_mib(process: int) -> float:
+    """Return the resident memory of a process. Source: proc(5)."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU time that a process has used. Source: proc(5)."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    """Return a UDP port that nobody has at this moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 async def timed(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
@@ -73,10 +96,10 @@ async def table(room: Path) -> None:
     """Memory and time of a table of 10,000 attested peers, from nothing to complete."""
     path = room / "peers.json"
     path.write_bytes(format_peers(many_peers(KNOWN)))
-    before = memory_mib()
+    before = resident_mib(os.getpid())
     manager = DiscoveryManager(DiscoveryConfig([DiscoverySource.StaticFile(path)], auto_connect=False))
     wall, _ = await timed(manager.refresh_peers)
-    after = memory_mib()
+    after = resident_mib(os.getpid())
     known = len(manager.get_peers())
     await manager.stop()
     used = after - before
@@ -105,9 +128,24 @@ async def refresh(room: Path) -> None:
     )
 
 
+class LivePeers:
+    """Endpoints that answer hellos, in another process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, peers: list[DiscoveredPeer]) -> None:
+        self.peers = peers
+        self._process = process
+
+    async def dial(self, peer: DiscoveredPeer) -> None:
+        """Have each of them connect to `peer` and stay; returns when all are connected."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(json.loads(format_peers([peer]))).encode() + b"\n")
+        assert await self._process.stdout.readline()
+
+
 @contextlib.asynccontextmanager
-async def live_peers(count: int) -> AsyncIterator[list[DiscoveredPeer]]:
-    """Run `count` endpoints that answer hellos in another process."""
+async def live_peers(count: int) -> AsyncIterator[LivePeers]:
+    """Run `count` of them."""
     server = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--serve", str(count), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         limit=2**24,
@@ -115,17 +153,17 @@ async def live_peers(count: int) -> AsyncIterator[list[DiscoveredPeer]]:
     assert server.stdout is not None
     assert server.stdin is not None
     try:
-        yield parse_peers(json.dumps(json.loads(await server.stdout.readline())).encode())
+        yield LivePeers(server, parse_peers(json.dumps(json.loads(await server.stdout.readline())).encode()))
     finally:
         server.stdin.close()
         await server.wait()
 
 
 async def serve(count: int) -> None:
-    """Run the endpoints until standard input ends."""
+    """Run the endpoints until standard input ends; they dial the peers that come in there."""
     keys = [SecretKey.generate() for _ in range(count)]
     endpoints = [await bind_endpoint(key, "127.0.0.1:0") for key in keys]
-    links: list[object] = []
+    links: list[Link] = []
 
     def welcome(_: Hello, __: object) -> Welcome:
         return Welcome(admitted=True, cluster=CLUSTER)
@@ -137,11 +175,21 @@ async def serve(count: int) -> None:
         for number, (key, endpoint) in enumerate(zip(keys, endpoints, strict=True), 1)
     ]
     print(json.dumps(json.loads(format_peers(peers))), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        (peer,) = parse_peers(line.encode())
+        for number, endpoint in enumerate(endpoints, 1):
+            caller = Connector(endpoint, lambda purpose, number=number: member(purpose, number))  # type: ignore[misc]
+            links.append(await caller.dial(peer, timeout=DEFAULT_TIMEOUT))
+        print("connected", flush=True)
     for task in serving:
         task.cancel()
     await asyncio.gather(*serving, return_exceptions=True)
     await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
+
+
+def member(purpose: Purpose, number: int) -> Hello:
+    """Introduce one of the live peers."""
+    return Hello(cluster=CLUSTER, node_id=number, entry=None, purpose=purpose)
 
 
 def hello(purpose: Purpose) -> Hello:
@@ -159,25 +207,26 @@ async def endpoint_here() -> AsyncIterator[iroh.Endpoint]:
         await endpoint.close()
 
 
-async def idle(_: Path) -> None:
-    """CPU and memory of a manager that holds 200 connections with beats and has nothing else to do."""
-    before = memory_mib()
-    async with live_peers(LIVE) as peers, endpoint_here() as endpoint:
-        config = DiscoveryConfig(full_mesh=LIVE)
-        manager = DiscoveryManager(config, dialler=Connector(endpoint, hello))
-        await manager.start()
-        connected = 0
-        events = manager.subscribe(10 * LIVE)
-        for peer in peers:
-            manager.add_peer(peer)
-        async for event in events:
-            connected += event.kind == "connected"
-            if connected == LIVE:
-                break
-        span = 30.0
-        _wall, cpu = await timed(lambda: asyncio.sleep(span))
-        print(f"idle     {LIVE} connections: {cpu / span:.1%} of a core, {memory_mib() - before:.0f} MiB")
-        await manager.stop()
+async def idle(room: Path) -> None:
+    """CPU and memory of a real node that holds 200 connections with beats and has nothing else to do."""
+    key, port = create_secret_key(key_path(room)), free_port()
+    async with live_peers(LIVE) as live:
+        (room / "discovery-peers.json").write_bytes(format_peers(live.peers))
+        about = f"--id {LIVE + 1} --bind 127.0.0.1:{port} --cluster {CLUSTER} --auto-connect false"
+        node = start_detached(["node", *about.split(), "--data-dir", str(room)], room)
+        try:
+            alone = resident_mib(node)
+            await live.dial(peer_of(key, LIVE + 1, f"127.0.0.1:{port}"))
+            assert len(ask(room, "info")["connected"]) == LIVE
+            span, before = 30.0, cpu_seconds(node)
+            await asyncio.sleep(span)
+            share = (cpu_seconds(node) - before) / span
+            assert len(ask(room, "info")["connected"]) == LIVE
+            print(
+                f"idle     {LIVE} connections: {share:.1%} of a core, {resident_mib(node):.0f} MiB (alone {alone:.0f})"
+            )
+        finally:
+            stop(room)
 
 
 async def check(_: Path) -> None:
@@ -206,7 +255,8 @@ async def check(_: Path) -> None:
         assert all(edge.outcome.reached for edge in edges)
 
     walls: dict[str, list[float]] = {"loop": [], "at once": [], "check": []}
-    async with live_peers(LIVE) as peers:
+    async with live_peers(LIVE) as live:
+        peers = live.peers
         for turn in range(ROUNDS + 1):
             ways: dict[str, Callable[[iroh.Endpoint], Awaitable[object]]] = {
                 "loop": lambda endpoint: bare(endpoint, peers, 1),
