@@ -28,7 +28,7 @@ from tests.simulation.network import BEATS_GIVE_UP
 
 from blixard.dialling.backoff import LONGEST, loss_window
 from blixard.dialling.breaker import DIAL_TIMEOUT, JITTER, LONGEST_OPEN, THRESHOLD
-from blixard.dialling.scheduler import MOST_DIALS
+from blixard.dialling.pace import MOST_DIALS
 
 
 def longest_wait(dead: int = 0) -> float:

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.hub import HOUR, Findings, simulate_hub
 from tests.simulation.virtual_time import run
 
-from blixard.dialling.scheduler import MOST_DIALS
+from blixard.dialling.pace import MOST_DIALS
 
 SCALE = float(os.environ.get("BLIXARD_SIMULATION", "1"))
 

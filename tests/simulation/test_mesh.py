@@ -14,7 +14,7 @@ from tests.simulation.hub import HOUR, Findings
 from tests.simulation.mesh import simulate_mesh
 from tests.simulation.virtual_time import run
 
-from blixard.dialling.scheduler import MOST_DIALS
+from blixard.dialling.pace import MOST_DIALS
 
 SCALE = float(os.environ.get("BLIXARD_SIMULATION", "1"))
 

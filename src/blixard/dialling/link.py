@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # QUIC itself notices a killed peer only after 31 to 34 s.
 BEAT_INTERVAL = 5.0
 BEATS_MISSED = 3
-# A ping is one datagram and may be lost; it is sent again at this interval until it is answered.
+# A ping is one datagram and may be lost: it is sent again after so long, then after twice that and so on, until it is
+# answered. One that is only slow must not be met with ever more work.
 PING_AGAIN = 0.25
 
 _PING, _PONG = b"i", b"o"
@@ -86,13 +87,12 @@ class Link:
         nonce = self._nonce.to_bytes(_NONCE, "big")
         answered = asyncio.get_running_loop().create_future()
         self._waiting[nonce] = answered
-        started = time.monotonic()
+        started, pause = time.monotonic(), PING_AGAIN
         try:
             while (left := started + timeout - time.monotonic()) > 0:
                 self._send(_PING + nonce)
-                await asyncio.wait(
-                    (answered, self._ended), timeout=min(PING_AGAIN, left), return_when="FIRST_COMPLETED"
-                )
+                await asyncio.wait((answered, self._ended), timeout=min(pause, left), return_when="FIRST_COMPLETED")
+                pause *= 2
                 if answered.done():
                     self._rtt_ms = (time.monotonic() - started) * 1000
                     return self._rtt_ms

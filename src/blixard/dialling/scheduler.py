@@ -18,6 +18,7 @@ from blixard.dialling import backoff
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.dialling.breaker import DIAL_TIMEOUT, LEASE
 from blixard.dialling.links import CLOSE_WAIT, Links
+from blixard.dialling.pace import Pace
 from blixard.dialling.probing import longest, probe_all
 from blixard.dialling.pursuit import Pursuit
 from blixard.dialling.types import REMOVED, STOPPED, DialError
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.peers.events import EventKind
-
-MOST_DIALS = 16
-"""Dials in flight at once: enough to hide one peer's silence behind the others, few enough that a dead network
-costs the work of 16 and not of all peers."""
 
 Resolve = Callable[["EndpointId"], Awaitable[tuple[str, ...]]]
 Report = Callable[["EventKind", int, "EndpointId", Mapping[str, object]], None]
@@ -104,13 +101,14 @@ class DialScheduler:
         self._flights: dict[EndpointId, _Flight] = {}
         self._ready: list[tuple[int, int, EndpointId]] = []
         self._count = 0
+        self._pace = Pace()
         self._agenda: Agenda[tuple[Literal["dial", "lease"], EndpointId]] = Agenda()
         self._alarm = Alarm(clock)
         self._runner: asyncio.Task[None] | None = None
 
     @property
     def dials_in_flight(self) -> int:
-        """Slots in use, at most MOST_DIALS."""
+        """Slots in use, at most `pace.MOST_DIALS`."""
         return len(self._flights)
 
     def start(self) -> None:
@@ -196,7 +194,7 @@ class DialScheduler:
             now = self._clock.now()
             while (item := self._agenda.pop(now)) is not None:
                 self._act(*item)
-            while self._ready and len(self._flights) < MOST_DIALS:
+            while self._ready and len(self._flights) < self._pace.most:
                 self._launch(heapq.heappop(self._ready)[2], now)
             await self._alarm.wait(self._agenda.next_at())
 
@@ -255,6 +253,7 @@ class DialScheduler:
         return dataclasses.replace(peer, direct_addresses=addresses, attestation=None) if more else peer
 
     async def _dial(self, flight: _Flight, peer: DiscoveredPeer) -> DialError | None:
+        started = self._clock.now()
         try:
             connection = await self._dialler.dial(peer, timeout=DIAL_TIMEOUT)
         except asyncio.CancelledError:
@@ -262,10 +261,11 @@ class DialScheduler:
                 raise
             return DialError("timeout", f"the dial did not end within {LEASE:.0f} s")
         except DialError as error:
-            return error
+            return self._pace.failed(error, self._clock.now() - started)
         except Exception as error:
             _log.exception("dialling node %d broke", peer.node_id)
             return DialError("local", f"{type(error).__name__}: {error}")
+        self._pace.succeeded()
         if self._is_current(flight):
             self._hold(flight.pursuit, connection, is_ours=True)
         else:

@@ -13,8 +13,8 @@ from tests.unit.dialling.stand import Stand, simulate
 from blixard.dialling import backoff
 from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, THRESHOLD
 from blixard.dialling.links import CLOSE_WAIT
-from blixard.dialling.scheduler import MOST_DIALS
-from blixard.dialling.types import DialError, Dialler
+from blixard.dialling.pace import MOST_DIALS
+from blixard.dialling.types import Connection, DialError, Dialler
 from blixard.model.entry import DiscoveredPeer
 
 SOON = 1.0
@@ -58,6 +58,38 @@ async def test_never_more_than_sixteen_dials_are_in_flight() -> None:
     stand.begin()
     await asyncio.sleep(300)
     assert stand.network.most_in_flight == MOST_DIALS
+
+
+class Starved:
+    """Dials from a machine that has time for three dials: of more at once all run late into their limit."""
+
+    def __init__(self) -> None:
+        self.network: Dialler | None = None
+        self.under_way = 0
+
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> Connection:
+        assert self.network is not None
+        self.under_way += 1
+        try:
+            await asyncio.sleep(SOON)
+            if self.under_way > 3:
+                await asyncio.sleep(timeout)
+                raise DialError("timeout", "no answer")
+            return await self.network.dial(peer, timeout=timeout)
+        finally:
+            self.under_way -= 1
+
+
+@simulate
+async def test_a_machine_that_starves_dials_fewer_at_once_and_holds_it_against_nobody() -> None:
+    starved = Starved()
+    stand = Stand(others=40, dialler=starved)
+    starved.network = stand.dialler
+    stand.begin()
+    await asyncio.sleep(300)
+    assert {stand.state(host) for host in stand.others} == {"connected"}
+    assert stand.details("circuit_opened") == []
+    assert {details["error"] for details in stand.details("failed")} == {"local"}
 
 
 @simulate
