@@ -125,6 +125,7 @@ class Poller:
 
         The new ones are asked at once.
         """
+        self._interval = interval
         before = {id(asked.source): asked for asked in self._asked}
         self._asked = _ordered(sources)
         for place, asked in enumerate(self._asked):
@@ -139,11 +140,9 @@ class Poller:
             self._silent.discard(asked)
             self._agenda.cancel(asked)
         if self._runner is not None:
-            self._interval = interval
             self._plan_refresh()
             self._agenda.plan("watch", self._clock.now() + WATCH_INTERVAL)
             self._alarm.ring()
-        self._interval = interval
         self._note_silence()
 
     def start(self) -> None:
