@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from blixard.trust.keys import SecretKey, create_secret_key
+
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = PROJECT / ".venv" / "bin"
 
@@ -88,6 +90,12 @@ class Fleet:
         }
         return cls(root, hosts)
 
+    def sign_with(self, key_file: Path) -> SecretKey:
+        """Have a new fleet key in `key_file` sign the peers file, and the nodes trust no other."""
+        key = create_secret_key(key_file)
+        self.group |= {"blixard_fleet_key_file": str(key_file), "blixard_trusted_signers": [key.public().hex]}
+        return key
+
     @property
     def registry(self) -> Path:
         return self.root / "registry"
@@ -149,3 +157,7 @@ class Fleet:
         return {
             name: path.read_bytes() if path.is_file() else None for name, path in found.items() if name != "hosts.yml"
         }
+
+    def settled(self) -> dict[str, bytes | None]:
+        """The same without what nodes write by themselves and what every check writes."""
+        return {name: data for name, data in self.files().items() if not name.endswith(("agent.log", "report.json"))}

@@ -49,6 +49,7 @@ def _check(options: Options) -> dict[str, Any]:
         config=None if config is None else Path(config),
         timeout=options["timeout"],
         sample=options["sample"] or None,
+        settle=options["settle"],
     )
     lines = troubles(report)
     return {"report": report, **({"failed": True, "msg": "\n".join(lines)} if lines else {})}

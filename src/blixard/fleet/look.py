@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import blixard
 from blixard.agent.client import SOCKET_NAME, AgentError, AgentNotRunning, ask
-from blixard.fleet.observe import observe
+from blixard.fleet.observe import group_name, observe, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,16 +35,15 @@ def look(
 
     Returns:
         `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
-        `config_sha256` of `config` or null, `key` (`path`, `state`), `agent` (`state`, and when it runs what it
-        says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`) and the installed
-        `version`.
+        `config_sha256` of `config` or null, `key` (`path`, `state`, and its `owner` and `group`), `agent` (`state`,
+        and when it runs what it says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`)
+        and the installed `version`.
 
     Raises:
         InputError: settings, key or registry file that cannot be used.
     """
     agent = _agent(data_dir)
-    key_file = data_dir / KEY_FILE_NAME
-    key = {"path": str(key_file), "state": "present" if os.path.lexists(key_file) else "absent"}
+    key = _key(data_dir / KEY_FILE_NAME)
     digest = None if config is None else hashlib.sha256(config).hexdigest()
     own_word = agent.pop("entry", None)
     as_wanted = agent["state"] == "running" and digest in (None, agent["config_sha256"])
@@ -59,6 +58,16 @@ def look(
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
     }
+
+
+def _key(path: Path) -> dict[str, str]:
+    """Say whether the key is there and whose it is; nothing about what is in it, not even a digest."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return {"path": str(path), "state": "absent"}
+    owners = {"owner": user_name(status.st_uid), "group": group_name(status.st_gid)}
+    return {"path": str(path), "state": "present", **owners}
 
 
 def _describe(path: str, expected: str | None) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def _entry(
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Work the entry out from the key and the wanted settings, or else take it from a registry file."""
     if config is not None and key["state"] == "present":
-        return _entry_from_key(config, bind=agent["state"] == "not running"), "key"
+        return _entry_from_key(config, agent), "key"
     path = _registry_file(data_dir)
     if path is None:
         return None, None
@@ -91,8 +100,8 @@ def _entry(
     return read_registry(path).to_json(), "registry"
 
 
-def _entry_from_key(config: bytes, *, bind: bool) -> dict[str, Any]:
-    """Sign the entry here. `bind` proves that the address can be had; not where the node itself has it."""
+def _entry_from_key(config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
+    """Sign the entry here; its port is bound for a moment to prove that it can be had, unless the node has it."""
     import asyncio
     from datetime import datetime, timezone
 
@@ -101,12 +110,17 @@ def _entry_from_key(config: bytes, *, bind: bool) -> dict[str, Any]:
     from blixard.trust.keys import read_secret_key
 
     settings = parse_config(config, file="settings")
-    if bind:
+    if agent["state"] == "not running" or (agent["state"] == "running" and settings.bind.port not in _ports(agent)):
         return asyncio.run(current_entry(settings)).to_json()
     key = read_secret_key(key_path(settings.data_dir))
     previous = last_signed(settings, key.public())
     now = datetime.now(timezone.utc)
     return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
+
+
+def _ports(agent: Mapping[str, Any]) -> set[int]:
+    """Return the ports that a running node says it has, on whatever address."""
+    return {int(known["address"].rpartition(":")[2]) for known in agent["addresses"]}
 
 
 def _registry_file(data_dir: Path) -> Path | None:
