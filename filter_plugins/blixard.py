@@ -160,9 +160,9 @@ def leaving_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Host
     return quorum.Voters(**who).leaving_risk(down=down, leaving=list(leaving), mend=mend)
 
 
-def batch_size(hostvars: HostVars, hosts: Hosts) -> t.Any:
+def batch_size(hostvars: HostVars) -> t.Any:
     """Return the size of batches that this run has worked out, for the play that has no host yet to ask."""
-    plans = (hostvars[name].get("__blixard_rolling") for name in hosts)
+    plans = (hostvars[name].get("__blixard_rolling") for name in hostvars)
     return next((plan["serial"] for plan in plans if plan), "100%")
 
 

@@ -35,6 +35,9 @@ GROUP: dict[str, Any] = {
     "blixard_report_file": "{{ inventory_dir }}/report.json",
 }
 
+# What an inventory says of a host that nobody can reach.
+UNREACHABLE: dict[str, Any] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 

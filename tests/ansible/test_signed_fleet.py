@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ansible.fleet import Fleet, Run, free_ports
+from tests.ansible.fleet import UNREACHABLE, Fleet, Run, free_ports
 
 from blixard.agent.client import ask
 from blixard.documents.peers import format_peers, read_peers
@@ -21,7 +21,6 @@ from blixard.model.ids import EndpointId
 from blixard.trust.fleet import parse_sig, verify_peers
 from blixard.trust.keys import SecretKey, create_secret_key
 
-UNREACHABLE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 STAYING = ("node1", "node2")
 
 

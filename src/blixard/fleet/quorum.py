@@ -88,8 +88,8 @@ class Voters:
         if at_once or len(away) <= spare(staying.ids) or len(staying.ids) == len(self.ids):
             return at_once
         return (
-            f"{', '.join(away)} {'is' if len(away) == 1 else 'are'} down, and {len(staying.ids)} voters would stay,"
-            f" whose quorum bears {spare(staying.ids)}; {mend}"
+            f"{', '.join(away)} {'is' if len(away) == 1 else 'are'} down, and the quorum of those who would stay"
+            f" ({', '.join(staying.ids)}) bears {spare(staying.ids)}; {mend}"
         )
 
 

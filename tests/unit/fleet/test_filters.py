@@ -99,8 +99,8 @@ def test_a_node_that_this_run_brought_up_is_up_and_one_that_was_checked_without_
 
 
 def test_the_play_that_rolls_out_learns_its_batches_from_any_host_that_knows(filters: Any) -> None:
-    assert filters.batch_size({"a": {}, "b": {"__blixard_rolling": {"serial": 2}}}, ["a", "b"]) == 2
-    assert filters.batch_size({"a": {}}, ["a"]) == "100%"
+    assert filters.batch_size({"a": {}, "b": {"__blixard_rolling": {"serial": 2}}}) == 2
+    assert filters.batch_size({"a": {}}) == "100%"
 
 
 def test_a_rotation_finishes_what_is_half_through_and_then_goes_on_in_batches(filters: Any) -> None:

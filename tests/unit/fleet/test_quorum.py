@@ -146,7 +146,7 @@ def test_nobody_leaves_who_would_take_the_quorum_along() -> None:
     assert "2 of 3 voters" in (_leaving({"node3"}, {"node1"}, FIVE[:3]) or "")
     assert _leaving(set(), {"node1"}, FIVE[:2]) is None, "there is no other way for two"
     assert _leaving({"node2"}, {"node1"}, FIVE[:2]) == (
-        "node2 is down, and 1 voters would stay, whose quorum bears 0; wait"
+        "node2 is down, and the quorum of those who would stay (node2) bears 0; wait"
     )
     assert _leaving({"node2"}, {"reader"}, FIVE[:2]) is None, "who does not vote is no loss"
 
