@@ -13,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from blixard.documents.record import read_record
+from blixard.documents.registry import read_registry
 from blixard.documents.states import PRESENT, state_of
 from blixard.errors import BlixardError, InputError
 from blixard.fleet import quorum
@@ -201,6 +202,15 @@ def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:
     return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), str(problem))
 
 
+def recorded_seq(path: str) -> int:
+    """Return the sequence number of an entry in the record; 0 where there is none that could count."""
+    try:
+        attestation = read_registry(path).attestation
+    except BlixardError:
+        return 0  # what is wrong with it is said where the record is read as a whole
+    return attestation.seq if attestation else 0
+
+
 def described(path: str) -> dict[str, t.Any]:
     """Describe a file on the controller as iroh_node_info describes those on hosts."""
     return observe(Path(path))
@@ -237,6 +247,7 @@ class FilterModule:
             "blixard_rolling": for_people(rolling),
             "blixard_rotation": rotation_order,
             "blixard_rotation_risks": rotation_risks,
+            "blixard_seq": recorded_seq,
             "blixard_serial": batch_size,
             "blixard_states": states,
             "blixard_table": fleet_report.table,

@@ -52,6 +52,12 @@ options:
     description: Digests (SHA-256, hex) that files are to have, by the names of O(paths).
     type: dict
     default: {}
+  min_seq:
+    description:
+      - Sequence number of the entry that is recorded. Where the running node's own is lower, since a run that broke off
+        had recorded another one, its key signs anew what is so now.
+    type: int
+    default: 0
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:

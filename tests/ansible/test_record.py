@@ -4,14 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.ansible.fleet import Fleet, Run
+from tests.ansible.fleet import Fleet, Run, free_ports
 
 from blixard.documents.peers import read_peers
 from blixard.documents.record import read_record
 from blixard.documents.states import state_of
 from blixard.trust.keys import KEY_FILE_NAME, create_secret_key
+
+# As a run that ends before it restarts anybody.
+PREPARE = """\
+- hosts: blixard
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role:
+        name: blixard
+        tasks_from: prepare
+"""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +93,33 @@ def test_a_new_key_that_nobody_announced_is_refused_until_somebody_says_so(fleet
     run = fleet.play("site", "-e", f'{{"blixard_announced": {{"node3": "{new.hex}"}}}}')
     assert run.code == 0, run.output
     assert read_record(fleet.registry)["node3"].endpoint_id == new
+
+
+def test_a_change_that_was_recorded_and_never_rolled_out_can_be_taken_back(fleet: Fleet, tmp_path: Path) -> None:
+    playbook = tmp_path / "prepare.yml"
+    playbook.write_text(PREPARE)
+    bind = fleet.hosts["node1"]["blixard_bind"]
+    fleet.hosts["node1"]["blixard_bind"] = f"127.0.0.1:{free_ports(1)[0]}"
+    broken_off = fleet.play(playbook)
+    assert broken_off.code == 0, broken_off.output
+    newer = read_record(fleet.registry)["node1"]
+    assert newer.address == fleet.hosts["node1"]["blixard_bind"]
+
+    fleet.hosts["node1"]["blixard_bind"] = bind
+    before = fleet.settled()
+    assert fleet.play("site", "--check", "--diff").code == 0
+    assert fleet.settled() == before
+    pid = fleet.pid("node1")
+    run = fleet.play("site")
+
+    assert run.code == 0, run.output
+    entry = read_record(fleet.registry)["node1"]
+    assert entry.address == bind
+    assert entry.attestation is not None
+    assert newer.attestation is not None
+    assert entry.attestation.seq > newer.attestation.seq
+    assert fleet.play("site").changed == dict.fromkeys(fleet.hosts, 0)
+    assert fleet.pid("node1") == pid
 
 
 def test_a_draining_host_stays_a_member_through_which_nobody_joins(fleet: Fleet) -> None:

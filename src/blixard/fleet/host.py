@@ -36,6 +36,7 @@ def _look(options: Options) -> dict[str, Any]:
         config=None if config is None else config.encode(),
         paths=options["paths"],
         expected=options["expected"],
+        min_seq=options["min_seq"],
     )
 
 

@@ -23,7 +23,7 @@ INFO_TIMEOUT = 5.0
 
 
 def look(
-    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str]
+    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str], min_seq: int = 0
 ) -> dict[str, Any]:
     """Return what is on this host; nothing is written.
 
@@ -32,6 +32,8 @@ def look(
         config: its settings as they are to be, in the form of node-config.json.
         paths: files to describe, see `blixard.fleet.observe`, under names of the caller's.
         expected: digests that some of these files are to have; such a file also says whether it is `expected`.
+        min_seq: the number of the entry that is recorded. What a run which broke off recorded may be newer than the
+            running node, and was then taken back: the node's key signs anew what is so now.
 
     Returns:
         `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
@@ -47,7 +49,8 @@ def look(
     digest = None if config is None else hashlib.sha256(config).hexdigest()
     own_word = agent.pop("entry", None)
     as_wanted = agent["state"] == "running" and digest in (None, agent["config_sha256"])
-    entry, source = (own_word, "agent") if as_wanted else _entry(data_dir, config, agent, key)
+    counts = as_wanted and (config is None or _seq(own_word) >= min_seq)
+    entry, source = (own_word, "agent") if counts else _entry(data_dir, config, agent, key)
     return {
         "entry": entry,
         "entry_source": source,
@@ -58,6 +61,10 @@ def look(
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
     }
+
+
+def _seq(entry: Mapping[str, Any] | None) -> int:
+    return int(((entry or {}).get("attestation") or {}).get("seq", 0))
 
 
 def _key(path: Path) -> dict[str, str]:
