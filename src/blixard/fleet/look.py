@@ -117,7 +117,7 @@ def _entry_from_key(config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
     from blixard.trust.keys import read_secret_key
 
     settings = parse_config(config, file="settings")
-    if agent["state"] == "not running" or (agent["state"] == "running" and settings.bind.port not in _ports(agent)):
+    if not _may_have(agent, settings.bind.port):
         return asyncio.run(current_entry(settings)).to_json()
     key = read_secret_key(key_path(settings.data_dir))
     previous = last_signed(settings, key.public())
@@ -125,9 +125,12 @@ def _entry_from_key(config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
     return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
 
 
-def _ports(agent: Mapping[str, Any]) -> set[int]:
-    """Return the ports that a running node says it has, on whatever address."""
-    return {int(known["address"].rpartition(":")[2]) for known in agent["addresses"]}
+def _may_have(agent: Mapping[str, Any], port: int) -> bool:
+    """Tell whether the host's own node may be what has `port`, on whatever address."""
+    if agent["state"] == "not running":
+        return False
+    known = agent.get("addresses")
+    return known is None or any(int(each["address"].rpartition(":")[2]) == port for each in known)
 
 
 def _registry_file(data_dir: Path) -> Path | None:

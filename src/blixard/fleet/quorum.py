@@ -67,7 +67,7 @@ class Voters:
         already = f", and {', '.join(away)} {'is' if len(away) == 1 else 'are'} down" if away else ""
         return (
             f"the quorum of {len(self.ids)} voters bears {spare(self.ids)} of them being away{already}:"
-            f" {', '.join(going)} will be down one at a time, and nobody can vote for so long"
+            f" {', '.join(going)} will be down all the same, one node at a time, and so long nothing can be voted on"
         )
 
     def _apart(self, down: Collection[str], taking: Collection[str]) -> tuple[list[str], list[str]]:
@@ -121,15 +121,15 @@ def plan(
     fits = sum(name in restarting and name not in down for name in voters.ids) <= at_once
     wanted = serial if serial is not None else "100%" if fits else max(1, at_once)
     started: set[str] = set()
+    warning = None
     for batch in batches(hosts, wanted):
         away = [name for name in down if name not in started]
         going = [name for name in batch if name in restarting]
         if risk := voters.risk(down=away, taking=going, mend=safer(voters, away)):
             return Plan(wanted, risk)
-        if warning := voters.warning(down=away, taking=going):
-            return Plan(wanted, None, warning)
+        warning = warning or voters.warning(down=away, taking=going)
         started |= set(batch)
-    return Plan(wanted)
+    return Plan(wanted, None, warning)
 
 
 def safer(voters: Voters, down: Collection[str]) -> str:

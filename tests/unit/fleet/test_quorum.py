@@ -55,8 +55,8 @@ def test_of_one_or_two_voters_none_can_be_spared_so_they_go_one_at_a_time_with_a
         assert _risk(set(), {"node1", "node2"}, two)
         assert _risk(set(), {"node1"}, two) is None
         assert two.warning(down=(), taking=["node1"]) == (
-            "the quorum of 2 voters bears 0 of them being away: node1 will be down one at a time, and nobody can vote"
-            " for so long"
+            "the quorum of 2 voters bears 0 of them being away: node1 will be down all the same, one node at a time,"
+            " and so long nothing can be voted on"
         )
     assert _risk(set(), {"node1"}, _voters(FIVE[:1])) is None
 
@@ -68,7 +68,7 @@ def test_members_that_nobody_declared_to_vote_go_one_at_a_time_where_no_more_can
     assert _risk({"node3"}, {"node1", "node2"}, members)
     warning = members.warning(down=["node3"], taking=["node1"])
     assert warning is not None
-    assert ", and node3 is down: node1 will be down one at a time" in warning
+    assert ", and node3 is down: node1 will be down all the same" in warning
     assert members.warning(down=(), taking=["node1"]) is None
 
 
@@ -119,6 +119,8 @@ def test_batches_that_were_asked_for_are_refused_when_one_of_them_is_too_large()
     assert plan(FIVE, voters=_voters(), down=["node1"], restarting=FIVE[1:], serial=[1, 2]).risk is None, (
         "the first batch brings node1 back"
     )
+    warned = plan(FIVE[:3], voters=_voters(FIVE[:3], declared=False), down=["node3"], restarting=FIVE[:2])
+    assert (warned.serial, warned.risk, bool(warned.warning)) == (1, None, True)
     alone = plan(FIVE[:3], voters=_voters(FIVE[:3]), down=["node3"], restarting=FIVE[:2]).risk
     assert alone is not None
     assert "bring those back first, with --limit node3" in alone
