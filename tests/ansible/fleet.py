@@ -149,10 +149,14 @@ class Fleet:
         finally:
             os.close(gone)
 
+    def stop_node(self, host: str) -> None:
+        """End a host's node as its service does, so that its peers know at once."""
+        subprocess.run([BIN / "blixard", "stop", "--data-dir", self.root / host], check=True, capture_output=True)
+
     def stop(self) -> None:
         """End every node of the fleet, those of hosts that a test has taken out of the inventory too."""
         for pid_file in self.root.glob("*/agent.pid"):
-            subprocess.run([BIN / "blixard", "stop", "--data-dir", pid_file.parent], check=True, capture_output=True)
+            self.stop_node(pid_file.parent.name)
 
     def files(self) -> dict[str, bytes | None]:
         """Everything below the root but the inventory: content by path, null for what is no file."""

@@ -169,7 +169,7 @@ def test_with_a_member_down_the_rest_is_updated_one_by_one_and_not_at_all_where_
     fleet = new_fleet(3)
     assert fleet.play("site").code == 0
     pids = {host: fleet.pid(host) for host in ("node1", "node3")}
-    fleet.kill("node2")
+    fleet.stop_node("node2")
     fleet.hosts["node2"] |= UNREACHABLE
     fleet.group["blixard_log_level"] = "debug"
     before = fleet.settled()
