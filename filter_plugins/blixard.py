@@ -108,8 +108,7 @@ def voters(chosen: t.Sequence[str], hostvars: HostVars, registry_dir: str) -> di
 
 def _is_up(variables: t.Mapping[str, t.Any]) -> bool:
     """Tell whether a host's node ran when this run looked at it, or was started in this run."""
-    checked = (variables.get("__blixard_connectivity") or {}).get("report") or {}
-    came_up = any(node["agent"] == "running" for node in checked.get("nodes", ()))
+    came_up = any(node["agent"] == "running" for node in _report(variables).get("nodes", ()))
     return came_up or _agent(variables).get("state") == "running"
 
 
@@ -119,12 +118,22 @@ def _looked_at(variables: t.Mapping[str, t.Any]) -> bool:
 
 
 def _down(hostvars: HostVars, ids: t.Mapping[str, int], everybody: Hosts) -> list[str]:
-    """Return the voters that are away; one that this run did not look at is up when a peer is connected to it."""
+    """Return the voters that are away.
+
+    One that this run did not look at is up when a peer reached it in this run, or else when one is connected to it.
+    """
     looks = {name: hostvars[name] for name in everybody if _looked_at(hostvars[name])}
+    edges = [edge for variables in looks.values() for edge in _report(variables).get("edges", ())]
+    tried = {edge["to"] for edge in edges}
+    reached = {edge["to"] for edge in edges if edge["reached"]}
     connected = {node for variables in looks.values() for node in _agent(variables).get("connected", ())}
-    return [
-        name for name, node_id in ids.items() if not (_is_up(looks[name]) if name in looks else node_id in connected)
-    ]
+    seen = reached | (connected - tried)
+    return [name for name, number in ids.items() if not (_is_up(looks[name]) if name in looks else number in seen)]
+
+
+def _report(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    """Return a host's part of the check that this run made, empty before it."""
+    return (variables.get("__blixard_connectivity") or {}).get("report") or {}
 
 
 def _agent(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:

@@ -75,6 +75,15 @@ def test_a_voter_outside_of_the_run_counts_as_its_peers_see_it(filters: Any) -> 
     assert "while n3 is down already" in filters.rolling_risk(hosts, voters, ["n1"], ["n1"])
 
 
+def test_what_the_check_of_a_batch_found_counts_more_than_what_was_seen_before(filters: Any) -> None:
+    edges = [{"to": 2, "reached": True}, {"to": 3, "reached": False}]
+    found = {"report": {"nodes": [{"agent": "running"}], "edges": edges}}
+    hosts = {"n1": up(1, (2, 3), __blixard_connectivity=found), "n2": {"blixard_node_id": 2}}
+    hosts |= {"n3": {"blixard_node_id": 3}, "n4": up(4, (2, 3), __blixard_restarts=True)}
+    voters = filters.voters(["n1", "n3", "n4"], hosts, "nowhere")
+    assert "while n3 is down already" in filters.rolling_risk(hosts, voters, ["n1", "n4"], ["n4"])
+
+
 def test_who_votes_is_who_was_named_or_every_present_member_of_the_record(filters: Any, tmp_path: Path) -> None:
     draining = NodeRegistryEntry.from_json({**attested(2).to_json(), "state": "draining"})
     for name, member in (("one", attested(1)), ("two", draining)):
