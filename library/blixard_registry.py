@@ -74,7 +74,10 @@ options:
     type: bool
     default: false
   max_removals:
-    description: How many hosts may become absent at once.
+    description:
+      - How many hosts may become absent at once.
+      - More than V(0) says that some are to leave. Then an inventory (O(hosts)) that lost more members than that is
+        refused, whether they would be removed now or not.
     type: int
     default: 0
   peers_file:

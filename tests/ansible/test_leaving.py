@@ -125,6 +125,11 @@ def test_two_of_ten_hosts_taken_out_of_the_inventory_stay_until_pruning_and_its_
         assert run.code != 0
         assert "2 hosts would be removed (node4, node9), at most 1 may be at once; raise max_removals" in run.words
         assert fleet.settled() == before
+    for arguments in (["--check", "--diff"], []):
+        run = fleet.play("site", "-e", "blixard_max_removals=1", *arguments)
+        assert run.code != 0
+        assert "2 members are not in the inventory (node4, node9), and at most 1 may leave at once" in run.words
+        assert fleet.settled() == before
 
     kept = fleet.play("site")
     assert (kept.code, kept.changed) == (0, dict.fromkeys(fleet.hosts, 0)), kept.output

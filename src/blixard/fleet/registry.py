@@ -61,7 +61,8 @@ def update_record(
         gathered: what the hosts of this run said of themselves.
         cluster: the cluster that their entries must be signed for.
         now: time of the run, with a time zone.
-        max_removals: how many hosts may become absent at once.
+        max_removals: how many hosts may become absent at once. More than 0 says that some are to leave, and then an
+            inventory that lost more members than that is refused, whether they would be removed now or not.
         states: name to `present`, `draining` or `absent`.
         announced: name to the new Iroh id that was announced for it, in any form of an id.
         peers_file: the fleet's peers file as it is now, to say what the new record means for it.
@@ -83,6 +84,11 @@ def update_record(
     wanted = {**states, **dict.fromkeys(without_host if prune else (), ABSENT)}
     merged = merge_record(before, entries, now=now, max_removals=max_removals, states=wanted, announced=ids)
     refused += merged.refused
+    if not prune and 0 < max_removals < len(without_host):
+        refused.append(
+            f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"
+            f" {max_removals} may leave at once; put them back, or raise max_removals if that is meant"
+        )
     if refused:
         return Update(MergeResult(before), [], PeersDiff(), tuple(refused), tuple(without_host))
     peers = build_peers(merged.record.values())

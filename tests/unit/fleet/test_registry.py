@@ -223,7 +223,13 @@ def test_a_member_without_a_host_stays_unless_pruning_is_asked_for_and_the_guard
     assert refused.refused == (
         "2 hosts would be removed (three, two), at most 1 may be at once; raise max_removals if that is meant",
     )
+    lost = _update(record, {}, hosts=["one"], max_removals=1)
+    assert lost.refused == (
+        "2 members are not in the inventory (three, two), and at most 1 may leave at once; put them back, or raise"
+        " max_removals if that is meant",
+    )
     assert _files(record) == before
+    assert not _update(record, {}, hosts=["one", "two"], max_removals=1).refused
 
     gone = _update(record, {}, hosts=["one"], prune=True, max_removals=2)
     assert (gone.merged.removed, gone.without_host) == (("three", "two"), ())
