@@ -17,6 +17,7 @@ SPEC: dict[str, t.Any] = {
     "config": {"type": "str"},
     "timeout": {"type": "float", "default": 10},
     "sample": {"type": "int", "default": 0},
+    "settle": {"type": "bool", "default": False},
 }
 
 

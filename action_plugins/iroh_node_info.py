@@ -17,6 +17,7 @@ SPEC: dict[str, t.Any] = {
     "config": {"type": "str"},
     "paths": {"type": "dict", "default": {}},
     "expected": {"type": "dict", "default": {}},
+    "min_seq": {"type": "int", "default": 0},
 }
 
 

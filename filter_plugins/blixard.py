@@ -12,7 +12,10 @@ from pathlib import Path
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from blixard.errors import BlixardError
+from blixard.documents.record import read_record
+from blixard.documents.registry import read_registry
+from blixard.documents.states import PRESENT, state_of
+from blixard.errors import BlixardError, InputError
 from blixard.fleet import quorum
 from blixard.fleet import report as fleet_report
 from blixard.fleet.observe import observe
@@ -88,34 +91,89 @@ def _waits(variables: t.Mapping[str, t.Any]) -> bool:
     return "__blixard_connectivity" not in variables and bool(look) and look["agent"]["state"] != "running"
 
 
+def voters(chosen: t.Sequence[str], hostvars: HostVars, registry_dir: str) -> dict[str, t.Any]:
+    """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record."""
+    if list(chosen) == ["all"]:
+        record = read_record(registry_dir, missing_ok=True)
+        return {
+            "ids": {name: entry.node_id for name, entry in record.items() if state_of(entry) == PRESENT},
+            "declared": False,
+        }
+    unknown = [name for name in chosen if name not in hostvars]
+    if unknown:
+        mend = "name hosts of the inventory, or all for every member"
+        raise InputError(f"no such host: {', '.join(unknown)}", file="blixard_voters", mend=mend)
+    return {"ids": {name: int(hostvars[name]["blixard_node_id"]) for name in chosen}, "declared": True}
+
+
 def _is_up(variables: t.Mapping[str, t.Any]) -> bool:
     """Tell whether a host's node ran when this run looked at it, or was started in this run."""
-    look = variables.get("__blixard_look") or {}
-    rolled_out = (variables.get("__blixard_connectivity") or {}).get("report")
-    return bool(rolled_out) or (look.get("agent") or {}).get("state") == "running"
+    came_up = any(node["agent"] == "running" for node in _report(variables).get("nodes", ()))
+    return came_up or _agent(variables).get("state") == "running"
 
 
-def rolling_risk(hostvars: HostVars, voters: t.Sequence[str], everybody: Hosts, batch: Hosts) -> str | None:
-    """Return why this batch would endanger the voters' quorum, null when it does not.
+def _looked_at(variables: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether this run knows from the host itself whether a node of ours runs there."""
+    return _has_our_node(variables) and bool(_agent(variables))
 
-    A voter outside of this run counts as up when a node of this run is connected to it.
+
+def _down(hostvars: HostVars, ids: t.Mapping[str, int], everybody: Hosts) -> list[str]:
+    """Return the voters that are away.
+
+    One that this run did not look at is up when a peer reached it in this run, or else when one is connected to it.
     """
-    in_run = set(everybody)
-    looks = [hostvars[name].get("__blixard_look") or {} for name in in_run]
-    connected = {node for look in looks for node in (look.get("agent") or {}).get("connected", ())}
-    down = [
-        name
-        for name in voters
-        if not (_is_up(hostvars[name]) if name in in_run else _node_id(hostvars, name) in connected)
-    ]
+    looks = {name: hostvars[name] for name in everybody if _looked_at(hostvars[name])}
+    edges = [edge for variables in looks.values() for edge in _report(variables).get("edges", ())]
+    tried = {edge["to"] for edge in edges}
+    reached = {edge["to"] for edge in edges if edge["reached"]}
+    connected = {node for variables in looks.values() for node in _agent(variables).get("connected", ())}
+    seen = reached | (connected - tried)
+    return [name for name, number in ids.items() if not (_is_up(looks[name]) if name in looks else number in seen)]
+
+
+def _report(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    """Return a host's part of the check that this run made, empty before it."""
+    return (variables.get("__blixard_connectivity") or {}).get("report") or {}
+
+
+def _agent(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    return (variables.get("__blixard_look") or {}).get("agent") or {}
+
+
+def rolling(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, serial: t.Any = None) -> dict[str, t.Any]:
+    """Return the batches in which nodes are restarted (`serial`), the `risk` in them, and the `warning` to give."""
+    names = list(everybody)
+    found = quorum.plan(
+        names,
+        voters=quorum.Voters(**who),
+        down=_down(hostvars, who["ids"], names),
+        restarting=[name for name in names if hostvars[name].get("__blixard_restarts")],
+        serial=serial,
+    )
+    return {"serial": found.serial, "risk": found.risk, "warning": found.warning}
+
+
+def rolling_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, batch: Hosts) -> str | None:
+    """Return why this batch would endanger the voters' quorum as things are now, null when it does not."""
+    guard, down = quorum.Voters(**who), _down(hostvars, who["ids"], everybody)
     taking = [name for name in batch if hostvars[name].get("__blixard_restarts")]
-    left = quorum.spare(voters) - len(down)
-    mend = f"set blixard_serial to {left} or less" if left > 0 else "bring back those that are down first"
-    return quorum.risk(voters, down=down, taking=taking, mend=mend)
+    return guard.risk(down=down, taking=taking, mend=quorum.safer(guard, down))
 
 
-def _node_id(hostvars: HostVars, name: str) -> int | None:
-    return int(hostvars[name]["blixard_node_id"]) if name in hostvars else None
+def leaving_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, leaving: Hosts) -> str | None:
+    """Return why the hosts `leaving` may not be decommissioned now, null when they may."""
+    mend = (
+        "let them leave one after the other, those that are down first; if these nodes do not vote, say who does with"
+        " blixard_voters"
+    )
+    down = _down(hostvars, who["ids"], everybody)
+    return quorum.Voters(**who).leaving_risk(down=down, leaving=list(leaving), mend=mend)
+
+
+def batch_size(hostvars: HostVars) -> t.Any:
+    """Return the size of batches that this run has worked out, for the play that has no host yet to ask."""
+    plans = (hostvars[name].get("__blixard_rolling") for name in hostvars)
+    return next((plan["serial"] for plan in plans if plan), "100%")
 
 
 def rotation_order(hostvars: HostVars, hosts: Hosts, chosen: t.Sequence[str]) -> dict[str, t.Any]:
@@ -133,12 +191,11 @@ def rotation_order(hostvars: HostVars, hosts: Hosts, chosen: t.Sequence[str]) ->
     return {"begun": begun, "due": due, "all": order, "batches": batches}
 
 
-def rotation_risks(voters: t.Sequence[str], batches: t.Iterable[t.Sequence[str]]) -> list[str]:
-    """Return why one of the batches would endanger the voters' quorum."""
-    mend = f"set blixard_rotate_batch to {max(1, quorum.spare(voters))}"
-    if len(voters) < 3:
-        return []  # there is no way to do it without them, and one after the other is the gentlest
-    risks = (quorum.risk(voters, down=(), taking=batch, mend=mend) for batch in batches)
+def rotation_risks(who: t.Mapping[str, t.Any], rotation: t.Mapping[str, t.Any]) -> list[str]:
+    """Return why one of the batches would endanger the voters' quorum; those half through may be down already."""
+    guard = quorum.Voters(**who)
+    mend = f"set blixard_rotate_batch to {guard.at_once(())}"
+    risks = (guard.risk(down=(), taking=batch, mend=mend) for batch in rotation["batches"])
     return [risk for risk in risks if risk]
 
 
@@ -152,6 +209,15 @@ def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:
     answer = variables.get("__blixard_connectivity") or {"msg": "it left the run before the check"}
     problem = answer.get("msg") or "the check broke off, run with -vvv to see where"
     return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), str(problem))
+
+
+def recorded_seq(path: str) -> int:
+    """Return the sequence number of an entry in the record; 0 where there is none that could count."""
+    try:
+        attestation = read_registry(path).attestation
+    except BlixardError:
+        return 0  # what is wrong with it is said where the record is read as a whole
+    return attestation.seq if attestation else 0
 
 
 def described(path: str) -> dict[str, t.Any]:
@@ -185,11 +251,16 @@ class FilterModule:
             "blixard_package": for_people(package),
             "blixard_pending": pending,
             "blixard_report": report,
+            "blixard_leaving_risk": leaving_risk,
             "blixard_risk": rolling_risk,
+            "blixard_rolling": for_people(rolling),
             "blixard_rotation": rotation_order,
             "blixard_rotation_risks": rotation_risks,
+            "blixard_seq": recorded_seq,
+            "blixard_serial": batch_size,
             "blixard_states": states,
             "blixard_table": fleet_report.table,
             "blixard_troubles": fleet_report.troubles,
             "blixard_untold": untold,
+            "blixard_voters": for_people(voters),
         }

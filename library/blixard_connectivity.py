@@ -51,6 +51,12 @@ options:
       - V(0) checks all.
     type: int
     default: 0
+  settle:
+    description:
+      - Also wait until the running node has a connection of its own to each peer that was reached, O(timeout) seconds
+        at most, and fail when it has not. What comes next may then take another node down.
+    type: bool
+    default: false
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 """

@@ -61,8 +61,23 @@ options:
       - Each must be signed by the key that the record has for the host and by the new one.
     type: dict
     default: {}
+  hosts:
+    description:
+      - Every name in the inventory, to tell which members of the record have no host there.
+      - A host that this run is not about belongs to them too.
+    type: list
+    elements: str
+  prune:
+    description:
+      - Take members that are not among O(hosts) for absent. Pruning is asked for, never implied.
+      - They count as removals.
+    type: bool
+    default: false
   max_removals:
-    description: How many hosts may become absent at once.
+    description:
+      - How many hosts may become absent at once.
+      - More than V(0) says that some are to leave. Then an inventory (O(hosts)) that lost more members than that is
+        refused, whether they would be removed now or not.
     type: int
     default: 0
   peers_file:
@@ -96,9 +111,24 @@ EXAMPLES = r"""
       node3: absent
     max_removals: 1
   delegate_to: localhost
+
+- name: Take out who is no longer in the inventory, two hosts at most
+  blixard_registry:
+    path: "{{ inventory_dir }}/registry"
+    cluster: blixard
+    hosts: "{{ groups['all'] }}"
+    prune: true
+    max_removals: 2
+  delegate_to: localhost
 """
 
 RETURN = r"""
+without_host:
+  description: Names of members that are not among O(hosts), and stay members.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 record:
   description: The record as it is now, registry entries by host name.
   returned: success
@@ -171,6 +201,8 @@ def main() -> t.NoReturn:
             "states": {"type": "dict", "default": {}},
             "announced": {"type": "dict", "default": {}},
             "announcements": {"type": "dict", "default": {}},
+            "hosts": {"type": "list", "elements": "str"},
+            "prune": {"type": "bool", "default": False},
             "max_removals": {"type": "int", "default": 0},
             "peers_file": {"type": "path"},
             "upstream_compat": {"type": "bool", "default": False},
@@ -190,6 +222,8 @@ def main() -> t.NoReturn:
             states=params["states"],
             announced=params["announced"],
             announcements=params["announcements"],
+            hosts=params["hosts"],
+            prune=params["prune"],
             peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
             upstream_compat=params["upstream_compat"],
             check=module.check_mode,
@@ -206,6 +240,7 @@ def main() -> t.NoReturn:
         added=update.merged.added,
         updated=update.merged.changed,
         removed=update.merged.removed,
+        without_host=update.without_host,
         peers_changed=lines[0],
         peers_changes=lines[1:],
         diff={"prepared": "\n".join(lines) + "\n"} if update.diff else {},

@@ -52,6 +52,12 @@ options:
     description: Digests (SHA-256, hex) that files are to have, by the names of O(paths).
     type: dict
     default: {}
+  min_seq:
+    description:
+      - Sequence number of the entry that is recorded. Where the running node's own is lower, since a run that broke off
+        had recorded another one, its key signs anew what is so now.
+    type: int
+    default: 0
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
@@ -104,10 +110,10 @@ config_sha256:
   type: str
   sample: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
 key:
-  description: Where the secret key is, and whether it is there (V(present) or V(absent)).
+  description: Where the secret key is, whether it is there (V(present) or V(absent)), and whose it is.
   returned: success
   type: dict
-  sample: {"path": "/var/lib/blixard/iroh-secret-key", "state": "present"}
+  sample: {"path": "/var/lib/blixard/iroh-secret-key", "state": "present", "owner": "blixard", "group": "blixard"}
 agent:
   description:
     - RV(agent.state) is V(running), V(not running) or V(not answering).

@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from blixard.trust.keys import SecretKey, create_secret_key
+
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = PROJECT / ".venv" / "bin"
 
@@ -32,6 +34,9 @@ GROUP: dict[str, Any] = {
     "blixard_config_file": "{{ blixard_data_dir }}/node-config.json",
     "blixard_report_file": "{{ inventory_dir }}/report.json",
 }
+
+# What an inventory says of a host that nobody can reach.
+UNREACHABLE: dict[str, Any] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -88,6 +93,12 @@ class Fleet:
         }
         return cls(root, hosts)
 
+    def sign_with(self, key_file: Path) -> SecretKey:
+        """Have a new fleet key in `key_file` sign the peers file, and the nodes trust no other."""
+        key = create_secret_key(key_file)
+        self.group |= {"blixard_fleet_key_file": str(key_file), "blixard_trusted_signers": [key.public().hex]}
+        return key
+
     @property
     def registry(self) -> Path:
         return self.root / "registry"
@@ -138,10 +149,14 @@ class Fleet:
         finally:
             os.close(gone)
 
+    def stop_node(self, host: str) -> None:
+        """End a host's node as its service does, so that its peers know at once."""
+        subprocess.run([BIN / "blixard", "stop", "--data-dir", self.root / host], check=True, capture_output=True)
+
     def stop(self) -> None:
         """End every node of the fleet, those of hosts that a test has taken out of the inventory too."""
         for pid_file in self.root.glob("*/agent.pid"):
-            subprocess.run([BIN / "blixard", "stop", "--data-dir", pid_file.parent], check=True, capture_output=True)
+            self.stop_node(pid_file.parent.name)
 
     def files(self) -> dict[str, bytes | None]:
         """Everything below the root but the inventory: content by path, null for what is no file."""
@@ -149,3 +164,7 @@ class Fleet:
         return {
             name: path.read_bytes() if path.is_file() else None for name, path in found.items() if name != "hosts.yml"
         }
+
+    def settled(self) -> dict[str, bytes | None]:
+        """The same without what nodes write by themselves and what every check writes."""
+        return {name: data for name, data in self.files().items() if not name.endswith(("agent.log", "report.json"))}

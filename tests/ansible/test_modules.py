@@ -7,15 +7,17 @@ import hashlib
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
-from tests.ansible.fleet import BIN, PROJECT
+from tests.ansible.fleet import BIN, PROJECT, free_ports
 from tests.unit.documents.samples import CLUSTER, attested
 
 from blixard.fleet.look import KEY_FILE_NAME
@@ -184,6 +186,31 @@ def test_the_entry_of_a_node_that_does_not_run_is_worked_out_from_its_key_and_no
     assert seen["entry"]["attestation"]["cluster"] == "test"
     assert [path.name for path in tmp_path.iterdir()] == ["iroh-secret-key"]
     assert key.to_bytes().hex() not in json.dumps(seen)
+
+
+def test_another_port_for_a_running_node_is_proven_to_be_free_and_its_own_is_not_bound_twice(tmp_path: Path) -> None:
+    own, taken = free_ports(2)
+    node = ["node", "--id", "5", "--bind", f"127.0.0.1:{own}", "--data-dir", str(tmp_path), "--detach"]
+    subprocess.run([BIN / "blixard", *node], check=True, capture_output=True)
+
+    def look(port: int) -> dict[str, Any]:
+        settings = {"node_id": 5, "bind": f"127.0.0.1:{port}", "data_dir": str(tmp_path), "log_level": "debug"}
+        return _run("iroh_node_info", {"data_dir": str(tmp_path), "config": json.dumps(settings)})
+
+    try:
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+            other.bind(("127.0.0.1", taken))
+            refused = look(taken)
+        free, same = look(taken), look(own)
+    finally:
+        subprocess.run([BIN / "blixard", "stop", "--data-dir", tmp_path], check=True, capture_output=True)
+
+    assert refused["failed"]
+    assert f"/bind: cannot bind 127.0.0.1:{taken}" in refused["msg"]
+    assert [seen["entry"]["direct_addresses"] for seen in (free, same)] == [
+        [f"127.0.0.1:{taken}"],
+        [f"127.0.0.1:{own}"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ansible.fleet import BIN, Fleet, Run
+from tests.ansible.fleet import BIN, PROJECT, Fleet, Run
 
 from blixard.trust.keys import KEY_FILE_NAME, create_secret_key
+
+# A playbook, and after it all that it has set or registered for any host.
+WITH_FACTS = """\
+- import_playbook: {playbook}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{{{ hostvars[inventory_hostname] | dict2items | selectattr('key', 'match', own) }}}}"
+      vars:
+        own: __blixard|ansible_facts
+"""
 
 
 def _forms(secret: bytes) -> set[bytes]:
@@ -81,6 +93,7 @@ class Stage:
             self.keys.add(bytes.fromhex(path.read_text()))
 
     def play(self, playbook: str, *arguments: str) -> Run:
+        """Run a playbook at its loudest, and keep what it showed and what could be seen while it ran."""
         places = {
             "ANSIBLE_LOCAL_TEMP": "local",
             "ANSIBLE_REMOTE_TEMP": "remote",
@@ -91,8 +104,10 @@ class Stage:
         environment = {name: str(self.root / place) for name, place in places.items()}
         environment |= {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_KEEP_REMOTE_FILES": "1"}
         self.learn()
+        path = self.root / f"{playbook}.yml"
+        path.write_text(WITH_FACTS.format(playbook=PROJECT / "playbooks" / f"{playbook}.yml"))
         with Processes() as processes:
-            run = self.fleet.play(playbook, "-vvv", "--diff", *self.vault, *arguments, environment=environment)
+            run = self.fleet.play(path, "-vvv", "--diff", *self.vault, *arguments, environment=environment)
         self.learn()
         self.shown += [run.output.encode(), *processes.seen]
         return run
@@ -115,17 +130,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     stage.fleet.stop()
 
 
-def test_no_playbook_shows_a_key_anywhere(stage: Stage) -> None:
+def test_no_playbook_shows_a_key_anywhere_nor_writes_anything_in_check_mode(stage: Stage) -> None:
     for playbook, arguments in (
-        ("site", ["--check"]),
         ("site", []),
         ("peers", []),
         ("check", []),
         ("rotate", ["-e", "blixard_rotate_min_age=0", "-e", "blixard_rotate=node1"]),
         ("decommission", ["-e", "blixard_decommission=node3"]),
     ):
+        before = stage.fleet.settled()
+        would = stage.play(playbook, *arguments, "--check")
+        assert would.code == 0, (playbook, would.output)
+        assert stage.fleet.settled() == before
         run = stage.play(playbook, *arguments)
         assert run.code == 0, (playbook, run.output)
+        assert "key: __blixard_" in run.output, "facts are shown"
 
     # The three, the one that followed in the rotation, and the fleet's own.
     assert len(stage.keys) == 5

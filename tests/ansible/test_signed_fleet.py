@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ansible.fleet import Fleet, Run, free_ports
+from tests.ansible.fleet import BIN, UNREACHABLE, Fleet, Run, free_ports
 
 from blixard.agent.client import ask
 from blixard.documents.peers import format_peers, read_peers
@@ -21,7 +22,6 @@ from blixard.model.ids import EndpointId
 from blixard.trust.fleet import parse_sig, verify_peers
 from blixard.trust.keys import SecretKey, create_secret_key
 
-UNREACHABLE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 STAYING = ("node1", "node2")
 
 
@@ -153,6 +153,29 @@ def test_the_key_changes_while_both_are_trusted(fleet: Fleet, keys: dict[str, Se
     _, seq, signer, _ = parse_sig(_signature(fleet))
     assert (signer, seq > before) == (keys["new"].public(), True)
     assert {_peers_file_error(fleet, host) for host in fleet.hosts} == {""}
+
+
+def test_an_older_file_with_its_good_signature_is_refused_also_after_a_restart(fleet: Fleet) -> None:
+    data_dir = fleet.root / "node2"
+    older = {path: path.read_bytes() for path in data_dir.glob("discovery-peers.json*")}
+    fleet.hosts["node3"]["blixard_bind"] = f"127.0.0.1:{free_ports(1)[0]}"
+    assert fleet.play("site").code == 0
+    newer = {path: path.read_bytes() for path in older}
+    assert {path.name for path in older if older[path] != newer[path]} == {
+        "discovery-peers.json",
+        "discovery-peers.json.sig",
+    }
+    for path, data in older.items():
+        path.write_bytes(data)
+
+    assert "is older than what was seen before" in _peers_file_error(fleet, "node2")
+    fleet.kill("node2")
+    start: list[str | Path] = [BIN / "blixard", "node", "--config", data_dir / "node-config.json", "--detach"]
+    subprocess.run(start, check=True, capture_output=True)
+    assert "is older than what was seen before" in _peers_file_error(fleet, "node2")
+
+    assert fleet.play("site").code == 0
+    assert _peers_file_error(fleet, "node2") == ""
 
 
 def test_two_hosts_are_not_removed_where_the_guard_allows_one(fleet: Fleet) -> None:

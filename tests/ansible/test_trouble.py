@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.ansible.conftest import NewFleet
+from tests.ansible.fleet import UNREACHABLE
 
+from blixard.documents.peers import read_peers
 from blixard.documents.record import read_record
 from blixard.trust.keys import create_secret_key
 
@@ -58,7 +60,7 @@ def test_two_hosts_with_one_node_id_are_refused_together_and_nothing_is_recorded
 def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_fleet: NewFleet) -> None:
     """One host out of reach, one with a key that others can read, one whose port is taken, two that are well."""
     fleet = new_fleet(5)
-    fleet.hosts["node3"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    fleet.hosts["node3"] |= UNREACHABLE
     create_secret_key(fleet.root / "node4" / "iroh-secret-key")
     (fleet.root / "node4" / "iroh-secret-key").chmod(0o644)
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
@@ -81,7 +83,7 @@ def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_flee
 def test_a_host_out_of_reach_is_in_the_report_of_the_check_which_fails(new_fleet: NewFleet) -> None:
     fleet = new_fleet(2)
     assert fleet.play("site").code == 0
-    fleet.hosts["node2"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    fleet.hosts["node2"] |= UNREACHABLE
 
     run = fleet.play("check")
 
@@ -133,13 +135,14 @@ def test_batches_are_checked_one_by_one_and_the_whole_at_the_end(new_fleet: NewF
     assert re.findall(r"(\d) of (\d) edges reached", run.output) == [("0", "0"), ("1", "1"), ("2", "2"), ("6", "6")]
     assert fleet.report()["summary"]["reached"] == 6
 
-    # All are to get new settings, and the first one cannot start with its own: the rest stays as it is.
+    # All are to get new settings, and the first one does not start again, as it cannot write its log: the rest stays
+    # as it is, without being asked for batches too.
     pids = {host: fleet.pid(host) for host in ("node2", "node3")}
     fleet.group["blixard_log_level"] = "debug"
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
-        other.bind(("127.0.0.1", 0))
-        fleet.hosts["node1"]["blixard_bind"] = f"127.0.0.1:{other.getsockname()[1]}"
-        stopped = fleet.play("site", "-e", "blixard_serial=1", "-e", "blixard_check_timeout=2")
+    log = fleet.root / "node1" / "agent.log"
+    log.unlink()
+    log.mkdir()
+    stopped = fleet.play("site", "-e", "blixard_check_timeout=2")
 
     assert stopped.code != 0
     assert stopped.failed == {"node1"}
@@ -158,3 +161,33 @@ def test_bootstrap_registries_are_sent_to_the_hosts_that_are_to_join_through_the
     assert sent.read_bytes() == (fleet.registry / "node1.json").read_bytes()
     assert not (fleet.root / "node1" / "registry.d").exists()
     assert fleet.play("site").changed == {"node1": 0, "node2": 0}
+
+
+def test_with_a_member_down_the_rest_is_updated_one_by_one_and_not_at_all_where_voters_are_declared(
+    new_fleet: NewFleet,
+) -> None:
+    fleet = new_fleet(3)
+    assert fleet.play("site").code == 0
+    pids = {host: fleet.pid(host) for host in ("node1", "node3")}
+    fleet.stop_node("node2")
+    fleet.hosts["node2"] |= UNREACHABLE
+    fleet.group["blixard_log_level"] = "debug"
+    before = fleet.settled()
+
+    declared = ("-e", '{"blixard_voters": ["node1", "node2", "node3"]}')
+    for arguments in (("--check", "--diff"), ()):
+        refused = fleet.play("site", *declared, *arguments)
+        assert refused.code != 0
+        assert "node1 would be down at once while node2 is down already: 2 of 3 voters" in refused.words
+        assert "bring those back first, with --limit node2 if they are only to be started" in refused.words
+        assert fleet.settled() == before
+    assert {host: fleet.pid(host) for host in pids} == pids
+
+    run = fleet.play("site", "-e", "blixard_check_timeout=2")
+    assert run.code != 0
+    assert "fatal: [node2]: UNREACHABLE!" in run.output
+    assert "the quorum of 3 voters bears 1 of them being away, and node2 is down: node1 will be down" in run.words
+    assert all(fleet.pid(host) != pids[host] for host in pids)
+    assert [peer.node_id for peer in read_peers(fleet.peers_file)] == [1, 2, 3]
+    missing = {(edge["from"], edge["to"]) for edge in fleet.report()["edges"] if not edge["reached"]}
+    assert missing == {(1, 2), (3, 2)}

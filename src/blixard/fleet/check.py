@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.client import AgentNotRunning, ask
@@ -11,7 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check(data_dir: Path, *, config: Path | None, timeout: float, sample: int | None) -> dict[str, Any]:
+PAUSE = 0.1
+"""Seconds between two looks at a node's connections: it cannot be asked to say when one comes."""
+
+
+def check(
+    data_dir: Path, *, config: Path | None, timeout: float, sample: int | None, settle: bool = False
+) -> dict[str, Any]:
     """Return this host's part of the connectivity report; nothing is written.
 
     Args:
@@ -19,6 +26,9 @@ def check(data_dir: Path, *, config: Path | None, timeout: float, sample: int | 
         config: its settings, to check from when no node runs.
         timeout: seconds to spend on an edge.
         sample: how many peers to check, those that follow on the ring of node ids; null for all.
+        settle: wait, as long again, until the node has a connection of the mesh to each peer that was reached, and
+            name those that it has none to among its problems. A check reaches peers by dialling; what the nodes do
+            for each other goes over the mesh.
 
     Raises:
         AgentNotRunning: no node runs, and there are no settings to check from.
@@ -28,7 +38,10 @@ def check(data_dir: Path, *, config: Path | None, timeout: float, sample: int | 
     wanted = {"timeout_s": timeout, "sample": sample}
     try:
         # A node with very many peers checks them in rounds.
-        return dict(ask(data_dir, "check", wanted, timeout=4 * timeout + 20))
+        report = dict(ask(data_dir, "check", wanted, timeout=4 * timeout + 20))
+        if settle:
+            report["nodes"][0]["problems"] += _apart(data_dir, report, timeout)
+        return report
     except AgentNotRunning:
         if config is None or not config.exists():
             raise
@@ -38,3 +51,15 @@ def check(data_dir: Path, *, config: Path | None, timeout: float, sample: int | 
     from blixard.agent.config import load_config
 
     return asyncio.run(check_from_files(load_config(config), timeout=timeout, sample=sample))
+
+
+def _apart(data_dir: Path, report: dict[str, Any], timeout: float) -> list[str]:
+    """Return a line for each peer that was reached and that the mesh has no connection to, even after `timeout`."""
+    reached = {edge["to"] for edge in report["edges"] if edge["reached"] and edge["admitted"]}
+    until = time.monotonic() + timeout
+    while True:
+        peers = [peer for peer in ask(data_dir, "status")["peers"] if peer["node_id"] in reached and peer["wanted"]]
+        apart = [peer for peer in peers if peer["state"] != "connected"]
+        if not apart or time.monotonic() >= until:
+            return [f"has no connection to node {peer['node_id']} yet: {peer['state']}" for peer in apart]
+        time.sleep(PAUSE)

@@ -36,6 +36,7 @@ def _look(options: Options) -> dict[str, Any]:
         config=None if config is None else config.encode(),
         paths=options["paths"],
         expected=options["expected"],
+        min_seq=options["min_seq"],
     )
 
 
@@ -49,6 +50,7 @@ def _check(options: Options) -> dict[str, Any]:
         config=None if config is None else Path(config),
         timeout=options["timeout"],
         sample=options["sample"] or None,
+        settle=options["settle"],
     )
     lines = troubles(report)
     return {"report": report, **({"failed": True, "msg": "\n".join(lines)} if lines else {})}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import blixard
 from blixard.agent.client import SOCKET_NAME, AgentError, AgentNotRunning, ask
-from blixard.fleet.observe import observe
+from blixard.fleet.observe import group_name, observe, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ INFO_TIMEOUT = 5.0
 
 
 def look(
-    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str]
+    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str], min_seq: int = 0
 ) -> dict[str, Any]:
     """Return what is on this host; nothing is written.
 
@@ -32,23 +32,25 @@ def look(
         config: its settings as they are to be, in the form of node-config.json.
         paths: files to describe, see `blixard.fleet.observe`, under names of the caller's.
         expected: digests that some of these files are to have; such a file also says whether it is `expected`.
+        min_seq: the number of the entry that is recorded. What a run which broke off recorded may be newer than the
+            running node, and was then taken back: the node's key signs anew what is so now.
 
     Returns:
         `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
-        `config_sha256` of `config` or null, `key` (`path`, `state`), `agent` (`state`, and when it runs what it
-        says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`) and the installed
-        `version`.
+        `config_sha256` of `config` or null, `key` (`path`, `state`, and its `owner` and `group`), `agent` (`state`,
+        and when it runs what it says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`)
+        and the installed `version`.
 
     Raises:
         InputError: settings, key or registry file that cannot be used.
     """
     agent = _agent(data_dir)
-    key_file = data_dir / KEY_FILE_NAME
-    key = {"path": str(key_file), "state": "present" if os.path.lexists(key_file) else "absent"}
+    key = _key(data_dir / KEY_FILE_NAME)
     digest = None if config is None else hashlib.sha256(config).hexdigest()
     own_word = agent.pop("entry", None)
     as_wanted = agent["state"] == "running" and digest in (None, agent["config_sha256"])
-    entry, source = (own_word, "agent") if as_wanted else _entry(data_dir, config, agent, key)
+    counts = as_wanted and (config is None or _seq(own_word) >= min_seq)
+    entry, source = (own_word, "agent") if counts else _entry(data_dir, config, agent, key)
     return {
         "entry": entry,
         "entry_source": source,
@@ -59,6 +61,20 @@ def look(
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
     }
+
+
+def _seq(entry: Mapping[str, Any] | None) -> int:
+    return int(((entry or {}).get("attestation") or {}).get("seq", 0))
+
+
+def _key(path: Path) -> dict[str, str]:
+    """Say whether the key is there and whose it is; nothing about what is in it, not even a digest."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return {"path": str(path), "state": "absent"}
+    owners = {"owner": user_name(status.st_uid), "group": group_name(status.st_gid)}
+    return {"path": str(path), "state": "present", **owners}
 
 
 def _describe(path: str, expected: str | None) -> dict[str, Any]:
@@ -82,7 +98,7 @@ def _entry(
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Work the entry out from the key and the wanted settings, or else take it from a registry file."""
     if config is not None and key["state"] == "present":
-        return _entry_from_key(config, bind=agent["state"] == "not running"), "key"
+        return _entry_from_key(config, agent), "key"
     path = _registry_file(data_dir)
     if path is None:
         return None, None
@@ -91,8 +107,8 @@ def _entry(
     return read_registry(path).to_json(), "registry"
 
 
-def _entry_from_key(config: bytes, *, bind: bool) -> dict[str, Any]:
-    """Sign the entry here. `bind` proves that the address can be had; not where the node itself has it."""
+def _entry_from_key(config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
+    """Sign the entry here; its port is bound for a moment to prove that it can be had, unless the node has it."""
     import asyncio
     from datetime import datetime, timezone
 
@@ -101,12 +117,20 @@ def _entry_from_key(config: bytes, *, bind: bool) -> dict[str, Any]:
     from blixard.trust.keys import read_secret_key
 
     settings = parse_config(config, file="settings")
-    if bind:
+    if not _may_have(agent, settings.bind.port):
         return asyncio.run(current_entry(settings)).to_json()
     key = read_secret_key(key_path(settings.data_dir))
     previous = last_signed(settings, key.public())
     now = datetime.now(timezone.utc)
     return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
+
+
+def _may_have(agent: Mapping[str, Any], port: int) -> bool:
+    """Tell whether the host's own node may be what has `port`, on whatever address."""
+    if agent["state"] == "not running":
+        return False
+    known = agent.get("addresses")
+    return known is None or any(int(each["address"].rpartition(":")[2]) == port for each in known)
 
 
 def _registry_file(data_dir: Path) -> Path | None:

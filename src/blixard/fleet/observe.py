@@ -35,8 +35,8 @@ def observe(path: Path) -> dict[str, Any]:
     return {
         "kind": kind,
         "mode": f"{stat.S_IMODE(status.st_mode):04o}",
-        "owner": _user_name(status.st_uid),
-        "group": _group_name(status.st_gid),
+        "owner": user_name(status.st_uid),
+        "group": group_name(status.st_gid),
         "mtime": status.st_mtime,
         "sha256": _digest(path) if kind == "file" and status.st_size <= MAX_DIGEST_BYTES else None,
     }
@@ -60,14 +60,16 @@ def _digest(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _user_name(number: int) -> str:
+def user_name(number: int) -> str:
+    """Return the name of an account, or its number where it has none."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
 
 
-def _group_name(number: int) -> str:
+def group_name(number: int) -> str:
+    """Return the name of a group, or its number where it has none."""
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:

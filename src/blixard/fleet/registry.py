@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents.peers import PeersDiff, build_peers, diff_peers, format_peers, read_peers
 from blixard.documents.record import SUFFIX, MergeResult, merge_record, read_record, write_record
-from blixard.documents.states import ABSENT, state_of
+from blixard.documents.states import ABSENT, RECORDED_AT, state_of
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError
 from blixard.fleet.announcements import announced_ids
@@ -18,18 +18,19 @@ from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
 
 @dataclass(frozen=True)
 class Update:
-    """What a run came to. With `refused` nothing was written."""
+    """What a run came to. With `refused` nothing was written; members `without_host` are not in the inventory."""
 
     merged: MergeResult
     peers: list[dict[str, Any]]
     diff: PeersDiff
     refused: tuple[str, ...]
+    without_host: tuple[str, ...] = ()
 
     @property
     def touched(self) -> bool:
@@ -50,6 +51,8 @@ def update_record(
     upstream_compat: bool,
     check: bool,
     announcements: Mapping[str, Any] | None = None,
+    hosts: Collection[str] | None = None,
+    prune: bool = False,
 ) -> Update:
     """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
 
@@ -58,13 +61,16 @@ def update_record(
         gathered: what the hosts of this run said of themselves.
         cluster: the cluster that their entries must be signed for.
         now: time of the run, with a time zone.
-        max_removals: how many hosts may become absent at once.
+        max_removals: how many hosts may become absent at once. More than 0 says that some are to leave, and then an
+            inventory that lost more members than that is refused, whether they would be removed now or not.
         states: name to `present`, `draining` or `absent`.
         announced: name to the new Iroh id that was announced for it, in any form of an id.
         peers_file: the fleet's peers file as it is now, to say what the new record means for it.
         upstream_compat: write times in the form that upstream's reader takes.
         check: write nothing.
         announcements: name to announcement (`blixard.trust.rotation`), which is verified here.
+        hosts: every name in the inventory, to tell which members have no host; None when nobody knows.
+        prune: take members without a host for absent.
 
     Raises:
         InputError: record, peers file or an argument cannot be used.
@@ -74,10 +80,17 @@ def update_record(
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
     refused += [*_altered(before, cluster), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
-    merged = merge_record(before, entries, now=now, max_removals=max_removals, states=states, announced=ids)
+    without_host = [] if hosts is None else _without_host(before, hosts)
+    wanted = {**states, **dict.fromkeys(without_host if prune else (), ABSENT)}
+    merged = merge_record(before, entries, now=now, max_removals=max_removals, states=wanted, announced=ids)
     refused += merged.refused
+    if not prune and 0 < max_removals < len(without_host):
+        refused.append(
+            f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"
+            f" {max_removals} may leave at once; put them back, or raise max_removals if that is meant"
+        )
     if refused:
-        return Update(MergeResult(before), [], PeersDiff(), tuple(refused))
+        return Update(MergeResult(before), [], PeersDiff(), tuple(refused), tuple(without_host))
     peers = build_peers(merged.record.values())
     names = {entry.node_id: name for name, entry in (before | dict(merged.record)).items()}
     diff = diff_peers(_peers_before(peers_file), peers, names)
@@ -85,7 +98,12 @@ def update_record(
         write_record(folder, before, merged.record)
     document = loads(format_peers(peers, upstream_compat=upstream_compat))
     assert isinstance(document, list)  # noqa: S101  (for the type checker: we have just written it)
-    return Update(merged, document, diff, ())
+    return Update(merged, document, diff, (), () if prune else tuple(without_host))
+
+
+def _without_host(record: Mapping[str, NodeRegistryEntry], hosts: Collection[str]) -> list[str]:
+    known = set(hosts)
+    return sorted(name for name, entry in record.items() if name not in known and state_of(entry) != ABSENT)
 
 
 def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[dict[str, NodeRegistryEntry], list[str]]:
@@ -109,11 +127,12 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
 def _altered(record: Mapping[str, NodeRegistryEntry], cluster: str) -> list[str]:
     """Refuse what somebody changed in the record by hand: a node signs what stands there about it.
 
-    When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone.
+    When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone. Of an
+    entry that was gathered without one, the record says when: without either, the attestation was taken away.
     """
     refused = []
     for name, entry in sorted(record.items()):
-        if entry.attestation is not None and state_of(entry) != ABSENT:
+        if state_of(entry) != ABSENT and (entry.attestation is not None or RECORDED_AT not in entry.extra):
             try:
                 verify_attestation(entry, cluster=cluster)
             except BlixardError as error:

@@ -13,8 +13,9 @@ from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
 from blixard.model.limits import MAX_SAFE_INTEGER
-from blixard.model.words import MISSING, UNKNOWN, quoted, wrong_kind
+from blixard.model.words import quoted
 from blixard.trust.keys import verify
+from blixard.trust.statement import members
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,8 +47,8 @@ def sign_peers(data: bytes, key: SecretKey, *, cluster: str, previous_seq: int |
     seq = max((previous_seq or 0) + 1, int(now.timestamp()))
     fields.integer(seq, "/seq", least=1, most=MAX_SAFE_INTEGER)
     signature = key.sign(_message(data, cluster, seq))
-    members = (DOMAIN, cluster, seq, key.public().base64, encode_base64(signature))
-    return pretty_bytes(dict(zip(_FIELDS, members, strict=True)))
+    values = (DOMAIN, cluster, seq, key.public().base64, encode_base64(signature))
+    return pretty_bytes(dict(zip(_FIELDS, values, strict=True)))
 
 
 def renew_signature(data: bytes, present: bytes | None, key: SecretKey, *, cluster: str, now: datetime) -> bytes:
@@ -115,17 +116,7 @@ def parse_sig(sig: bytes, *, file: str | None = None) -> tuple[str, int, Endpoin
 def _parse_sig(sig: bytes) -> tuple[str, int, EndpointId, bytes]:
     if len(sig) > MAX_SIGNATURE_BYTES:
         raise InputError(f"is too large: more than {MAX_SIGNATURE_BYTES} bytes")
-    obj = loads(sig)
-    if not isinstance(obj, dict):
-        raise InputError(wrong_kind("an object", obj))
-    for name in _FIELDS:
-        if name not in obj:
-            raise InputError(MISSING, place=f"/{name}")
-    for name in sorted(obj):
-        if name not in _FIELDS:
-            raise InputError(UNKNOWN, place=fields.pointer(name))
-    if obj["domain"] != DOMAIN:
-        raise InputError(f"must be {quoted(DOMAIN)}", place="/domain")
+    obj = members(loads(sig), domain=DOMAIN, names=_FIELDS)
     return (
         fields.cluster(obj["cluster"]),
         fields.integer(obj["seq"], "/seq", least=1, most=MAX_SAFE_INTEGER),

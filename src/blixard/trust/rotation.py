@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
 from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.times import format_time, parse_whole_second
-from blixard.model.words import MISSING, UNKNOWN, quoted, wrong_kind
+from blixard.model.words import quoted
 from blixard.trust.keys import verify
+from blixard.trust.statement import members
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
@@ -62,8 +62,8 @@ def announce(old: SecretKey, new: SecretKey, *, cluster: str, node_id: int, now:
         raise InputError("is the same as the old one", place="/new")
     message = _message(said)
     signatures = (encode_base64(old.sign(message)), encode_base64(new.sign(message)))
-    members = (DOMAIN, cluster, node_id, said.old.base64, said.new.base64, issued_at, *signatures)
-    return dict(zip(_FIELDS, members, strict=True))
+    values = (DOMAIN, cluster, node_id, said.old.base64, said.new.base64, issued_at, *signatures)
+    return dict(zip(_FIELDS, values, strict=True))
 
 
 def verify_announcement(obj: object, *, cluster: str) -> Announcement:
@@ -77,17 +77,17 @@ def verify_announcement(obj: object, *, cluster: str) -> Announcement:
         InputError: it is no announcement; with the place of the first thing that is wrong.
         TrustError: a signature does not fit, or it is for another cluster.
     """
-    members = _members(obj)
+    text = members(obj, domain=DOMAIN, names=_FIELDS)
     said = Announcement(
-        fields.cluster(members["cluster"]),
-        fields.integer(members["node_id"], "/node_id", least=1, most=MAX_SAFE_INTEGER),
-        fields.iroh_node_id(members["old"], "/old"),
-        fields.iroh_node_id(members["new"], "/new"),
-        _whole_second(members["issued_at"]),
+        fields.cluster(text["cluster"]),
+        fields.integer(text["node_id"], "/node_id", least=1, most=MAX_SAFE_INTEGER),
+        fields.iroh_node_id(text["old"], "/old"),
+        fields.iroh_node_id(text["new"], "/new"),
+        _whole_second(text["issued_at"]),
     )
     message = _message(said)
     for who, signer in (("old", said.old), ("new", said.new)):
-        signature = parse_signature(members[f"{who}_signature"], f"/{who}_signature")
+        signature = parse_signature(text[f"{who}_signature"], f"/{who}_signature")
         if not verify(signer, message, signature):
             raise TrustError(f"the {who} key {signer.short} did not sign this announcement")
     if said.cluster != cluster:
@@ -95,20 +95,6 @@ def verify_announcement(obj: object, *, cluster: str) -> Announcement:
     if said.old == said.new:
         raise InputError("is the same as the old one", place="/new")
     return said
-
-
-def _members(obj: object) -> Mapping[str, object]:
-    if not isinstance(obj, Mapping):
-        raise InputError(wrong_kind("an object", obj))
-    for name in _FIELDS:
-        if name not in obj:
-            raise InputError(MISSING, place=f"/{name}")
-    for name in sorted(obj):
-        if name not in _FIELDS:
-            raise InputError(UNKNOWN, place=fields.pointer(name))
-    if obj["domain"] != DOMAIN:
-        raise InputError(f"must be {quoted(DOMAIN)}", place="/domain")
-    return obj
 
 
 def _whole_second(value: object) -> str:

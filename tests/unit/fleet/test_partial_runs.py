@@ -131,6 +131,24 @@ def _remove(world: World) -> None:
     del world.hosts[name]
 
 
+def _prune(world: World) -> None:
+    """One host is taken out of the inventory: it stays a member, until a run is asked to prune."""
+    name = world.rng.choice(sorted(world.members))
+    inventory = sorted(set(world.hosts) - {name})
+    assert world.run(set(), hosts=inventory).without_host == (name,)
+    reached = world.some(inventory)
+    assert not world.run(reached, hosts=inventory, prune=True).refused
+    world.taken(reached)
+    del world.members[name], world.hosts[name]
+
+
+def _prune_too_many(world: World) -> None:
+    """Two are more than the guard allows when pruning, too: nothing happens."""
+    gone = world.rng.sample(sorted(world.members), 2)
+    inventory = sorted(set(world.hosts) - set(gone))
+    assert world.run(world.some(inventory), hosts=inventory, prune=True).refused
+
+
 def _remove_too_many(world: World) -> None:
     """Two at once are more than the guard allows: nothing happens."""
     gone = world.rng.sample(sorted(world.members), 2)
@@ -183,7 +201,10 @@ def _swap_node_ids(world: World) -> None:
 
 
 ALWAYS = (_move, _add)
-WITH_FOUR = (_remove, _remove_too_many, _rename, _rotate, _clone, _swap_node_ids, _move, _move)
+WITH_FOUR = (
+    *(_remove, _remove_too_many, _prune, _prune_too_many),
+    *(_rename, _rotate, _clone, _swap_node_ids, _move, _move),
+)
 
 
 @pytest.mark.parametrize("seed", range(3))

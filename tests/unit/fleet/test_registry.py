@@ -191,3 +191,56 @@ def test_what_somebody_altered_in_the_record_is_refused_until_it_is_gone(record:
     assert _update(record, good).refused
     path.unlink()
     assert _update(record, good).merged.added == ("two",)
+
+
+def test_every_byte_of_a_record_entry_flipped_in_turn_is_refused_but_for_the_value_of_address(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json()})
+    path = record / "one.json"
+    good = path.read_bytes()
+    peers = _update(record, {}).peers
+    start = good.index(b'"address": "') + len(b'"address": "')
+    unsigned = range(start, good.index(b'"', start))
+
+    for at in range(len(good)):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :])
+        try:
+            update = _update(record, {})
+        except InputError:
+            continue  # it cannot be read any more
+        refused = bool(update.refused)
+        assert refused == (at not in unsigned), good[at - 10 : at + 10]
+        assert refused or update.peers == peers
+
+
+def test_a_member_without_a_host_stays_unless_pruning_is_asked_for_and_the_guard_allows_it(record: Path) -> None:
+    members = {name: attested(number).to_json() for number, name in enumerate(("one", "two", "three"), start=1)}
+    _update(record, members)
+    before = _files(record)
+
+    kept = _update(record, {}, hosts=["one", "other"])
+    assert (kept.without_host, kept.touched, len(kept.peers)) == (("three", "two"), False, 3)
+    refused = _update(record, {}, hosts=["one"], prune=True, max_removals=1)
+    assert refused.refused == (
+        "2 hosts would be removed (three, two), at most 1 may be at once; raise max_removals if that is meant",
+    )
+    lost = _update(record, {}, hosts=["one"], max_removals=1)
+    assert lost.refused == (
+        "2 members are not in the inventory (three, two), and at most 1 may leave at once; put them back, or raise"
+        " max_removals if that is meant",
+    )
+    assert _files(record) == before
+    assert not _update(record, {}, hosts=["one", "two"], max_removals=1).refused
+
+    gone = _update(record, {}, hosts=["one"], prune=True, max_removals=2)
+    assert (gone.merged.removed, gone.without_host) == (("three", "two"), ())
+    again = _update(record, {}, hosts=["one"], prune=True)
+    assert (again.touched, again.refused, again.without_host) == (False, (), ())
+
+
+def test_a_host_with_another_name_in_the_inventory_is_a_rename_when_pruning(record: Path) -> None:
+    _update(record, {"old": attested(1).to_json()})
+
+    renamed = _update(record, {"new": attested(1).to_json()}, hosts=["new"], prune=True)
+
+    assert set(_files(record)) == {"new.json"}
+    assert renamed.merged.removed == ("old",)

@@ -23,6 +23,7 @@ from blixard.trust.attestation import attest, verify_attestation
 from blixard.trust.keys import SecretKey
 
 LATER = NOW + timedelta(days=1)
+FLIPS = (0x01, 0x10, 0x20, 0x80, 0xFF)
 
 
 def sign(one: NodeRegistryEntry, number: int = 1, **options: Any) -> NodeRegistryEntry:
@@ -168,15 +169,20 @@ def test_an_attestation_that_was_changed_is_refused(change: dict[str, Any]) -> N
         verify_attestation(dataclasses.replace(one, attestation=dataclasses.replace(one.attestation, **change)))
 
 
-def test_every_byte_of_a_signed_entry_flipped_in_turn_is_refused() -> None:
-    # `address` alone is not signed (it is not in peers files): its value is left out.
-    one = sign(entry(1), expires_at=LATER)
-    data = format_registry(one)
-    unsigned = data.index(b'"192.168.1.1:7001",\n  "attestation"')
+def test_every_byte_of_a_signed_entry_flipped_in_turn_is_refused_but_for_the_value_of_address() -> None:
+    # By contract `address` is not signed. It is for people: no node dials it, and no peers file has it.
+    data = format_registry(sign(entry(1), expires_at=LATER))
+    start = data.index(b'"address": "') + len(b'"address": "')
+    unsigned = range(start, data.index(b'"', start))
+    taken = set()
     for at in range(len(data)):
-        if unsigned < at < unsigned + len(b'"192.168.1.1:7001'):
-            continue
-        for mask in (0x01, 0x10, 0x20, 0x80, 0xFF):
+        for mask in FLIPS:
             flipped = data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
-            with pytest.raises(BlixardError):
+            try:
                 verify_attestation(parse_registry(flipped), cluster=CLUSTER, now=NOW)
+            except BlixardError:
+                continue
+            taken.add(at)
+            assert parse_registry(flipped).content() == parse_registry(data).content()
+    assert taken
+    assert taken <= set(unsigned)
