@@ -19,11 +19,13 @@ def _answer(stdout: str = "", stderr: str = "", rc: int = 0) -> dict[str, Any]:
     return {"rc": rc, "stdout": stdout, "stderr": stderr}
 
 
+def _looking(*, data_dir: str, paths: dict[str, str]) -> dict[str, Any]:
+    return {"data_dir": data_dir, "config": None, "paths": paths, "expected": {}, "min_seq": 0}
+
+
 def test_options_reach_the_host_as_they_are_whatever_is_in_them(tmp_path: Path) -> None:
     path = str(tmp_path / "a 'quoted' \"name\" $HOME `x` \\ é")
-    line = command(
-        sys.executable, "look", {"data_dir": str(tmp_path), "config": None, "paths": {"odd": path}, "expected": {}}
-    )
+    line = command(sys.executable, "look", _looking(data_dir=str(tmp_path), paths={"odd": path}))
 
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
 
@@ -32,7 +34,7 @@ def test_options_reach_the_host_as_they_are_whatever_is_in_them(tmp_path: Path) 
 
 def test_nothing_in_the_callers_folder_takes_the_place_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "blixard.py").write_text("raise SystemExit('imported from the current folder')\n")
-    line = command(sys.executable, "look", {"data_dir": "missing", "config": None, "paths": {}, "expected": {}})
+    line = command(sys.executable, "look", _looking(data_dir="missing", paths={}))
 
     done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
 
