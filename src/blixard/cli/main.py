@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from blixard import __version__
@@ -44,12 +45,11 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # A command says in its answer what a node would log; `node` sets its own level.
-    logging.getLogger("blixard").setLevel(logging.CRITICAL)
     try:
         args = build_parser().parse_args(arguments)
         args.arguments = arguments
-        code: int = args.run(args)
+        with _quiet():
+            code: int = args.run(args)
         sys.stdout.flush()
     except BlixardError as error:
         print(f"blixard: {error}", file=sys.stderr)
@@ -61,3 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Log nothing: a command says in its answer what a node would log. `node` sets its own level."""
+    logger = logging.getLogger("blixard")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

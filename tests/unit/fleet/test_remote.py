@@ -19,8 +19,8 @@ def _answer(stdout: str = "", stderr: str = "", rc: int = 0) -> dict[str, Any]:
     return {"rc": rc, "stdout": stdout, "stderr": stderr}
 
 
-def _looking(*, data_dir: str, paths: dict[str, str]) -> dict[str, Any]:
-    return {"data_dir": data_dir, "config": None, "paths": paths, "expected": {}, "min_seq": 0}
+def _looking(*, data_dir: str, paths: dict[str, str], config: str | None = None) -> dict[str, Any]:
+    return {"data_dir": data_dir, "config": config, "paths": paths, "expected": {}, "min_seq": 0}
 
 
 def test_options_reach_the_host_as_they_are_whatever_is_in_them(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_what_the_package_refuses_comes_back_as_a_failure_and_not_as_a_traceback
     (tmp_path / "iroh-secret-key").write_text("no key\n")
     config = json.dumps({"node_id": 1, "bind": "127.0.0.1:0", "data_dir": str(tmp_path)})
 
-    said = run("look", {"data_dir": str(tmp_path), "config": config, "paths": {}, "expected": {}})
+    said = run("look", _looking(data_dir=str(tmp_path), paths={}, config=config))
 
     assert said["failed"]
     assert said["msg"].startswith(f"{tmp_path}/iroh-secret-key: ")
