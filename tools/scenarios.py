@@ -86,7 +86,7 @@ def prepare(newest: bool = False) -> dict[str, str]:
     for line in tool("engine", env):
         key, _, value = line.partition("=")
         env[key] = value
-    env["ANSIBLE_COLLECTIONS_PATH"] = tool("collections", env)[0]
+    env["BLIXARD_TEST_SSH_KEY"] = tool("access", env)[0]
     env["BLIXARD_TEST_WHEELHOUSE"] = tool("wheelhouse", env)[0]
     env["BLIXARD_TEST_HOST_IMAGE"], env["BLIXARD_TEST_RUNTIME_IMAGE"] = tool("images", env)
     print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)

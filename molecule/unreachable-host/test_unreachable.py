@@ -48,8 +48,6 @@ def test_a_member_that_comes_back_is_connected_again_without_a_run(fleet: Fleet)
 
 
 def test_the_next_run_brings_it_up_to_date(fleet: Fleet) -> None:
-    fleet.nodes["node2"].run("systemctl start ssh")
-
     run = fleet.playbook("site.yml", "-e", "blixard_metrics=127.0.0.1:9100")
 
     assert run.hosts("unreachable") == {"node4"}
