@@ -106,6 +106,10 @@ class Fleet:
         """The hosts that are there and whose node the role runs."""
         return [node for node in self.up if node.variables.get("blixard_node_manage", True)]
 
+    def beside(self, name: str) -> Node:
+        """Return a host of the scenario that is no member."""
+        return Node(name, {})
+
     @property
     def work(self) -> Path:
         """What the controller keeps of the scenario."""

@@ -115,7 +115,10 @@ class Watch:
 
 @dataclass
 class Fault:
-    """One fault: when it began and was over, and, at the end, what was seen of it."""
+    """One fault: when it began and was over, and, at the end, what was seen of it.
+
+    `noticed` is the test's to set where it is not a peer that is lost.
+    """
 
     name: str
     began: float
@@ -152,7 +155,7 @@ class Measured(Protocol):
     """Measures the fault that a `with` block makes."""
 
     def __call__(self, name: str, affected: Collection[int]) -> AbstractContextManager[Fault]:
-        """`affected` are the nodes that the others lose by the fault."""
+        """`affected` are the nodes that the others lose by the fault, if any."""
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +186,8 @@ def measured(table: Table, watch: Watch) -> Measured:
         fault = Fault(name, watch.now())
         yield fault
         fault.whole = watch.whole_since(fault.ended, PATIENCE)
-        fault.noticed = watch.noticed_since(fault.began, affected)
+        if math.isnan(fault.noticed):
+            fault.noticed = watch.noticed_since(fault.began, affected)
         table.faults.append(fault)
 
     return measure
