@@ -29,8 +29,9 @@ PATIENCE = 400.0
 HEADING = """# Faults
 
 A fleet of five on one machine with two cores, each node watched four times a second. For each fault: after how long
-the first of the others noticed, how long after its end (for a killed agent: after its restart) all twenty edges were
-back, and what was lost of entries, peers and files. Written by `make faults`.
+the first of the others noticed (of a source: after how long the first node said that it fails), how long after its end
+(for a killed agent: after its restart) all twenty edges were back, and what was lost of entries, peers and files.
+Written by `make faults`.
 
 | fault | noticed after | all edges back after | lost |
 | --- | --- | --- | --- |
