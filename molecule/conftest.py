@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ DATA_DIR = "/var/lib/blixard"
 CONFIG_FILE = "/etc/blixard/node-config.json"
 CLI = "/opt/blixard/venv/bin/blixard"
 UNIT = "blixard"
+# systemd's own numbers for "a unit is being stopped" and "a unit was started", see systemd.journal-fields(7).
+STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"
+STARTED = "39f53479d3a045ac8e11786248231fbf"
+JOURNAL = "journalctl --no-pager --output=json --output-fields=MESSAGE_ID UNIT={}.service MESSAGE_ID={}"
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,25 @@ class Node:
         values = dict(line.split("=", 1) for line in shown.splitlines())
         return [values[name] for name in properties]
 
+    def status(self) -> Any:
+        """Return what the node says of itself and its peers."""
+        return self.json(f"status --data-dir {DATA_DIR} --json")
+
+    def downtimes(self) -> list[tuple[float, float]]:
+        """Return when the service was down between two starts, by the clock that all hosts of the machine share."""
+        stopping, started = (
+            [int(json.loads(line)["__MONOTONIC_TIMESTAMP"]) / 1_000_000 for line in said.splitlines()]
+            for said in (self.run(JOURNAL.format(UNIT, message)) for message in (STOPPING, STARTED))
+        )
+        return list(zip(stopping, started[1:], strict=False))
+
     def document(self, name: str) -> Any:
         """Return a JSON document of the data directory."""
         return json.loads(self.run(f"cat {DATA_DIR}/{name}"))
 
     def states(self, of: Collection[int]) -> dict[int, str | None]:
         """Return the state of the given peers by node id; None for one that the node does not know."""
-        status = self.json(f"status --data-dir {DATA_DIR} --json")
-        states = {peer["node_id"]: peer["state"] for peer in status["peers"]}
+        states = {peer["node_id"]: peer["state"] for peer in self.status()["peers"]}
         return {node_id: states.get(node_id) for node_id in of}
 
 
@@ -89,6 +105,15 @@ class Fleet:
     def ours(self) -> list[Node]:
         """The hosts that are there and whose node the role runs."""
         return [node for node in self.up if node.variables.get("blixard_node_manage", True)]
+
+    def beside(self, name: str) -> Node:
+        """Return a host of the scenario that is no member."""
+        return Node(name, {})
+
+    @property
+    def work(self) -> Path:
+        """What the controller keeps of the scenario."""
+        return _work()
 
     @property
     def registry(self) -> Path:
@@ -140,6 +165,11 @@ class Fleet:
         """Run a command of Podman's or Docker's on hosts: stop, start, kill, pause, unpause."""
         containers = [self.nodes[name].container for name in names]
         subprocess.run([_engine(), command, *containers], check=True, capture_output=True)
+
+    def downtimes_overlap(self) -> bool:
+        """Tell whether two nodes were ever down at the same time, but for before their first start."""
+        down = sorted(each for node in self.up for each in node.downtimes())
+        return any(start < end for (_, end), (start, _) in pairwise(down))
 
     def settles(self, condition: Callable[[], object], wanted: object = True, seconds: float = 60) -> None:
         """Wait until `condition` answers what is wanted; fail with its last answer after `seconds`."""

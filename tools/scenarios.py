@@ -86,7 +86,7 @@ def prepare(newest: bool = False) -> dict[str, str]:
     for line in tool("engine", env):
         key, _, value = line.partition("=")
         env[key] = value
-    env["ANSIBLE_COLLECTIONS_PATH"] = tool("collections", env)[0]
+    env["BLIXARD_TEST_SSH_KEY"] = tool("access", env)[0]
     env["BLIXARD_TEST_WHEELHOUSE"] = tool("wheelhouse", env)[0]
     env["BLIXARD_TEST_HOST_IMAGE"], env["BLIXARD_TEST_RUNTIME_IMAGE"] = tool("images", env)
     print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)
@@ -105,12 +105,12 @@ def of_scenario(env: dict[str, str], name: str) -> dict[str, str]:
     }
 
 
-def remove(env: dict[str, str], name: str) -> None:
-    """Remove everything that a scenario made."""
+def remove(env: dict[str, str], name: str) -> bool:
+    """Remove everything that a scenario made; tell whether nothing of it is left."""
     label = f"{CHECKOUT}-{name}"
-    with contextlib.suppress(FileNotFoundError):
-        subprocess.run([SCENARIOS / "shared" / "remove", label], env=env, check=False)
+    done = subprocess.run([SCENARIOS / "shared" / "remove", label], env=env, check=False)
     shutil.rmtree(WORK / name, ignore_errors=True)
+    return done.returncode == 0 and not (WORK / name).exists()
 
 
 @contextlib.contextmanager
@@ -159,10 +159,11 @@ def test(env: dict[str, str], name: str, label: str, log: Path | None) -> Outcom
     remove(env, name)
     started = time.monotonic()
     try:
-        failed = molecule(env, "test", name, log)
+        failed = molecule(env, "test", name, log) != 0
     finally:
-        remove(env, name)
-    return Outcome(label, "failed" if failed else "passed", time.monotonic() - started)
+        clean = remove(env, name)
+    note = "" if clean else "something of it is left, see `tools/scenarios.py clean`"
+    return Outcome(label, "passed" if clean and not failed else "failed", time.monotonic() - started, note)
 
 
 def run_tests(chosen: list[str], *, newest: bool, verbose: bool) -> list[Outcome]:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DATA_DIR = "/var/lib/blixard"
+CLI = "/opt/blixard/venv/bin/blixard"
 RARE = pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="only with make faults")
 
 # What users may count on, in seconds.
@@ -34,7 +38,7 @@ def nothing_is_lost(fleet: Fleet, watch: Watch) -> Iterator[None]:
     before = fleet.peers_file.read_bytes()
     yield
     for node in fleet.up:
-        node.run(f"/opt/blixard/venv/bin/blixard registry validate {DATA_DIR}/node-registry.json")
+        node.run(f"{CLI} registry validate {DATA_DIR}/node-registry.json")
         assert node.host.file(f"{DATA_DIR}/discovery-peers.json").content == before
         assert node.run(f"find {DATA_DIR} -name '*.tmp*' -o -name '.*' -type f") == ""
 
@@ -223,4 +227,62 @@ def test_address_taken_over(fleet: Fleet, measured: Measured) -> None:
         for node in fleet.up:
             node.run("ip neighbour flush dev eth0")
     assert fault.noticed <= NOTICED_WITHIN
+    assert fault.whole <= WHOLE_AFTER_HEAL
+
+
+@contextmanager
+def told_of_a_sixth(fleet: Fleet, services: Node) -> Iterator[None]:
+    """Have the fleet know a sixth node by a URL alone, whose host name a name server tells."""
+    ip = address(services)
+    services.run(
+        f"systemd-run --quiet --unit=node6 {CLI} node --id 6 --bind 0.0.0.0:7001 --admission open --data-dir /srv/node6"
+        " && install -d /srv/www && until cp /srv/node6/node-registry.json /srv/www/ 2>/dev/null; do sleep 0.1; done"
+    )
+    serve(services)
+    for node in fleet.up:
+        node.run(f"cp /etc/resolv.conf /run/resolv.conf && echo nameserver {ip} >/etc/resolv.conf")
+    settings = {"blixard_registries": ["http://registries.test/node-registry.json"], "blixard_refresh_interval": 10}
+    assert fleet.playbook("site.yml", "-e", json.dumps(settings)).returncode == 0
+    for node in fleet.up:
+        fleet.settles(partial(node.states, {6}), {6: "connected"})
+    try:
+        yield
+    finally:
+        services.run("systemctl stop names web node6")
+        for node in fleet.up:
+            node.run("cat /run/resolv.conf >/etc/resolv.conf")
+        assert fleet.playbook("site.yml").returncode == 0
+
+
+def serve(services: Node) -> None:
+    services.run(
+        "systemd-run --quiet --unit=web python3 -m http.server --directory /srv/www 80"
+        " && systemd-run --quiet --unit=names dnsmasq --keep-in-foreground --user=root --conf-file=/dev/null"
+        f" --no-resolv --no-hosts --address=/registries.test/{address(services)}"
+    )
+
+
+def failed(node: Node) -> bool:
+    """Tell whether the node's source at a URL fails; if so it must say since when."""
+    (source,) = (each for each in node.status()["sources"] if "registries.test" in each["name"])
+    assert source["good_at"]
+    return source["error"] is not None
+
+
+@RARE
+def test_names_and_web_gone(fleet: Fleet, watch: Watch, measured: Measured) -> None:
+    """Whoever is known stays known and connected, however long its source does not answer."""
+    services = fleet.beside("services")
+    with told_of_a_sixth(fleet, services):
+        with measured("name server and web server of a registry's URL gone for 60 s", {6}) as fault:
+            services.run("systemctl stop names web")
+            fleet.settles(lambda: any(failed(node) for node in fleet.up))
+            fault.noticed = watch.now() - fault.began
+            lasts(60 - fault.noticed)
+            assert all(failed(node) for node in fleet.up)
+            assert "last good answer" in fleet.nodes["node1"].run(f"{CLI} status --data-dir {DATA_DIR}")
+            assert math.isinf(watch.noticed_since(fault.began, {6})), "the sixth node was lost"
+            fault.over()
+            serve(services)
+        fleet.settles(lambda: any(failed(node) for node in fleet.up), wanted=False)
     assert fault.whole <= WHOLE_AFTER_HEAL

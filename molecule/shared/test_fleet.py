@@ -13,7 +13,9 @@ CLI = "/opt/blixard/venv/bin/blixard"
 FILES = {
     DATA_DIR: "blixard:blixard 700",
     f"{DATA_DIR}/iroh-secret-key": "blixard:blixard 600",
+    f"{DATA_DIR}/agent.sock": "blixard:blixard 600",
     f"{DATA_DIR}/discovery-peers.json": "blixard:blixard 644",
+    f"{DATA_DIR}/node-registry.json": "blixard:blixard 644",
     "/etc/blixard/node-config.json": "root:blixard 640",
     "/etc/systemd/system/blixard.service": "root:root 644",
 }

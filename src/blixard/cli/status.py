@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         ("NODE", "STATE", "FOR", "PATH", "RTT", "FAILURES", "NEXT TRY", "LAST ERROR", "SOURCES"),
         [_row(peer, now) for peer in status["peers"]],
     )
-    for line in _troubles(status):
+    for line in _troubles(status, now):
         print_line(line)
     return 0
 
@@ -49,7 +49,7 @@ def _row(peer: dict[str, Any], now: datetime) -> tuple[object, ...]:
     return (
         peer["node_id"],
         peer["state"],
-        seconds(max(0.0, (now - parse_rfc3339(peer["since"])).total_seconds())),
+        _age(peer["since"], now),
         peer["path"],
         None if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.1f} ms",
         peer["failures"],
@@ -59,7 +59,11 @@ def _row(peer: dict[str, Any], now: datetime) -> tuple[object, ...]:
     )
 
 
-def _troubles(status: dict[str, Any]) -> Iterator[str]:
+def _age(moment: str, now: datetime) -> str | None:
+    return seconds(max(0.0, (now - parse_rfc3339(moment)).total_seconds()))
+
+
+def _troubles(status: dict[str, Any], now: datetime) -> Iterator[str]:
     """Yield a line for each thing that is wrong and is in no row."""
     for peer in status["peers"]:
         for address in peer["addresses"]:
@@ -69,7 +73,8 @@ def _troubles(status: dict[str, Any]) -> Iterator[str]:
                 yield f"node {peer['node_id']}: {address['address']} is not dialled: {address['reason']}{for_how_long}"
     for source in status["sources"]:
         if source["error"]:
-            yield f"source {source['name']} failed: {source['error']}"
+            last = f"{_age(source['good_at'], now)} ago" if source["good_at"] else "never"
+            yield f"source {source['name']} failed, last good answer {last}: {source['error']}"
         for problem in source["problems"]:
             yield f"source {source['name']}: refused: {problem}"
     refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.cli.run import blixard, refused
+
+from blixard.model.times import format_time
 
 CONNECTED: dict[str, Any] = {
     "node_id": 2,
@@ -34,9 +37,18 @@ OPEN = CONNECTED | {
         {"address": "172.17.0.1:7001", "sources": [], "state": "quarantined", "reason": "another node", "until_s": 55.0}
     ],
 }
+GOOD = datetime.now(timezone.utc)
+FAILED = {"state": "failed", "error": "/srv/peers.json: is not JSON", "problems": []}
 SOURCES = [
-    {"name": "static:/srv/peers.json", "state": "failed", "error": "/srv/peers.json: is not JSON", "problems": []},
-    {"name": "registry:/srv/r", "state": "found", "error": None, "problems": ["/srv/r/9.json: is empty"]},
+    {"name": "static:/srv/peers.json", "good_at": None, **FAILED},
+    {"name": "static:/srv/more.json", "good_at": format_time(GOOD - timedelta(hours=5)), **FAILED},
+    {
+        "name": "registry:/srv/r",
+        "state": "found",
+        "good_at": format_time(GOOD),
+        "error": None,
+        "problems": ["/srv/r/9.json: is empty"],
+    },
 ]
 STATUS: dict[str, Any] = {
     "node_id": 1,
@@ -70,7 +82,8 @@ def test_the_page_says_how_each_peer_is_and_all_that_is_wrong() -> None:
     assert r"wrong_id: another node\x1b[2J" in lines[3]
     assert lines[4:] == [
         "node 3: 172.17.0.1:7001 is not dialled: another node, for 55.0 s",
-        "source static:/srv/peers.json failed: /srv/peers.json: is not JSON",
+        "source static:/srv/peers.json failed, last good answer never: /srv/peers.json: is not JSON",
+        "source static:/srv/more.json failed, last good answer 5 h ago: /srv/peers.json: is not JSON",
         "source registry:/srv/r: refused: /srv/r/9.json: is empty",
         "callers turned away: 1 bad_entry, 3 unknown",
     ]
