@@ -8,6 +8,8 @@ How long a healthy peer may be without a connection (seconds), while D others ar
     10·(D/16 + 1)    until its turn comes, when all 16 slots are busy with dead peers: each of them may stand before it
                      once, and holds a slot for 10
     10               the dial itself
+    60 + 60          where another node's address is listed as one of its own: after that one answered, iroh fails at
+                     the good address too for a minute, and the longest backoff may follow
 
 A node dials at most 64 peers by default, so that the third line is at most 50. Peers that were found or lost just now
 do not stand in that line.
@@ -24,17 +26,21 @@ from __future__ import annotations
 
 import math
 
-from tests.simulation.network import BEATS_GIVE_UP
+from tests.simulation.network import BEATS_GIVE_UP, POISONED
 
 from blixard.dialling.backoff import LONGEST, loss_window
 from blixard.dialling.breaker import DIAL_TIMEOUT, JITTER, LONGEST_OPEN, THRESHOLD
 from blixard.dialling.pace import MOST_DIALS
 
 
-def longest_wait(dead: int = 0) -> float:
-    """Return the seconds within which a healthy peer is connected, while `dead` others are not."""
+def longest_wait(dead: int = 0, *, impostor: bool = False) -> float:
+    """Return the seconds within which a healthy peer is connected, while `dead` others are not.
+
+    With `impostor`, another node's address is listed as one of its own.
+    """
     turn = DIAL_TIMEOUT * (dead / MOST_DIALS + 1)
-    return BEATS_GIVE_UP + max(LONGEST_OPEN * (1 + JITTER), LONGEST) + turn + DIAL_TIMEOUT
+    poisoned = POISONED + LONGEST if impostor else 0.0
+    return BEATS_GIVE_UP + max(LONGEST_OPEN * (1 + JITTER), LONGEST) + turn + DIAL_TIMEOUT + poisoned
 
 
 def most_dials_a_second(peers: int, *, answered: bool) -> float:

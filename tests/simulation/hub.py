@@ -106,7 +106,8 @@ class Hub:
                 continue
             apart = now - since
             self.findings.longest_apart = max(self.findings.longest_apart, apart)
-            assert apart <= longest_wait(dead), f"node {host.node_id}: {apart:.0f} s apart, {dead} dead"
+            bound = longest_wait(dead, impostor=len(self.listed[host]) > 1)
+            assert apart <= bound, f"node {host.node_id}: {apart:.0f} s apart, {dead} dead"
         dropped = [host.node_id for host in self.hosts if self.manager.find(host.endpoint_id) is None]
         assert not dropped, f"its sources name them: {dropped}"
 

@@ -30,8 +30,9 @@ def peer_status(
     """Return the status at `now` (monotonic seconds), which is `wall`. Without a dialler there is no pursuit."""
 
     def moment(at: float) -> datetime:
-        # From the age, not remembered as a date: the wall clock may have been set since.
-        return wall - timedelta(seconds=max(0.0, now - at))
+        # From the age, not remembered as a date: the wall clock may have been set since. Rounded, since the two clocks
+        # are not read at the very same moment, and what has not changed shall look the same.
+        return (wall - timedelta(seconds=max(0.0, now - at))).replace(microsecond=0)
 
     error = pursuit.error if pursuit is not None else None
     alone_since = pursuit.alone_since if pursuit is not None else None
