@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from molecule.conftest import Fleet, Node, Run
 
 LEFT = '{"blixard_decommission": ["leaver", "dead"]}'
-STAYING = ("node1", "node2")
+STAYING = {"node1": 1, "node2": 2, "node3": 5}
 # The inventory after they were taken out of it.
-WITHOUT_THEM = '{"blixard_hosts": ["node1", "node2"]}'
+WITHOUT_THEM = '{"blixard_hosts": ["node1", "node2", "node3"]}'
 TRACES = (
     "/etc/blixard/node-config.json",
     "/etc/systemd/system/blixard.service",
@@ -26,7 +26,7 @@ TRACES = (
 
 @pytest.fixture(scope="module")
 def before(fleet: Fleet) -> Any:
-    """The record while all four are members."""
+    """The record while all five are members."""
     return fleet.record()
 
 
@@ -46,19 +46,18 @@ def test_a_dead_host_leaves_all_the_same_and_the_run_says_so(departure: Run) -> 
 
 
 def test_those_who_stay_know_nobody_but_themselves(fleet: Fleet, departure: Run) -> None:
-    assert [peer["node_id"] for peer in fleet.peers()] == [1, 2]
+    assert {peer["node_id"] for peer in fleet.peers()} == set(STAYING.values())
     for name in STAYING:
         node = fleet.nodes[name]
         assert node.document("discovery-peers.json") == fleet.peers()
-        assert {peer["node_id"] for peer in node.status()["peers"]} == {1, 2} - {node.node_id}
+        assert {peer["node_id"] for peer in node.status()["peers"]} == set(STAYING.values()) - {node.node_id}
 
 
 def test_they_dropped_the_one_that_left_while_its_node_still_ran(fleet: Fleet, departure: Run) -> None:
     """Its own log has their goodbyes, and what it was told when it called again, before it was stopped."""
     log = fleet.nodes["leaver"].run("journalctl --no-pager --output=cat").splitlines()
     stopped = next(number for number, line in enumerate(log) if line.startswith("Stopping blixard.service"))
-    for name in STAYING:
-        node_id = fleet.nodes[name].node_id
+    for node_id in STAYING.values():
         assert [line for line in log[:stopped] if f" node={node_id} " in line and "msg=disconnected" in line], log
 
 
@@ -78,7 +77,7 @@ def test_a_dead_host_that_comes_back_is_refused_by_all(fleet: Fleet, departure: 
     fleet.engine("start", "dead")
     dead = fleet.nodes["dead"]
     fleet.settles(lambda: dead.host.file("/var/lib/blixard/agent.sock").exists)
-    refused = {1: "refused", 2: "refused"}
+    refused = dict.fromkeys(STAYING.values(), "refused")
     fleet.settles(lambda: dead.states(refused), refused)
     for name in STAYING:
         assert fleet.nodes[name].states({4}) == {4: None}
@@ -87,7 +86,7 @@ def test_a_dead_host_that_comes_back_is_refused_by_all(fleet: Fleet, departure: 
 def test_its_old_key_does_not_bring_it_back(fleet: Fleet, departure: Run) -> None:
     record, peers = fleet.record_files(), fleet.peers_file.read_bytes()
 
-    run = fleet.playbook("site.yml", "-e", '{"blixard_hosts": ["node1", "node2", "dead"]}')
+    run = fleet.playbook("site.yml", "-e", '{"blixard_hosts": ["node1", "node2", "node3", "dead"]}')
 
     assert run.returncode != 0
     assert "dead: Iroh id" in run.output
