@@ -139,7 +139,7 @@ def test_a_draining_host_stays_a_member_through_which_nobody_joins(fleet: Fleet)
 def test_a_host_set_absent_leaves_for_good_and_an_old_copy_of_its_word_does_not_bring_it_back(fleet: Fleet) -> None:
     fleet.group["blixard_join"] = []
     fleet.hosts["node3"]["blixard_state"] = "absent"
-    _refused(fleet, "1 hosts would be removed (node3), at most 0 may be at once")
+    _refused(fleet, "1 host would be removed (node3), at most 0 may be at once")
     before = fleet.settled()
     would = fleet.play("site", "-e", "blixard_max_removals=1", "--check", "--diff")
     assert (would.code, "+0 −1 ~0 peers" in would.output) == (0, True), would.output

@@ -329,8 +329,9 @@ def _became_absent(record: Mapping[str, NodeRegistryEntry], merged: Mapping[str,
 def _too_many_removals(names: list[str], most: int) -> list[str]:
     if len(names) <= most:
         return []
+    hosts = "1 host" if len(names) == 1 else f"{len(names)} hosts"
     return [
-        f"{len(names)} hosts would be removed ({', '.join(names)}), at most {most} may be at once; raise"
+        f"{hosts} would be removed ({', '.join(names)}), at most {most} may be at once; raise"
         " max_removals if that is meant"
     ]
 
