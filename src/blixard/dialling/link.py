@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # QUIC itself notices a killed peer only after 31 to 34 s.
 BEAT_INTERVAL = 5.0
-BEATS_MISSED = 3
+# Two whole beats unanswered, and of the third so much that the news is out before its time is over.
+SILENCE = 2.6 * BEAT_INTERVAL
 # A ping is one datagram and may be lost: it is sent again after so long, then after twice that and so on, until it is
 # answered. One that is only slow must not be met with ever more work.
 PING_AGAIN = 0.25
@@ -32,7 +33,7 @@ class Link:
     """A connection whose other end has proved its id and has said hello.
 
     Beats are sent by both ends. Either end closes the connection when nothing at all has come from the
-    other for `BEATS_MISSED` intervals.
+    other for `SILENCE` seconds.
     """
 
     def __init__(
@@ -130,15 +131,13 @@ class Link:
                     waiting.set_result(None)
 
     async def _beat(self) -> None:
-        while True:
-            started = time.monotonic()
-            silent_at = self._heard + BEAT_INTERVAL * BEATS_MISSED
-            if started >= silent_at:
-                self.close(f"no beat for {BEAT_INTERVAL * BEATS_MISSED:g} s")
-                return
+        while (left := self._heard + SILENCE - (started := time.monotonic())) > 0:
             with contextlib.suppress(DialError):
-                await self.ping(min(BEAT_INTERVAL, silent_at - started))
-            await asyncio.sleep(max(0.0, started + BEAT_INTERVAL - time.monotonic()))
+                await self.ping(min(BEAT_INTERVAL, left))
+            # Not a moment longer than the silence may last: the next beat may be due well after that.
+            next_at = min(started + BEAT_INTERVAL, self._heard + SILENCE)
+            await asyncio.sleep(max(0.0, next_at - time.monotonic()))
+        self.close(f"no beat for {SILENCE:g} s")
 
     async def _watch(self) -> None:
         ended = await self._connection.closed()
