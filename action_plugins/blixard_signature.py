@@ -22,6 +22,7 @@ SPEC: dict[str, t.Any] = {
     "key_file": {"type": "str", "default": "", "no_log": False},
     "signers": {"type": "list", "elements": "str", "default": []},
     "sha256": {"type": "str"},
+    "record": {"type": "path"},
 }
 
 
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):
                 now=datetime.datetime.now(datetime.timezone.utc),
                 sha256=options["sha256"],
                 check=self._task.check_mode,
+                record=pathlib.Path(options["record"]) if options["record"] else None,
             )
         except BlixardError as error:
             return {**own, "changed": False, "failed": True, "msg": str(error)}

@@ -20,6 +20,7 @@ from blixard.fleet import quorum
 from blixard.fleet import report as fleet_report
 from blixard.fleet.observe import observe
 from blixard.fleet.pending import pending
+from blixard.fleet.signature import fleet_key
 from blixard.fleet.source import package
 
 Hosts = t.Iterable[str]
@@ -41,6 +42,18 @@ def states(hostvars: HostVars, hosts: Hosts) -> dict[str, str]:
     """Return the state that the inventory gives each of `hosts`, where it gives one."""
     known = [name for name in hosts if name in hostvars]
     return {name: hostvars[name]["blixard_state"] for name in known if "blixard_state" in hostvars[name]}
+
+
+def unattested(hostvars: HostVars, hosts: Hosts) -> list[str]:
+    """Return those of `hosts` whose node is not ours, as the inventory says: it need not sign its entry."""
+    known = [name for name in hosts if name in hostvars]
+    return [name for name in known if not boolean(hostvars[name].get("blixard_node_manage", True))]
+
+
+def signers(trusted: t.Sequence[str], key: str, key_file: str) -> list[str]:
+    """Return the ids that may sign off: those that are trusted, or where there are none that of the fleet key."""
+    own = None if trusted else fleet_key(key, key_file)
+    return list(trusted) if own is None else [own.public().base64]
 
 
 def names(value: str | t.Sequence[str]) -> list[str]:
@@ -258,9 +271,11 @@ class FilterModule:
             "blixard_rotation_risks": rotation_risks,
             "blixard_seq": recorded_seq,
             "blixard_serial": batch_size,
+            "blixard_signers": for_people(signers),
             "blixard_states": states,
             "blixard_table": fleet_report.table,
             "blixard_troubles": fleet_report.troubles,
+            "blixard_unattested": unattested,
             "blixard_untold": untold,
             "blixard_voters": for_people(voters),
         }

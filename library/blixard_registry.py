@@ -16,6 +16,9 @@ description:
   - Refuses one Iroh id under two hosts, one node id under two hosts, a changed id that nobody announced, an
     entry older than the recorded one, a retired id that comes back, and more removals than O(max_removals).
     All refusals come in one message, and then nothing is written.
+  - The record is also compared with what was last signed off. That is the manifest in its folder where a fleet key
+    signs one (see M(blixard_signature)), and the peers file at hand. Whoever edits the record cannot take an
+    attestation away, put another node in a member's place, bring back who has left, or remove a member unseen.
   - Returns the peers that follow from the record, for the peers file.
   - Runs on the controller; delegate it to C(localhost).
 author:
@@ -75,11 +78,29 @@ options:
     default: false
   max_removals:
     description:
-      - How many hosts may become absent at once.
+      - How many members may leave at once. Members that somebody took out of the record by hand count too.
       - More than V(0) says that some are to leave. Then an inventory (O(hosts)) that lost more members than that is
-        refused, whether they would be removed now or not.
+        refused, whether they would be removed now or not, unless O(guard_inventory) is V(false).
     type: int
     default: 0
+  guard_inventory:
+    description: Refuse an inventory that lost more members than O(max_removals), where that is more than V(0).
+    type: bool
+    default: true
+  signers:
+    description:
+      - Ids of the fleet keys that sign off the record and the peers file, in any form.
+      - Without any, a manifest counts that is whole, whoever signed it.
+    type: list
+    elements: str
+    default: []
+  unattested:
+    description:
+      - Hosts whose node signs nothing, such as one of another implementation. Only their entries may be without an
+        attestation.
+      - When it is not given, either all entries are attested or none is.
+    type: list
+    elements: str
   peers_file:
     description: The fleet's peers file as it is now, to compare with.
     type: path
@@ -204,6 +225,9 @@ def main() -> t.NoReturn:
             "hosts": {"type": "list", "elements": "str"},
             "prune": {"type": "bool", "default": False},
             "max_removals": {"type": "int", "default": 0},
+            "guard_inventory": {"type": "bool", "default": True},
+            "signers": {"type": "list", "elements": "str", "default": []},
+            "unattested": {"type": "list", "elements": "str"},
             "peers_file": {"type": "path"},
             "upstream_compat": {"type": "bool", "default": False},
         },
@@ -224,6 +248,9 @@ def main() -> t.NoReturn:
             announcements=params["announcements"],
             hosts=params["hosts"],
             prune=params["prune"],
+            guard_inventory=params["guard_inventory"],
+            signers=params["signers"],
+            unattested=params["unattested"],
             peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
             upstream_compat=params["upstream_compat"],
             check=module.check_mode,

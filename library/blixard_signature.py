@@ -7,10 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: blixard_signature
-short_description: Sign the fleet's peers file
+short_description: Sign the fleet's peers file and record
 version_added: "0.1.0"
 description:
   - Keeps C(discovery-peers.json.sig) beside the peers file on the controller, signed with the fleet key.
+  - Keeps C(MANIFEST) in the folder of the record, signed with the same key. It says who the members are, so that
+    nobody else edits the record into another membership; see M(blixard_registry).
   - A signature that holds is kept, so an unchanged peers file keeps the same two files to the byte.
   - Without a key, what is there is held against O(signers), so that hosts are never given a file that they refuse.
   - Runs in the controller's own process. The key is in no temporary file, no command line and no result.
@@ -53,6 +55,9 @@ options:
   sha256:
     description: Digest that the peers file is to have, for check mode, where it may not have it yet.
     type: str
+  record:
+    description: Folder of the record that the peers file was made of. Without it no manifest is kept.
+    type: path
 requirements:
   - blixard (on the controller)
 seealso:
@@ -66,6 +71,7 @@ EXAMPLES = r"""
     cluster: blixard
     key: "{{ vault_fleet_key }}"
     signers: "{{ blixard_trusted_signers }}"
+    record: "{{ blixard_registry_dir }}"
   no_log: true
   run_once: true
 """

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,15 +23,15 @@ from blixard.documents.record import read_record
 from blixard.errors import InputError, TrustError, one_line
 from blixard.model.fields import DEFAULT_CLUSTER
 from blixard.model.ids import EndpointId
-from blixard.trust.attestation import verify_attestation
-from blixard.trust.fleet import SIGNATURE_SUFFIX, parse_sig, sign_peers, verify_peers
+from blixard.trust.fleet import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
 from blixard.trust.keys import read_secret_key
+from blixard.trust.manifest import FILE_NAME, keep_manifest
+from blixard.trust.signed_off import Expected, altered, hold, read_signed_off, too_many_removed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
-    from blixard.trust.keys import SecretKey
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -51,6 +52,12 @@ def register(commands: Commands) -> None:
     sign.add_argument("file", type=Path, metavar="FILE", help="a peers file")
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the fleet's secret key")
     sign.add_argument("--cluster", default=DEFAULT_CLUSTER, metavar="NAME", help="cluster (default: %(default)s)")
+    sign.add_argument(
+        "--registry-dir",
+        type=Path,
+        metavar="DIR",
+        help="the record that FILE was built of, signed too in DIR/MANIFEST",
+    )
     sign.set_defaults(run=run_sign)
 
     verify = actions.add_parser("verify", help="check the signature of a peers file")
@@ -75,6 +82,22 @@ def _register_build(actions: Commands) -> None:
     build.add_argument("--out", type=Path, required=True, metavar="FILE", help="the peers file")
     build.add_argument("--cluster", metavar="NAME", help="cluster that attestations must be for (default: any)")
     build.add_argument(
+        "--signer",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="id of a fleet key that signs off the record; repeatable",
+    )
+    build.add_argument(
+        "--max-removals", type=int, default=0, metavar="N", help="members of FILE that may be gone (default: none)"
+    )
+    build.add_argument(
+        "--unattested",
+        action="append",
+        metavar="NAME",
+        help="host whose node signs nothing; repeatable (default: allowed where no entry is attested)",
+    )
+    build.add_argument(
         "--upstream-compat", action="store_true", help="write times in the form that upstream's reader takes"
     )
     build.add_argument(
@@ -88,17 +111,21 @@ def run_build(args: argparse.Namespace) -> int:
     record = read_record(args.registry_dir)
     if not record:
         raise InputError("has no registry files", file=str(args.registry_dir), mend="name the record's folder")
-    _verify_entries(args.registry_dir, record, args.cluster)
     try:
         peers = build_peers(record.values())
         wanted = format_peers(peers, upstream_compat=args.upstream_compat)
     except InputError as error:
         raise error.located(file=str(args.registry_dir)) from None
     present = read_limited(args.out, MAX_PEERS_BYTES) if args.out.exists() else None
-    if present == wanted:
+    edits = _edits(args, record)
+    if present == wanted and not edits:
         print(f"{args.out}: up to date, {len(peers)} peers")
         return 0
     _print_lines(_drift(args.out, present, peers, _names(record)))
+    if edits:
+        for line in edits:
+            print(f"blixard: {one_line(line, limit=1000)}", file=sys.stderr)
+        return 1
     if args.check:
         print(f"{args.out}: is not what the record gives; run `blixard peers build` without --check")
         return 1
@@ -122,13 +149,20 @@ def run_sign(args: argparse.Namespace) -> int:
     key = read_secret_key(args.key)
     sig_path = _sig_path(args.file)
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
-    if present is not None and _holds(data, present, key, args.cluster):
-        print(f"{sig_path}: holds already, nothing to do")
-        return 0
-    last = parse_sig(present, file=str(sig_path))[1] if present is not None else None
     now = datetime.now(timezone.utc)
-    write_atomic(sig_path, sign_peers(data, key, cluster=args.cluster, previous_seq=last, now=now), FILE_MODE)
-    print(f"{sig_path}: signed by {key.public().short} for cluster {args.cluster}")
+    try:
+        signature = renew_signature(data, present, key, cluster=args.cluster, now=now)
+    except InputError as error:
+        raise error.located(file=str(sig_path)) from None
+    if signature == present:
+        print(f"{sig_path}: holds already, nothing to do")
+    else:
+        write_atomic(sig_path, signature, FILE_MODE)
+        print(f"{sig_path}: signed by {key.public().short} for cluster {args.cluster}")
+    if args.registry_dir is not None:
+        seq = parse_sig(signature)[1]
+        kept = keep_manifest(args.registry_dir, key=key, cluster=args.cluster, now=now, at_least=seq)
+        print(f"{args.registry_dir / FILE_NAME}: {'signed off' if kept else 'holds already, nothing to do'}")
     return 0
 
 
@@ -159,14 +193,26 @@ def run_diff(args: argparse.Namespace) -> int:
     return 1 if difference else 0
 
 
-def _verify_entries(folder: Path, record: Mapping[str, NodeRegistryEntry], cluster: str | None) -> None:
-    """Verify every attestation there is; when it ends is left to the nodes, so that the clock has no say here."""
-    for name, entry in record.items():
-        if entry.attestation is not None:
-            try:
-                verify_attestation(entry, cluster=cluster)
-            except TrustError as error:
-                raise TrustError(f"{folder / name}.json: {error}") from None
+def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) -> list[str]:
+    """Return a line for everything in the record that nobody signed off, by the rule that playbooks have too."""
+    signers = [_signer(text) for text in args.signer]
+    lines = altered(record, cluster=args.cluster)
+    try:
+        signed_off = read_signed_off(args.registry_dir, args.out, signers=signers, cluster=args.cluster)
+    except InputError:
+        # What is there cannot be read; it is about to be replaced, and says nothing.
+        signed_off = read_signed_off(args.registry_dir, None, signers=signers, cluster=args.cluster)
+    held = hold(record, signed_off, Expected(unattested=args.unattested), cluster=args.cluster)
+    lines += held.refused
+    if signed_off is not None:
+        lines += too_many_removed(held.removed, args.max_removals, signed_off.where)
+    return [_located(args.registry_dir, line) for line in dict.fromkeys(lines)]
+
+
+def _located(folder: Path, line: str) -> str:
+    """Return a line about an entry with the path of its file, and one about the whole record with that of its folder."""
+    name, in_record, reason = line.partition(" in the record: ")
+    return f"{folder / name}: {reason}" if in_record else f"{folder}: {line}"
 
 
 def _drift(path: Path, present: bytes | None, peers: list[DiscoveredPeer], names: Mapping[int, str]) -> list[str]:
@@ -200,11 +246,3 @@ def _signer(text: str) -> EndpointId:
         return EndpointId.parse(text)
     except InputError as error:
         raise error.located(file="--signer") from None
-
-
-def _holds(data: bytes, sig: bytes, key: SecretKey, cluster: str) -> bool:
-    try:
-        verify_peers(data, sig, signers=[key.public()], cluster=cluster, min_seq=1)
-    except (InputError, TrustError):
-        return False
-    return True

@@ -20,6 +20,9 @@ MAX_CONFIG_BYTES = 256 * KIB
 MAX_SIGNATURE_BYTES = 4 * KIB
 """A `.sig` file is about 300 bytes."""
 
+MAX_MANIFEST_BYTES = 24 * MIB
+"""About 50,000 members of 400 bytes."""
+
 MAX_KEY_BYTES = 1 * KIB
 """A key file is 65 bytes."""
 

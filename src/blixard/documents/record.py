@@ -20,11 +20,14 @@ from blixard.documents.limits import MAX_RECORD_ENTRIES
 from blixard.documents.registry import read_registry, write_registry
 from blixard.documents.states import (
     ABSENT,
+    ANNOUNCEMENTS,
     FIELDS,
+    MAX_ANNOUNCEMENTS,
     PRESENT,
     RECORDED_AT,
     RETIRED_IDS,
     STATE,
+    announcements_of,
     parse_state,
     retired_ids,
     state_of,
@@ -129,6 +132,7 @@ def merge_record(
     max_removals: int,
     states: Mapping[str, str] | None = None,
     announced: Mapping[str, EndpointId] | None = None,
+    announcements: Mapping[str, object] | None = None,
 ) -> MergeResult:
     """Merge what a run gathered into the record; pure.
 
@@ -143,6 +147,7 @@ def merge_record(
         max_removals: how many hosts may become absent at once.
         states: name to `present`, `draining` or `absent`; a host that is not named keeps its state.
         announced: name to the new Iroh id that was announced for it; verified by the caller.
+        announcements: name to the announcement that says so, to be kept with the new id; verified by the caller.
 
     Raises:
         InputError: a name or a state that cannot be used.
@@ -155,7 +160,7 @@ def merge_record(
     for name, entry in taken.items():
         old = record.get(renamed.get(name, name))
         refused += _refusals(name, old, entry, (announced or {}).get(name))
-        merged[name] = _update(old, entry, now)
+        merged[name] = _update(old, entry, now, (announcements or {}).get(name))
     merged = {name: _with_state(entry, name, wanted, taken) for name, entry in merged.items()}
     refused += _clashes(merged)
     refused += _too_many_removals(_became_absent(record, merged), max_removals)
@@ -174,6 +179,7 @@ def _read_entry(path: Path) -> tuple[str, NodeRegistryEntry]:
         check_name(path.stem)
         state_of(entry)
         retired_ids(entry)
+        announcements_of(entry)
     except InputError as error:
         raise error.located(file=str(path)) from None
     return path.stem, entry
@@ -260,11 +266,13 @@ def _rollback(name: str, old: NodeRegistryEntry, new: NodeRegistryEntry) -> list
     return []
 
 
-def _update(old: NodeRegistryEntry | None, new: NodeRegistryEntry, now: datetime) -> NodeRegistryEntry:
+def _update(
+    old: NodeRegistryEntry | None, new: NodeRegistryEntry, now: datetime, announcement: object = None
+) -> NodeRegistryEntry:
     """Return the new entry with what the record keeps about it."""
     extra = {field: value for field, value in new.extra.items() if field not in FIELDS}
     if old is not None:
-        extra |= _kept(old, new)
+        extra |= _kept(old, new, announcement)
     updated = dataclasses.replace(new, extra=extra)
     if new.attestation is not None:
         return updated
@@ -275,7 +283,7 @@ def _update(old: NodeRegistryEntry | None, new: NodeRegistryEntry, now: datetime
     return dataclasses.replace(updated, extra={**extra, RECORDED_AT: format_time(now.replace(microsecond=0))})
 
 
-def _kept(old: NodeRegistryEntry, new: NodeRegistryEntry) -> dict[str, object]:
+def _kept(old: NodeRegistryEntry, new: NodeRegistryEntry, announcement: object) -> dict[str, object]:
     kept: dict[str, object] = {}
     if STATE in old.extra and not _absent(old):
         kept[STATE] = old.extra[STATE]
@@ -284,6 +292,12 @@ def _kept(old: NodeRegistryEntry, new: NodeRegistryEntry) -> dict[str, object]:
         retired.append(old.iroh_node_id)
     if retired:
         kept[RETIRED_IDS] = retired
+    announcements: list[object] = list(announcements_of(old))
+    if old.iroh_node_id != new.iroh_node_id:
+        # Those before a change that nobody announced lead to an id that is no longer this node's.
+        announcements = [*announcements, announcement][-MAX_ANNOUNCEMENTS:] if announcement is not None else []
+    if announcements:
+        kept[ANNOUNCEMENTS] = announcements
     return kept
 
 

@@ -7,6 +7,8 @@ The fields are extra ones of the registry format, written only where they say so
   id never comes back); nothing means present.
 - `recorded_at`: when an entry without attestation last changed; an attested one says so itself.
 - `retired_ids`: Iroh ids (base64) that this name had before; they never come back either.
+- `announcements`: the announced changes of key that led to the present id, oldest first, for whoever compares the
+  record with what was signed off before them.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from blixard.documents.times import parse_time
 from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.times import EPOCH
-from blixard.model.words import wrong_kind
+from blixard.model.words import too_many, wrong_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from blixard.model.entry import NodeRegistryEntry
@@ -33,8 +36,12 @@ STATES = (PRESENT, DRAINING, ABSENT)
 STATE = "state"
 RECORDED_AT = "recorded_at"
 RETIRED_IDS = "retired_ids"
-FIELDS = (STATE, RECORDED_AT, RETIRED_IDS)
+ANNOUNCEMENTS = "announcements"
+FIELDS = (STATE, RECORDED_AT, RETIRED_IDS, ANNOUNCEMENTS)
 """The record's own fields: a host has no say in them."""
+
+MAX_ANNOUNCEMENTS = 16
+"""Changes of key that an entry carries; between two states that are signed off there is one as a rule."""
 
 
 def state_of(entry: NodeRegistryEntry) -> str:
@@ -77,3 +84,20 @@ def retired_ids(entry: NodeRegistryEntry) -> tuple[EndpointId, ...]:
     if not isinstance(listed, (list, tuple)):
         raise InputError(wrong_kind("a list", listed), place=f"/{RETIRED_IDS}")
     return tuple(fields.iroh_node_id(item, f"/{RETIRED_IDS}/{index}") for index, item in enumerate(listed))
+
+
+def announcements_of(entry: NodeRegistryEntry) -> tuple[Mapping[str, object], ...]:
+    """Return the announced changes of key that the record keeps for an entry, oldest first; not verified.
+
+    Raises:
+        InputError: `announcements` is no list of objects, or has too many.
+    """
+    listed = entry.extra.get(ANNOUNCEMENTS, [])
+    if not isinstance(listed, (list, tuple)):
+        raise InputError(wrong_kind("a list", listed), place=f"/{ANNOUNCEMENTS}")
+    if len(listed) > MAX_ANNOUNCEMENTS:
+        raise InputError(too_many(MAX_ANNOUNCEMENTS, len(listed)), place=f"/{ANNOUNCEMENTS}")
+    for index, item in enumerate(listed):
+        if not isinstance(item, dict):
+            raise InputError(wrong_kind("an object", item), place=f"/{ANNOUNCEMENTS}/{index}")
+    return tuple(listed)

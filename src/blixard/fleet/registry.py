@@ -16,10 +16,13 @@ from blixard.fleet.announcements import announced_ids
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
+from blixard.trust.signed_off import RESTORE, Expected, altered, hold, read_signed_off, too_many_removed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
+
+    from blixard.trust.signed_off import SignedOff
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ def update_record(
     announcements: Mapping[str, Any] | None = None,
     hosts: Collection[str] | None = None,
     prune: bool = False,
+    guard_inventory: bool = True,
+    signers: Sequence[str] = (),
+    unattested: Collection[str] | None = None,
 ) -> Update:
     """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
 
@@ -61,8 +67,7 @@ def update_record(
         gathered: what the hosts of this run said of themselves.
         cluster: the cluster that their entries must be signed for.
         now: time of the run, with a time zone.
-        max_removals: how many hosts may become absent at once. More than 0 says that some are to leave, and then an
-            inventory that lost more members than that is refused, whether they would be removed now or not.
+        max_removals: how many members may leave at once, those included that somebody took out of the record by hand.
         states: name to `present`, `draining` or `absent`.
         announced: name to the new Iroh id that was announced for it, in any form of an id.
         peers_file: the fleet's peers file as it is now, to say what the new record means for it.
@@ -71,26 +76,41 @@ def update_record(
         announcements: name to announcement (`blixard.trust.rotation`), which is verified here.
         hosts: every name in the inventory, to tell which members have no host; None when nobody knows.
         prune: take members without a host for absent.
+        guard_inventory: where `max_removals` says that some are to leave, refuse an inventory that lost more members
+            than that, whether they would be removed now or not.
+        signers: ids of the fleet keys that may sign off the record and the peers file, in any form.
+        unattested: hosts whose node signs nothing; None when nobody says so.
 
     Raises:
         InputError: record, peers file or an argument cannot be used.
+        TrustError: what was signed off was altered.
     """
     before = read_record(folder, missing_ok=True)
+    signed_off = read_signed_off(folder, peers_file, signers=parse_signers(signers), cluster=cluster)
     entries, refused = _accept(gathered, cluster, now)
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
-    refused += [*_altered(before, cluster), *unannounced]
+    refused += [*altered(before, cluster=cluster), *_taken_away(before), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
     without_host = [] if hosts is None else _without_host(before, hosts)
     wanted = {**states, **dict.fromkeys(without_host if prune else (), ABSENT)}
-    merged = merge_record(before, entries, now=now, max_removals=max_removals, states=wanted, announced=ids)
+    merged = merge_record(
+        before,
+        entries,
+        now=now,
+        max_removals=max_removals,
+        states=wanted,
+        announced=ids,
+        announcements=announcements,
+    )
     refused += merged.refused
-    if not prune and 0 < max_removals < len(without_host):
+    refused += _held(before, merged, signed_off, Expected(ids, hosts, unattested), cluster, max_removals)
+    if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(
             f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"
             f" {max_removals} may leave at once; put them back, or raise max_removals if that is meant"
         )
     if refused:
-        return Update(MergeResult(before), [], PeersDiff(), tuple(refused), tuple(without_host))
+        return Update(MergeResult(before), [], PeersDiff(), tuple(dict.fromkeys(refused)), tuple(without_host))
     peers = build_peers(merged.record.values())
     names = {entry.node_id: name for name, entry in (before | dict(merged.record)).items()}
     diff = diff_peers(_peers_before(peers_file), peers, names)
@@ -124,22 +144,47 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
     return entries, refused
 
 
-def _altered(record: Mapping[str, NodeRegistryEntry], cluster: str) -> list[str]:
-    """Refuse what somebody changed in the record by hand: a node signs what stands there about it.
+def _taken_away(record: Mapping[str, NodeRegistryEntry]) -> list[str]:
+    """Refuse an entry without attestation that no run recorded: of those that are gathered so, the record says when."""
+    return [
+        f"{name}{SUFFIX} in the record: node {entry.node_id} has no attestation; {RESTORE}"
+        for name, entry in sorted(record.items())
+        if state_of(entry) != ABSENT and entry.attestation is None and RECORDED_AT not in entry.extra
+    ]
 
-    When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone. Of an
-    entry that was gathered without one, the record says when: without either, the attestation was taken away.
+
+def _held(
+    before: Mapping[str, NodeRegistryEntry],
+    merged: MergeResult,
+    signed_off: SignedOff | None,
+    expected: Expected,
+    cluster: str,
+    max_removals: int,
+) -> list[str]:
+    """Hold the record as it was and as it would be against what was signed off.
+
+    As it was too, since a host that is gathered now must not hide what somebody wrote in its place; but its number may
+    be an older one, and its file be gone: that is what gathering it anew mends.
     """
-    refused = []
-    for name, entry in sorted(record.items()):
-        if state_of(entry) != ABSENT and (entry.attestation is not None or RECORDED_AT not in entry.extra):
-            try:
-                verify_attestation(entry, cluster=cluster)
-            except BlixardError as error:
-                refused.append(
-                    f"{name}{SUFFIX} in the record: {error}; restore that file, or remove it and gather the host anew"
-                )
+    refused = list(hold(before, signed_off, expected, cluster=cluster, numbers=False).refused)
+    if not merged.refused:
+        after = hold(merged.record, signed_off, expected, cluster=cluster)
+        refused += after.refused
+        if signed_off is not None:
+            refused += too_many_removed(after.removed, max_removals, signed_off.where)
     return refused
+
+
+def parse_signers(texts: Sequence[str]) -> list[EndpointId]:
+    """Return the ids that `blixard_trusted_signers` lists, in any form.
+
+    Raises:
+        InputError: one is no id.
+    """
+    try:
+        return [EndpointId.parse(text) for text in texts]
+    except InputError as error:
+        raise error.located(file="blixard_trusted_signers") from None
 
 
 def _peers_before(path: Path | None) -> list[Any]:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The fleet's signature beside the peers file on the controller: made, kept, or held against who is trusted."""
+"""The fleet's signatures on the controller, of peers file and record: made, kept, or held against who is trusted."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from blixard.errors import InputError, TrustError
 from blixard.model.ids import EndpointId
 from blixard.trust.fleet import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
 from blixard.trust.keys import SecretKey, read_secret_key
+from blixard.trust.manifest import keep_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,11 +76,13 @@ def keep_signature(
     now: datetime,
     sha256: str | None,
     check: bool,
+    record: Path | None = None,
 ) -> Signature:
-    """Have beside the peers file at `path` a signature that the nodes take.
+    """Have beside the peers file at `path` a signature that the nodes take, and in the record a manifest of it.
 
     Args:
         path: the peers file.
+        record: the folder of the record that it was made of; None where that is not to be signed off.
         key: the fleet key; without it, what is there must be good.
         cluster: the cluster it is for.
         signers: ids that the nodes trust, in any form; none where the nodes take unsigned files.
@@ -113,7 +116,11 @@ def keep_signature(
         raise error.located(file=str(sig_path)) from None
     if wanted != present and not check:
         write_atomic(sig_path, wanted, FILE_MODE)
-    return _described(wanted, changed=wanted != present)
+    signature = _described(wanted, changed=wanted != present)
+    if record is None:
+        return signature
+    signed_off = keep_manifest(record, key=key, cluster=cluster, now=now, at_least=signature.seq or 1, check=check)
+    return replace(signature, changed=signature.changed or signed_off)
 
 
 def _hold(

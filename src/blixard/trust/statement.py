@@ -10,8 +10,8 @@ from blixard.model import fields
 from blixard.model.words import MISSING, UNKNOWN, quoted, wrong_kind
 
 
-def members(obj: object, *, domain: str, names: Sequence[str]) -> Mapping[str, object]:
-    """Return `obj` when it is an object with exactly these members, `domain` being what it says it is.
+def members(obj: object, *, names: Sequence[str], domain: str | None = None) -> Mapping[str, object]:
+    """Return `obj` when it is an object with exactly these members; a statement's own `domain` is one of them.
 
     Raises:
         InputError: it is not; with the place of the first thing that is wrong.
@@ -24,6 +24,6 @@ def members(obj: object, *, domain: str, names: Sequence[str]) -> Mapping[str, o
     for name in sorted(obj):
         if name not in names:
             raise InputError(UNKNOWN, place=fields.pointer(name))
-    if obj["domain"] != domain:
+    if domain is not None and obj["domain"] != domain:
         raise InputError(f"must be {quoted(domain)}", place="/domain")
     return obj

@@ -66,7 +66,7 @@ def test_a_peers_file_is_built_and_the_second_time_left_alone(record: Path, tmp_
 
 def test_drift_is_told_by_name_and_not_mended_under_check(record: Path, peers: Path) -> None:
     assert build(record, peers, "--check").code == 0
-    write_record(record, {}, {"gamma": entry(3)})
+    write_record(record, {}, {"gamma": attested(3)})
     before = peers.read_bytes()
     ran = build(record, peers, "--check")
     assert ran.code == 1
@@ -139,7 +139,7 @@ def test_a_changed_file_is_signed_under_a_higher_number(record: Path, peers: Pat
     sign(peers, fleet_key)
     sig = peers.with_name(peers.name + ".sig")
     first = json.loads(sig.read_text())["seq"]
-    write_record(record, {}, {"gamma": entry(3)})
+    write_record(record, {}, {"gamma": attested(3)})
     build(record, peers)
     assert "does not fit the file" in refused(verify(peers), 1)
     assert sign(peers, fleet_key).code == 0

@@ -120,7 +120,8 @@ def test_the_difference_is_told_against_the_peers_file_by_host_name(record: Path
     peers_file = tmp_path / "discovery-peers.json"
     write_peers(peers_file, [peer(2), peer(7)])
 
-    update = _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()}, peers_file=peers_file)
+    gathered = {"one": attested(1).to_json(), "two": attested(2).to_json()}
+    update = _update(record, gathered, peers_file=peers_file, max_removals=1)
 
     assert str(update.diff) == "+1 −1 ~1 peers"
     assert [line.split(" ")[:2] for line in update.diff.lines()] == [["+", "one"], ["~", "two"], ["−", "node"]]
