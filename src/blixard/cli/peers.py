@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,11 +120,11 @@ def run_build(args: argparse.Namespace) -> int:
     if present == wanted and not edits:
         print(f"{args.out}: up to date, {len(peers)} peers")
         return 0
-    _print_lines(_drift(args.out, present, peers, _names(record)))
+    if present != wanted:
+        _print_lines(_drift(args.out, present, peers, _names(record)))
     if edits:
-        for line in edits:
-            print(f"blixard: {one_line(line, limit=1000)}", file=sys.stderr)
-        return 1
+        _print_lines(edits[1:])
+        raise TrustError(edits[0] + (f"; and {len(edits) - 1} more, see above" if len(edits) > 1 else ""))
     if args.check:
         print(f"{args.out}: is not what the record gives; run `blixard peers build` without --check")
         return 1
@@ -145,7 +144,9 @@ def run_validate(args: argparse.Namespace) -> int:
 def run_sign(args: argparse.Namespace) -> int:
     """Sign the file, unless its signature by this key holds already."""
     data = read_limited(args.file, MAX_PEERS_BYTES)
-    parse_peers(data, file=str(args.file))
+    peers = parse_peers(data, file=str(args.file))
+    if args.registry_dir is not None and peers != build_peers(read_record(args.registry_dir).values()):
+        raise TrustError(f"{args.file}: is not what {args.registry_dir} gives; run `blixard peers build` first")
     key = read_secret_key(args.key)
     sig_path = _sig_path(args.file)
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
@@ -210,7 +211,7 @@ def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) ->
 
 
 def _located(folder: Path, line: str) -> str:
-    """Return a line about an entry with the path of its file, and one about the whole record with that of its folder."""
+    """Return a line about an entry with the path of its file, and one about the whole record with its folder."""
     name, in_record, reason = line.partition(" in the record: ")
     return f"{folder / name}: {reason}" if in_record else f"{folder}: {line}"
 
