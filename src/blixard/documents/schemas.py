@@ -37,6 +37,7 @@ NAMES = (
     "connectivity-report",
     "node-status",
     "discovery-findings",
+    "record-manifest",
 )
 SUFFIX = ".schema.json"
 

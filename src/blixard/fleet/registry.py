@@ -103,7 +103,7 @@ def update_record(
         announcements=announcements,
     )
     refused += merged.refused
-    refused += _held(before, merged, signed_off, Expected(ids, hosts, unattested), cluster, max_removals)
+    refused += _held(before, merged, signed_off, Expected(ids, hosts, entries, unattested), cluster, max_removals)
     if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(
             f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"

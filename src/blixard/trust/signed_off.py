@@ -81,12 +81,14 @@ class Expected:
     Attributes:
         announced: new Iroh ids by host name, on the operator's word or on a verified announcement.
         hosts: every name in the inventory; None when nobody knows.
+        gathered: hosts that this run has asked; only of them a new key is taken for that of a new machine.
         unattested: hosts whose entry has no attestation, since another implementation runs their node. None when nobody
             says so: then all entries are attested, or none is.
     """
 
     announced: Mapping[str, EndpointId] = field(default_factory=dict)
     hosts: Collection[str] | None = None
+    gathered: Collection[str] = ()
     unattested: Collection[str] | None = None
 
 
@@ -303,11 +305,15 @@ class _Comparison:
             )
 
     def successor(self, member: Member) -> str | None:
-        """Return the name of the entry that stands where a member was, None when the member has left."""
+        """Return the name of the entry that stands where a member was; None when the member has left.
+
+        A machine that this run has asked may stand where one that has left was.
+        """
         name = self.by_node.get(member.node_id)
-        if name is None or (member.endpoint_id in self.left and not self._follows(name, member)):
+        if name is None:
             return None
-        return name
+        is_new = member.endpoint_id in self.left and name in self.expected.gathered
+        return None if is_new and not self._follows(name, member) else name
 
     def replaced(self, name: str, member: Member) -> Iterator[str]:
         """Yield why another id may not stand where a member was; nothing when the change was announced."""
