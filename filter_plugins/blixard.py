@@ -77,9 +77,14 @@ def _not_told(variables: t.Mapping[str, t.Any], left: t.Collection[int]) -> str 
     return f"its node still knows node {', '.join(known)}" if known else "; ".join(answer["problems"]) or None
 
 
+def node_ids(hostvars: HostVars, hosts: Hosts) -> dict[str, int]:
+    """Return the node ids that the inventory gives, by the names of `hosts`."""
+    return {name: int(hostvars[name]["blixard_node_id"]) for name in hosts if "blixard_node_id" in hostvars[name]}
+
+
 def node_names(hostvars: HostVars, hosts: Hosts) -> dict[int, str]:
     """Return the names of `hosts` by node id, of those that have one."""
-    return {int(hostvars[name]["blixard_node_id"]): name for name in hosts if "blixard_node_id" in hostvars[name]}
+    return {number: name for name, number in node_ids(hostvars, hosts).items()}
 
 
 def report(
@@ -259,6 +264,7 @@ class FilterModule:
             "blixard_json": json_text,
             "blixard_names": names,
             "blixard_next": next_of,
+            "blixard_node_ids": node_ids,
             "blixard_node_names": node_names,
             "blixard_observe": described,
             "blixard_package": for_people(package),

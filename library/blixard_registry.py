@@ -101,6 +101,10 @@ options:
       - When it is not given, either all entries are attested or none is.
     type: list
     elements: str
+  node_ids:
+    description: Node ids by host name, as the inventory has them. A host that comes as another node is refused.
+    type: dict
+    default: {}
   peers_file:
     description: The fleet's peers file as it is now, to compare with.
     type: path
@@ -228,6 +232,7 @@ def main() -> t.NoReturn:
             "guard_inventory": {"type": "bool", "default": True},
             "signers": {"type": "list", "elements": "str", "default": []},
             "unattested": {"type": "list", "elements": "str"},
+            "node_ids": {"type": "dict", "default": {}},
             "peers_file": {"type": "path"},
             "upstream_compat": {"type": "bool", "default": False},
         },
@@ -251,6 +256,7 @@ def main() -> t.NoReturn:
             guard_inventory=params["guard_inventory"],
             signers=params["signers"],
             unattested=params["unattested"],
+            node_ids=params["node_ids"],
             peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
             upstream_compat=params["upstream_compat"],
             check=module.check_mode,

@@ -364,6 +364,13 @@ def test_an_entry_without_attestation_is_taken_only_where_the_inventory_says_tha
     assert told.code == 0, told
 
 
+def test_a_host_cannot_come_as_another_node_than_the_inventory_says(repository: Repository) -> None:
+    """The number is free now; who would have it next would be refused for it."""
+    refused = repository.run({"four": attested(5)}, node_ids={"one": 1, "four": 4}).refused
+
+    assert refused == ("four: says that it is node 5, and the inventory has it as node 4",)
+
+
 def test_plain_registries_of_a_fleet_that_signs_nothing_are_built_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     for number in (1, 2):

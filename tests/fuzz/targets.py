@@ -25,6 +25,7 @@ from blixard.sources.http_get import Deadline, Document, Limits, Validators, exc
 from blixard.sources.http_get import Target as HttpTarget
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.fleet import sign_peers, verify_peers
+from blixard.trust.manifest import members_of, renew_manifest, verify_manifest
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def _signature(data: bytes) -> None:
     verify_peers(PEERS, data, signers=[key(100).public()], cluster=CLUSTER, min_seq=1)
 
 
+def _manifest(data: bytes) -> None:
+    one = verify_manifest(data, signers=[key(100).public()], cluster=CLUSTER)
+    assert verify_manifest(
+        renew_manifest(one.members, data, key(100), cluster=CLUSTER, now=NOW), signers=[], cluster=None
+    )
+
+
 def _http(data: bytes) -> None:
     """Take `data` for what a server sends."""
     ours, theirs = socket.socketpair()
@@ -140,6 +148,11 @@ TARGETS = [
     Target("registry files", _registry, (format_registry(attested(1)), format_registry(entry(2, extra={"x": [1]})))),
     Target("peers files", _peers, (PEERS, format_peers([peer(1)], upstream_compat=True), b"[]")),
     Target("signature files", _signature, (sign_peers(PEERS, key(100), cluster=CLUSTER, previous_seq=None, now=NOW),)),
+    Target(
+        "manifests",
+        _manifest,
+        (renew_manifest(members_of({"a": attested(1), "b": entry(2)}), None, key(100), cluster=CLUSTER, now=NOW),),
+    ),
     Target(
         "node configurations",
         lambda data: parse_config(data, file="node-config.json"),

@@ -59,6 +59,7 @@ def update_record(
     guard_inventory: bool = True,
     signers: Sequence[str] = (),
     unattested: Collection[str] | None = None,
+    node_ids: Mapping[str, object] | None = None,
 ) -> Update:
     """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
 
@@ -80,6 +81,7 @@ def update_record(
             than that, whether they would be removed now or not.
         signers: ids of the fleet keys that may sign off the record and the peers file, in any form.
         unattested: hosts whose node signs nothing; None when nobody says so.
+        node_ids: the node ids that the inventory gives, by host name: a host cannot come as another node.
 
     Raises:
         InputError: record, peers file or an argument cannot be used.
@@ -88,6 +90,7 @@ def update_record(
     before = read_record(folder, missing_ok=True)
     signed_off = read_signed_off(folder, peers_file, signers=parse_signers(signers), cluster=cluster)
     entries, refused = _accept(gathered, cluster, now)
+    refused += _as_another(entries, node_ids or {})
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
     refused += [*altered(before, cluster=cluster), *_taken_away(before), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
@@ -142,6 +145,14 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
         else:
             entries[name] = entry
     return entries, refused
+
+
+def _as_another(entries: Mapping[str, NodeRegistryEntry], node_ids: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: says that it is node {entry.node_id}, and the inventory has it as node {node_ids[name]}"
+        for name, entry in sorted(entries.items())
+        if str(node_ids.get(name, entry.node_id)) != str(entry.node_id)
+    ]
 
 
 def _taken_away(record: Mapping[str, NodeRegistryEntry]) -> list[str]:
