@@ -44,10 +44,14 @@ def states(hostvars: HostVars, hosts: Hosts) -> dict[str, str]:
     return {name: hostvars[name]["blixard_state"] for name in known if "blixard_state" in hostvars[name]}
 
 
-def unattested(hostvars: HostVars, hosts: Hosts) -> list[str]:
-    """Return those of `hosts` whose node is not ours, as the inventory says: it need not sign its entry."""
-    known = [name for name in hosts if name in hostvars]
-    return [name for name in known if not boolean(hostvars[name].get("blixard_node_manage", True))]
+def nodes(hostvars: HostVars, hosts: Hosts) -> dict[str, dict[str, t.Any]]:
+    """Return what the inventory says of each of `hosts`: its node's number, and that it is not ours."""
+    return {name: _node(hostvars[name]) for name in hosts if name in hostvars}
+
+
+def _node(variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    number = {"node_id": int(variables["blixard_node_id"])} if "blixard_node_id" in variables else {}
+    return {**number, "managed": boolean(variables.get("blixard_node_manage", True))}
 
 
 def signers(trusted: t.Sequence[str], key: str, key_file: str) -> list[str]:
@@ -77,14 +81,9 @@ def _not_told(variables: t.Mapping[str, t.Any], left: t.Collection[int]) -> str 
     return f"its node still knows node {', '.join(known)}" if known else "; ".join(answer["problems"]) or None
 
 
-def node_ids(hostvars: HostVars, hosts: Hosts) -> dict[str, int]:
-    """Return the node ids that the inventory gives, by the names of `hosts`."""
-    return {name: int(hostvars[name]["blixard_node_id"]) for name in hosts if "blixard_node_id" in hostvars[name]}
-
-
 def node_names(hostvars: HostVars, hosts: Hosts) -> dict[int, str]:
     """Return the names of `hosts` by node id, of those that have one."""
-    return {number: name for name, number in node_ids(hostvars, hosts).items()}
+    return {int(hostvars[name]["blixard_node_id"]): name for name in hosts if "blixard_node_id" in hostvars[name]}
 
 
 def report(
@@ -264,8 +263,8 @@ class FilterModule:
             "blixard_json": json_text,
             "blixard_names": names,
             "blixard_next": next_of,
-            "blixard_node_ids": node_ids,
             "blixard_node_names": node_names,
+            "blixard_nodes": nodes,
             "blixard_observe": described,
             "blixard_package": for_people(package),
             "blixard_pending": pending,
@@ -281,7 +280,6 @@ class FilterModule:
             "blixard_states": states,
             "blixard_table": fleet_report.table,
             "blixard_troubles": fleet_report.troubles,
-            "blixard_unattested": unattested,
             "blixard_untold": untold,
             "blixard_voters": for_people(voters),
         }

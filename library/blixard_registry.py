@@ -94,17 +94,13 @@ options:
     type: list
     elements: str
     default: []
-  unattested:
+  nodes:
     description:
-      - Hosts whose node signs nothing, such as one of another implementation. Only their entries may be without an
-        attestation.
-      - When it is not given, either all entries are attested or none is.
-    type: list
-    elements: str
-  node_ids:
-    description: Node ids by host name, as the inventory has them. A host that comes as another node is refused.
+      - What the inventory says of each host's node, by host name. An object with C(node_id), and with C(managed), which
+        is V(false) for a node of another implementation.
+      - A host that comes as another node is refused. Only entries of nodes that are not managed may be without an
+        attestation. When this option is not given, either all entries are attested or none is.
     type: dict
-    default: {}
   peers_file:
     description: The fleet's peers file as it is now, to compare with.
     type: path
@@ -231,8 +227,7 @@ def main() -> t.NoReturn:
             "max_removals": {"type": "int", "default": 0},
             "guard_inventory": {"type": "bool", "default": True},
             "signers": {"type": "list", "elements": "str", "default": []},
-            "unattested": {"type": "list", "elements": "str"},
-            "node_ids": {"type": "dict", "default": {}},
+            "nodes": {"type": "dict"},
             "peers_file": {"type": "path"},
             "upstream_compat": {"type": "bool", "default": False},
         },
@@ -255,8 +250,7 @@ def main() -> t.NoReturn:
             prune=params["prune"],
             guard_inventory=params["guard_inventory"],
             signers=params["signers"],
-            unattested=params["unattested"],
-            node_ids=params["node_ids"],
+            nodes=params["nodes"],
             peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
             upstream_compat=params["upstream_compat"],
             check=module.check_mode,

@@ -62,7 +62,7 @@ class Repository:
             "upstream_compat": False,
             "check": False,
             "hosts": HOSTS,
-            "unattested": [],
+            "nodes": {},
             "signers": [FLEET_KEY.public().hex] if self.signs else [],
         }
         said = {name: each.to_json() for name, each in (gathered or {}).items()}
@@ -350,8 +350,8 @@ def test_an_entry_without_attestation_is_taken_only_where_the_inventory_says_tha
     repository: Repository,
 ) -> None:
     assert any("has no attestation" in line for line in repository.run({"four": entry(4)}).refused)
-    assert not repository.run({"four": entry(4)}, unattested=["four"]).refused
-    assert not repository.run(unattested=["four"]).refused
+    assert not repository.run({"four": entry(4)}, nodes={"four": {"managed": False}}).refused
+    assert not repository.run(nodes={"four": {"managed": False}}).refused
 
     repository.change("four", direct_addresses=["203.0.113.9:7001"])
     assert any(line.startswith("four.json in the record: has no attestation") for line in repository.run().refused)
@@ -366,7 +366,7 @@ def test_an_entry_without_attestation_is_taken_only_where_the_inventory_says_tha
 
 def test_a_host_cannot_come_as_another_node_than_the_inventory_says(repository: Repository) -> None:
     """The number is free now; who would have it next would be refused for it."""
-    refused = repository.run({"four": attested(5)}, node_ids={"one": 1, "four": 4}).refused
+    refused = repository.run({"four": attested(5)}, nodes={"one": {"node_id": 1}, "four": {"node_id": 4}}).refused
 
     assert refused == ("four: says that it is node 5, and the inventory has it as node 4",)
 

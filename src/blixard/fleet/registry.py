@@ -58,8 +58,7 @@ def update_record(
     prune: bool = False,
     guard_inventory: bool = True,
     signers: Sequence[str] = (),
-    unattested: Collection[str] | None = None,
-    node_ids: Mapping[str, object] | None = None,
+    nodes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Update:
     """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
 
@@ -80,8 +79,8 @@ def update_record(
         guard_inventory: where `max_removals` says that some are to leave, refuse an inventory that lost more members
             than that, whether they would be removed now or not.
         signers: ids of the fleet keys that may sign off the record and the peers file, in any form.
-        unattested: hosts whose node signs nothing; None when nobody says so.
-        node_ids: the node ids that the inventory gives, by host name: a host cannot come as another node.
+        nodes: what the inventory says of each host's node: `node_id`, as which alone the host may come, and `managed`;
+            one that is not need not sign its entry. None when nobody says so.
 
     Raises:
         InputError: record, peers file or an argument cannot be used.
@@ -90,7 +89,7 @@ def update_record(
     before = read_record(folder, missing_ok=True)
     signed_off = read_signed_off(folder, peers_file, signers=parse_signers(signers), cluster=cluster)
     entries, refused = _accept(gathered, cluster, now)
-    refused += _as_another(entries, node_ids or {})
+    refused += _as_another(entries, nodes or {})
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
     refused += [*altered(before, cluster=cluster), *_taken_away(before), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
@@ -106,7 +105,9 @@ def update_record(
         announcements=announcements,
     )
     refused += merged.refused
-    refused += _held(before, merged, signed_off, Expected(ids, hosts, entries, unattested), cluster, max_removals)
+    refused += _held(
+        before, merged, signed_off, Expected(ids, hosts, entries, _unattested(nodes)), cluster, max_removals
+    )
     if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(
             f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"
@@ -147,12 +148,17 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
     return entries, refused
 
 
-def _as_another(entries: Mapping[str, NodeRegistryEntry], node_ids: Mapping[str, object]) -> list[str]:
+def _as_another(entries: Mapping[str, NodeRegistryEntry], nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    known = {name: nodes[name]["node_id"] for name in entries if "node_id" in nodes.get(name, {})}
     return [
-        f"{name}: says that it is node {entry.node_id}, and the inventory has it as node {node_ids[name]}"
-        for name, entry in sorted(entries.items())
-        if str(node_ids.get(name, entry.node_id)) != str(entry.node_id)
+        f"{name}: says that it is node {entries[name].node_id}, and the inventory has it as node {number}"
+        for name, number in sorted(known.items())
+        if str(number) != str(entries[name].node_id)
     ]
+
+
+def _unattested(nodes: Mapping[str, Mapping[str, Any]] | None) -> list[str] | None:
+    return None if nodes is None else [name for name, node in nodes.items() if not node.get("managed", True)]
 
 
 def _taken_away(record: Mapping[str, NodeRegistryEntry]) -> list[str]:
