@@ -198,16 +198,20 @@ def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) ->
     """Return a line for everything in the record that nobody signed off, by the rule that playbooks have too."""
     signers = [_signer(text) for text in args.signer]
     lines = altered(record, cluster=args.cluster)
-    try:
-        signed_off = read_signed_off(args.registry_dir, args.out, signers=signers, cluster=args.cluster)
-    except InputError:
-        # What is there cannot be read; it is about to be replaced, and says nothing.
-        signed_off = read_signed_off(args.registry_dir, None, signers=signers, cluster=args.cluster)
+    signed_off = read_signed_off(args.registry_dir, args.out, _at_hand(args.out), signers=signers, cluster=args.cluster)
     held = hold(record, signed_off, Expected(unattested=args.unattested), cluster=args.cluster)
     lines += held.refused
     if signed_off is not None:
         lines += too_many_removed(held.removed, args.max_removals, signed_off.where)
     return [_located(args.registry_dir, line) for line in dict.fromkeys(lines)]
+
+
+def _at_hand(path: Path) -> list[DiscoveredPeer] | None:
+    """Return the peers in the file that is there; None where it cannot be read, and is about to be replaced."""
+    try:
+        return read_peers(path)
+    except InputError:
+        return None
 
 
 def _located(folder: Path, line: str) -> str:

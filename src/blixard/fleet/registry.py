@@ -13,7 +13,7 @@ from blixard.documents.states import ABSENT, RECORDED_AT, state_of
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError
 from blixard.fleet.announcements import announced_ids
-from blixard.model.entry import NodeRegistryEntry
+from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.signed_off import RESTORE, Expected, altered, hold, read_signed_off, too_many_removed
@@ -87,7 +87,8 @@ def update_record(
         TrustError: what was signed off was altered.
     """
     before = read_record(folder, missing_ok=True)
-    signed_off = read_signed_off(folder, peers_file, signers=parse_signers(signers), cluster=cluster)
+    at_hand = _peers_before(peers_file)
+    signed_off = read_signed_off(folder, peers_file, at_hand, signers=parse_signers(signers), cluster=cluster)
     entries, refused = _accept(gathered, cluster, now)
     refused += _as_another(entries, nodes or {})
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
@@ -117,7 +118,7 @@ def update_record(
         return Update(MergeResult(before), [], PeersDiff(), tuple(dict.fromkeys(refused)), tuple(without_host))
     peers = build_peers(merged.record.values())
     names = {entry.node_id: name for name, entry in (before | dict(merged.record)).items()}
-    diff = diff_peers(_peers_before(peers_file), peers, names)
+    diff = diff_peers(at_hand or [], peers, names)
     if not check:
         write_record(folder, before, merged.record)
     document = loads(format_peers(peers, upstream_compat=upstream_compat))
@@ -183,7 +184,9 @@ def _held(
     As it was too, since a host that is gathered now must not hide what somebody wrote in its place; but its number may
     be an older one, and its file be gone: that is what gathering it anew mends.
     """
-    refused = list(hold(before, signed_off, expected, cluster=cluster, numbers=False).refused)
+    refused: list[str] = []
+    if merged.refused or merged.record != before:
+        refused += hold(before, signed_off, expected, cluster=cluster, numbers=False).refused
     if not merged.refused:
         after = hold(merged.record, signed_off, expected, cluster=cluster)
         refused += after.refused
@@ -204,5 +207,5 @@ def parse_signers(texts: Sequence[str]) -> list[EndpointId]:
         raise error.located(file="blixard_trusted_signers") from None
 
 
-def _peers_before(path: Path | None) -> list[Any]:
-    return list(read_peers(path)) if path is not None and path.exists() else []
+def _peers_before(path: Path | None) -> list[DiscoveredPeer] | None:
+    return read_peers(path) if path is not None and path.exists() else None

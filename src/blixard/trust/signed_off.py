@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
 from blixard.documents.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
-from blixard.documents.peers import parse_peers
 from blixard.documents.record import SUFFIX
 from blixard.documents.states import ABSENT, announcements_of, retired_ids, state_of
 from blixard.errors import BlixardError, InputError, TrustError
+from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.fleet import SIGNATURE_SUFFIX, verify_peers
 from blixard.trust.manifest import FILE_NAME, content_digest, verify_manifest
 from blixard.trust.rotation import verify_announcement
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from blixard.model.entry import NodeRegistryEntry
-    from blixard.model.ids import EndpointId
+    from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
     from blixard.trust.manifest import Manifest
 
 RESTORE = "restore that file from version control, or remove it and gather the host anew"
@@ -39,14 +38,14 @@ class Member:
     """A member as it was signed off.
 
     Attributes:
-        node_id, endpoint_id: who it is.
+        node_id, iroh_node_id: who it is; the id as text, as entries have it.
         seq: number of its attestation; None for one without.
         content: digest of what it says, see `blixard.trust.manifest`; None for an attested one.
         name: the host's name; None where only the peers file says who it is.
     """
 
     node_id: int
-    endpoint_id: EndpointId
+    iroh_node_id: str
     seq: int | None
     content: str | None
     name: str | None = None
@@ -69,9 +68,9 @@ class SignedOff:
     """
 
     where: str
-    members: Mapping[EndpointId, Member]
-    gone: Mapping[EndpointId, str] = field(default_factory=dict)
-    tombstones: Mapping[EndpointId, str] = field(default_factory=dict)
+    members: Mapping[str, Member]
+    gone: Mapping[str, str] = field(default_factory=dict)
+    tombstones: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,13 +100,19 @@ class Held:
 
 
 def read_signed_off(
-    folder: Path, peers_file: Path | None, *, signers: Collection[EndpointId] = (), cluster: str | None = None
+    folder: Path,
+    peers_file: Path | None,
+    peers: Sequence[DiscoveredPeer] | None,
+    *,
+    signers: Collection[EndpointId] = (),
+    cluster: str | None = None,
 ) -> SignedOff | None:
     """Return what was last signed off; None where nothing was.
 
     Args:
         folder: the record, which holds the manifest.
         peers_file: the peers file that was made of it, with its signature beside it.
+        peers: what stands in that file; None where it is not there.
         signers: the fleet keys that are trusted. Without any, a manifest counts that is whole.
         cluster: the cluster that both must be for.
 
@@ -116,14 +121,14 @@ def read_signed_off(
         TrustError: the manifest is not by a trusted key, or was altered.
     """
     manifest = _read_manifest(folder / FILE_NAME, signers, cluster)
-    peers = _read_peers(peers_file) if peers_file is not None else None
+    at_hand = None if peers is None or peers_file is None else _of_peers(peers, str(peers_file))
     if manifest is None:
-        return peers
+        return at_hand
     signed = _of_manifest(manifest, str(folder / FILE_NAME))
-    if peers is None or peers_file is None:
+    if at_hand is None or peers_file is None:
         return signed
     newer = _signed_number(peers_file, signers or [manifest.signer], cluster) > manifest.seq
-    return _later(signed, peers) if newer else signed
+    return _later(signed, at_hand) if newer else signed
 
 
 def _read_manifest(path: Path, signers: Collection[EndpointId], cluster: str | None) -> Manifest | None:
@@ -142,24 +147,22 @@ def _read_manifest(path: Path, signers: Collection[EndpointId], cluster: str | N
 
 def _of_manifest(manifest: Manifest, where: str) -> SignedOff:
     living = [each for each in manifest.members if each.state != ABSENT]
-    members = {
-        each.endpoint_id: Member(each.node_id, each.endpoint_id, each.seq, each.content, each.name) for each in living
-    }
-    gone = {each.endpoint_id: each.name for each in manifest.members if each.state == ABSENT}
-    gone |= {retired: each.name for each in manifest.members for retired in each.retired}
+    named = {each.endpoint_id.base64: each for each in living}
+    members = {text: Member(each.node_id, text, each.seq, each.content, each.name) for text, each in named.items()}
+    gone = {each.endpoint_id.base64: each.name for each in manifest.members if each.state == ABSENT}
+    gone |= {retired.base64: each.name for each in manifest.members for retired in each.retired}
     return SignedOff(where, members, gone, gone)
 
 
-def _read_peers(path: Path) -> SignedOff | None:
-    if not path.exists():
-        return None
+def _of_peers(peers: Sequence[DiscoveredPeer], where: str) -> SignedOff:
     members = {}
-    for peer in parse_peers(read_limited(path, MAX_PEERS_BYTES), file=str(path)):
+    for peer in peers:
         attested = peer.attestation
         content = None if attested else content_digest(peer.content())
-        endpoint_id = peer.endpoint_id
-        members[endpoint_id] = Member(peer.node_id, endpoint_id, attested.seq if attested else None, content)
-    return SignedOff(str(path), members)
+        members[peer.iroh_node_id] = Member(
+            peer.node_id, peer.iroh_node_id, attested.seq if attested else None, content
+        )
+    return SignedOff(where, members)
 
 
 def _signed_number(peers_file: Path, signers: Collection[EndpointId], cluster: str | None) -> int:
@@ -221,7 +224,7 @@ def hold(
     comparison = _Comparison(record, living, signed_off, expected, cluster)
     removed = []
     for member in sorted(signed_off.members.values(), key=lambda each: each.node_id):
-        name = comparison.names.get(member.endpoint_id)
+        name = comparison.names.get(member.iroh_node_id)
         if name is not None:
             refused += comparison.changed(name, member, numbers=numbers)
         elif (successor := comparison.successor(member)) is None:
@@ -256,7 +259,7 @@ def _unattested(
     for name, entry in sorted(living.items()):
         if entry.attestation is not None or name in (expected.unattested or ()):
             continue
-        member = members.get(entry.endpoint_id)
+        member = members.get(entry.iroh_node_id)
         if member is None or member.content != content_digest(entry.content()):
             yield (
                 f"{name}{SUFFIX} in the record: has no attestation, and nothing says that this host's node signs"
@@ -273,19 +276,19 @@ class _Comparison:
     signed_off: SignedOff
     expected: Expected
     cluster: str | None
-    names: dict[EndpointId, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     by_node: dict[int, str] = field(default_factory=dict)
-    left: set[EndpointId] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
     """Ids that the record itself knows as gone."""
 
     def __post_init__(self) -> None:
         for name, entry in self.living.items():
-            self.names[entry.endpoint_id] = name
+            self.names[entry.iroh_node_id] = name
             self.by_node[entry.node_id] = name
         for entry in self.record.values():
-            self.left.update(retired_ids(entry))
+            self.left.update(each.base64 for each in retired_ids(entry))
             if state_of(entry) == ABSENT:
-                self.left.add(entry.endpoint_id)
+                self.left.add(entry.iroh_node_id)
 
     def changed(self, name: str, member: Member, *, numbers: bool) -> Iterator[str]:
         """Yield what an entry may not differ by from the member that it is."""
@@ -312,13 +315,13 @@ class _Comparison:
         name = self.by_node.get(member.node_id)
         if name is None:
             return None
-        is_new = member.endpoint_id in self.left and name in self.expected.gathered
+        is_new = member.iroh_node_id in self.left and name in self.expected.gathered
         return None if is_new and not self._follows(name, member) else name
 
     def replaced(self, name: str, member: Member) -> Iterator[str]:
         """Yield why another id may not stand where a member was; nothing when the change was announced."""
         if not self._follows(name, member):
-            now, before = self.living[name].endpoint_id.short, member.endpoint_id.short
+            now, before = self.living[name].endpoint_id.short, _short(member.iroh_node_id)
             yield (
                 f"{name}{SUFFIX} in the record: has the Iroh id {now} for node {member.node_id}, where"
                 f" {self.signed_off.where} has {before}, and nobody announced that; {RESTORE}, or say that it is meant"
@@ -333,10 +336,10 @@ class _Comparison:
             if member.node_id in self.by_node
         }
         for name, entry in sorted(self.living.items()):
-            if entry.endpoint_id in self.signed_off.members:
+            if entry.iroh_node_id in self.signed_off.members:
                 continue
-            if entry.endpoint_id in self.signed_off.gone:
-                whose = self.signed_off.gone[entry.endpoint_id]
+            if entry.iroh_node_id in self.signed_off.gone:
+                whose = self.signed_off.gone[entry.iroh_node_id]
                 yield (
                     f"{name}{SUFFIX} in the record: the Iroh id {entry.endpoint_id.short} ({whose}) has left for good"
                     " and does not come back; remove that file, and give the host a new key"
@@ -349,19 +352,20 @@ class _Comparison:
 
     def resurrected(self) -> Iterator[str]:
         """Yield the tombstones that the record must have and has not."""
-        for endpoint_id, whose in sorted(self.signed_off.tombstones.items(), key=lambda item: item[1]):
-            if endpoint_id not in self.left and endpoint_id not in self.names:
+        for iroh_node_id, whose in sorted(self.signed_off.tombstones.items(), key=lambda item: item[1]):
+            if iroh_node_id not in self.left and iroh_node_id not in self.names:
                 yield (
-                    f"the record no longer says that {whose} ({endpoint_id.short}) has left for good, as"
+                    f"the record no longer says that {whose} ({_short(iroh_node_id)}) has left for good, as"
                     f" {self.signed_off.where} does; restore {whose}{SUFFIX} from version control"
                 )
 
     def _follows(self, name: str, member: Member) -> bool:
         """Tell whether the entry's id follows from the member's, by announcements or by the operator's word."""
         entry = self.living[name]
-        if self.expected.announced.get(name) == entry.endpoint_id:
+        announced = self.expected.announced.get(name)
+        if announced is not None and announced == entry.endpoint_id:
             return True
-        present = member.endpoint_id
+        present = EndpointId.parse(member.iroh_node_id)
         for announcement in announcements_of(entry):
             try:
                 said = verify_announcement(announcement, cluster=self.cluster or str(announcement.get("cluster")))
@@ -370,3 +374,7 @@ class _Comparison:
             if said.old == present and said.node_id == member.node_id:
                 present = said.new
         return present == entry.endpoint_id
+
+
+def _short(iroh_node_id: str) -> str:
+    return EndpointId.parse(iroh_node_id).short
