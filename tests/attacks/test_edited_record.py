@@ -371,6 +371,18 @@ def test_a_host_cannot_come_as_another_node_than_the_inventory_says(repository: 
     assert refused == ("four: says that it is node 5, and the inventory has it as node 4",)
 
 
+def test_two_entries_do_not_change_names(repository: Repository) -> None:
+    """A state that the inventory gives to the one would count for the other."""
+    one, two = repository.file("one").read_bytes(), repository.file("two").read_bytes()
+    repository.file("one").write_bytes(two)
+    repository.file("two").write_bytes(one)
+
+    numbered = {"one": {"node_id": 1}, "two": {"node_id": 2}}
+    assert "one: says that it is node 2, and the inventory has it as node 1" in repository.run(nodes=numbered).refused
+    if repository.signs:
+        assert any(line.startswith("one.json in the record: is the entry of two") for line in repository.run().refused)
+
+
 def test_plain_registries_of_a_fleet_that_signs_nothing_are_built_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     for number in (1, 2):

@@ -90,7 +90,7 @@ def update_record(
     at_hand = _peers_before(peers_file)
     signed_off = read_signed_off(folder, peers_file, at_hand, signers=parse_signers(signers), cluster=cluster)
     entries, refused = _accept(gathered, cluster, now)
-    refused += _as_another(entries, nodes or {})
+    refused += _as_another({**before, **entries}, nodes or {})
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
     refused += [*altered(before, cluster=cluster), *_taken_away(before), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
@@ -150,7 +150,9 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
 
 
 def _as_another(entries: Mapping[str, NodeRegistryEntry], nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    known = {name: nodes[name]["node_id"] for name in entries if "node_id" in nodes.get(name, {})}
+    """Refuse the entry of another node than the inventory has under that name, whether it was gathered or put there."""
+    living = (name for name, entry in entries.items() if state_of(entry) != ABSENT)
+    known = {name: nodes[name]["node_id"] for name in living if "node_id" in nodes.get(name, {})}
     return [
         f"{name}: says that it is node {entries[name].node_id}, and the inventory has it as node {number}"
         for name, number in sorted(known.items())

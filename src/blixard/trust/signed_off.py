@@ -297,6 +297,8 @@ class _Comparison:
         if entry.node_id != member.node_id:
             there = f"{self.signed_off.where} has it as node {member.node_id}"
             yield f"{where}: is node {entry.node_id}, and {there}; {RESTORE}"
+        if member.name not in (None, name) and member.name in self.living:
+            yield f"{where}: is the entry of {member.name} in {self.signed_off.where}; {RESTORE}"
         if member.seq is None:
             return
         if entry.attestation is None:
