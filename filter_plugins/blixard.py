@@ -18,6 +18,7 @@ from blixard.documents.states import PRESENT, state_of
 from blixard.errors import BlixardError, InputError
 from blixard.fleet import quorum
 from blixard.fleet import report as fleet_report
+from blixard.fleet.answers import shown
 from blixard.fleet.observe import observe
 from blixard.fleet.pending import pending
 from blixard.fleet.source import package
@@ -59,7 +60,7 @@ def _not_told(variables: t.Mapping[str, t.Any], left: t.Collection[int]) -> str 
         return None
     answer = variables.get("__blixard_told")
     if not answer or answer.get("failed") or answer.get("unreachable"):
-        return str((answer or {}).get("msg") or "could not be reached")
+        return shown((answer or {}).get("msg") or "could not be reached")
     known = [str(node_id) for node_id in left if node_id in answer["peers"]]
     return f"its node still knows node {', '.join(known)}" if known else "; ".join(answer["problems"]) or None
 
@@ -87,8 +88,7 @@ def _has_our_node(variables: t.Mapping[str, t.Any]) -> bool:
 
 def _waits(variables: t.Mapping[str, t.Any]) -> bool:
     """Whether a host of another batch has its turn still to come, and no node that runs until then."""
-    look = variables.get("__blixard_look")
-    return "__blixard_connectivity" not in variables and bool(look) and look["agent"]["state"] != "running"
+    return "__blixard_connectivity" not in variables and _agent(variables).get("state", "running") != "running"
 
 
 def voters(chosen: t.Sequence[str], hostvars: HostVars, registry_dir: str) -> dict[str, t.Any]:
@@ -208,7 +208,7 @@ def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> dict[str, t.Any]:
 def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:
     answer = variables.get("__blixard_connectivity") or {"msg": "it left the run before the check"}
     problem = answer.get("msg") or "the check broke off, run with -vvv to see where"
-    return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), str(problem))
+    return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), shown(problem))
 
 
 def recorded_seq(path: str) -> int:
@@ -258,6 +258,7 @@ class FilterModule:
             "blixard_rotation_risks": rotation_risks,
             "blixard_seq": recorded_seq,
             "blixard_serial": batch_size,
+            "blixard_shown": shown,
             "blixard_states": states,
             "blixard_table": fleet_report.table,
             "blixard_troubles": fleet_report.troubles,
