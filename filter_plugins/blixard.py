@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 from pathlib import Path
@@ -16,12 +17,13 @@ from blixard.documents.record import read_record
 from blixard.documents.registry import read_registry
 from blixard.documents.states import PRESENT, state_of
 from blixard.errors import BlixardError, InputError
-from blixard.fleet import quorum
+from blixard.fleet import places, quorum
 from blixard.fleet import report as fleet_report
 from blixard.fleet.answers import shown
 from blixard.fleet.observe import observe
 from blixard.fleet.pending import pending
 from blixard.fleet.source import package
+from blixard.model.entry import NodeRegistryEntry
 
 Hosts = t.Iterable[str]
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -211,6 +213,12 @@ def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:
     return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), shown(problem))
 
 
+def same_entry(one: t.Mapping[str, t.Any], other: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether two registry entries say the same of their node, whatever else stands in them."""
+    first, second = (dataclasses.replace(NodeRegistryEntry.from_json(dict(each)), extra={}) for each in (one, other))
+    return first == second
+
+
 def recorded_seq(path: str) -> int:
     """Return the sequence number of an entry in the record; 0 where there is none that could count."""
     try:
@@ -242,8 +250,10 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
+            "blixard_fleet_dir": places.fleet_dir_or_nowhere,
             "blixard_gathered": gathered,
             "blixard_json": json_text,
+            "blixard_misplaced": places.misplaced,
             "blixard_names": names,
             "blixard_next": next_of,
             "blixard_node_names": node_names,
@@ -256,6 +266,7 @@ class FilterModule:
             "blixard_rolling": for_people(rolling),
             "blixard_rotation": rotation_order,
             "blixard_rotation_risks": rotation_risks,
+            "blixard_same_entry": same_entry,
             "blixard_seq": recorded_seq,
             "blixard_serial": batch_size,
             "blixard_shown": shown,

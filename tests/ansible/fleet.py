@@ -101,11 +101,11 @@ class Fleet:
 
     @property
     def registry(self) -> Path:
-        return self.root / "registry"
+        return self.root / ".blixard" / "registry"
 
     @property
     def peers_file(self) -> Path:
-        return self.root / "discovery-peers.json"
+        return self.root / ".blixard" / "discovery-peers.json"
 
     def report(self) -> dict[str, Any]:
         """The report of the last check."""

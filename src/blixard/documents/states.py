@@ -7,6 +7,7 @@ The fields are extra ones of the registry format, written only where they say so
   id never comes back); nothing means present.
 - `recorded_at`: when an entry without attestation last changed; an attested one says so itself.
 - `retired_ids`: Iroh ids (base64) that this name had before; they never come back either.
+- `announcements`: the changes of key that led to the present id, signed by the old and the new key.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ STATES = (PRESENT, DRAINING, ABSENT)
 STATE = "state"
 RECORDED_AT = "recorded_at"
 RETIRED_IDS = "retired_ids"
-FIELDS = (STATE, RECORDED_AT, RETIRED_IDS)
+ANNOUNCEMENTS = "announcements"
+FIELDS = (STATE, RECORDED_AT, RETIRED_IDS, ANNOUNCEMENTS)
 """The record's own fields: a host has no say in them."""
 
 
