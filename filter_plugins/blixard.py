@@ -10,6 +10,7 @@ import json
 import typing as t
 from pathlib import Path
 
+from ansible import constants as C
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
@@ -36,8 +37,26 @@ def json_text(value: object, indent: int = 0) -> str:
 
 def gathered(hostvars: HostVars, hosts: Hosts) -> dict[str, t.Any]:
     """Return the registry entries that this run has from `hosts`, by name."""
+    _refuse_facts(hostvars, hosts)
     looks = {name: hostvars[name].get("__blixard_look") for name in hosts}
     return {name: look["entry"] for name, look in looks.items() if look and look.get("entry")}
+
+
+def _refuse_facts(hostvars: HostVars, hosts: Hosts) -> None:
+    """Refuse hosts that say what this run's own variables are.
+
+    What a module returns as facts comes before the role's defaults and the inventory, unless `inject_facts_as_vars` is
+    false, as it is in this project's ansible.cfg. The role gathers no facts.
+    """
+    if not C.INJECT_FACTS_AS_VARS:
+        return
+    for name in hosts:
+        said = [fact for fact in hostvars[name].get("ansible_facts", {}) if fact.startswith(("blixard_", "__blixard_"))]
+        if said:
+            raise AnsibleFilterError(
+                f"{name}: it returned variables of this run as facts ({shown(', '.join(sorted(said)), 1)}); the host is"
+                " not in good hands, leave it out, and set inject_facts_as_vars = false in ansible.cfg"
+            )
 
 
 def states(hostvars: HostVars, hosts: Hosts) -> dict[str, str]:
@@ -79,6 +98,7 @@ def report(
 
     A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
     """
+    _refuse_facts(hostvars, hosts)
     asked = [name for name in hosts if _has_our_node(hostvars[name])]
     waiting = {int(hostvars[name]["blixard_node_id"]) for name in others if _waits(hostvars[name])}
     return fleet_report.merge([_part(name, hostvars[name]) for name in asked], names, cluster, waiting)
@@ -145,6 +165,7 @@ def _agent(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
 def rolling(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, serial: t.Any = None) -> dict[str, t.Any]:
     """Return the batches in which nodes are restarted (`serial`), the `risk` in them, and the `warning` to give."""
     names = list(everybody)
+    _refuse_facts(hostvars, names)
     found = quorum.plan(
         names,
         voters=quorum.Voters(**who),

@@ -148,3 +148,14 @@ def test_whatever_a_host_adds_to_its_answers_nothing_of_it_reaches_the_controlle
         assert edges == dict.fromkeys([(2, 1), (2, 3), (3, 1), (3, 2)], True)
         assert len(alone.output) < 60_000
         assert read_record(fleet.registry) == record_before
+
+
+def test_a_host_that_sets_variables_by_facts_stops_a_run_in_which_facts_are_variables(fleet: Fleet) -> None:
+    _lie(fleet, ADD)
+
+    run = fleet.play("site", environment={"ANSIBLE_INJECT_FACT_VARS": "true"})
+
+    _assert_nothing_ran(fleet, run)
+    assert "node1: it returned variables of this run as facts" in run.words
+    assert not fleet.registry.exists()
+    assert not (fleet.root / "report.json").exists()
