@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from blixard.fleet.remote import command, result
+from blixard.fleet.remote import ask
 
 SPEC: dict[str, t.Any] = {
     "python": {"type": "str", "required": True},
@@ -27,6 +27,5 @@ class ActionModule(ActionBase):
         _checked, options = self.validate_argument_spec(argument_spec=SPEC)
         if self._task.check_mode:
             return {**own, "changed": False, "skipped": True, "msg": "the node keeps what it has in check mode"}
-        python = options.pop("python")
-        line = self._compute_environment_string() + command(python, "refresh", options)
-        return {**own, "changed": False, **result(python, self._low_level_execute_command(line))}
+        host = (task_vars or {})["inventory_hostname"]
+        return {**own, "changed": False, **ask(self, host, "refresh", options)}

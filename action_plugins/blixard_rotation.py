@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from blixard.fleet.remote import command, result
+from blixard.fleet.remote import ask
 
 SPEC: dict[str, t.Any] = {
     "python": {"type": "str", "required": True},
@@ -17,6 +17,8 @@ SPEC: dict[str, t.Any] = {
     "config": {"type": "str"},
     "min_age": {"type": "float", "default": 86400},
     "new": {"type": "str"},
+    "node_id": {"type": "int"},
+    "cluster": {"type": "str"},
 }
 
 
@@ -31,6 +33,5 @@ class ActionModule(ActionBase):
             argument_spec=SPEC, required_one_of=[["config", "new"]], mutually_exclusive=[["config", "new"]]
         )
         options["check"] = self._task.check_mode
-        python = options.pop("python")
-        line = self._compute_environment_string() + command(python, "rotation", options)
-        return {**own, **result(python, self._low_level_execute_command(line))}
+        host = (task_vars or {})["inventory_hostname"]
+        return {**own, "changed": False, **ask(self, host, "rotation", options)}

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from blixard.fleet.remote import command, result
+from blixard.fleet.remote import ask
 
 SPEC: dict[str, t.Any] = {
     "python": {"type": "str", "required": True},
@@ -18,6 +18,8 @@ SPEC: dict[str, t.Any] = {
     "paths": {"type": "dict", "default": {}},
     "expected": {"type": "dict", "default": {}},
     "min_seq": {"type": "int", "default": 0},
+    "node_id": {"type": "int"},
+    "cluster": {"type": "str"},
 }
 
 
@@ -29,6 +31,5 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         own: dict[str, t.Any] = super().run(tmp, task_vars)
         _checked, options = self.validate_argument_spec(argument_spec=SPEC)
-        python = options.pop("python")
-        line = self._compute_environment_string() + command(python, "look", options)
-        return {**own, "changed": False, **result(python, self._low_level_execute_command(line))}
+        host = (task_vars or {})["inventory_hostname"]
+        return {**own, "changed": False, **ask(self, host, "look", options)}

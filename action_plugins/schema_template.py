@@ -26,6 +26,7 @@ OWN_OPTIONS: dict[str, t.Any] = {
     "src": {"type": "str", "required": True},
     "schema": {"type": "str", "required": True},
     "observed": {"type": "dict"},
+    "parents": {"type": "bool", "default": False},
     "trim_blocks": {"type": "bool", "default": True},
     "lstrip_blocks": {"type": "bool", "default": False},
 }
@@ -63,6 +64,8 @@ class ActionModule(ActionBase):
         known = {"schema": options["schema"], "sha256": hashlib.sha256(text).hexdigest()}
         if self._is_there(options, known["sha256"]):
             return {**result, **known, "changed": False, "dest": options["dest"]}
+        if options["parents"] and not self._task.check_mode:
+            self._make_parents(Path(options["dest"]))
         return {**result, **self._copy(text, template, variables), **known}
 
     def _find(self, source: str) -> Path:
@@ -93,6 +96,14 @@ class ActionModule(ActionBase):
             return False
         wanted_mode = mode and mode.zfill(4)
         return not differs(seen, sha256=digest, mode=wanted_mode, owner=options["owner"], group=options["group"])
+
+    def _make_parents(self, dest: Path) -> None:
+        if self._connection.transport != "local":
+            raise AnsibleActionFail("parents: folders are made on the controller only, with the connection local")
+        try:
+            dest.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AnsibleActionFail(f"{dest.parent}: cannot be made: {error.strerror}") from None
 
     def _copy(self, text: bytes, template: Path, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """Hand over to ansible.builtin.copy, so that check mode, diff, backup and the rest are as people know them."""

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 from pathlib import Path
 
+from ansible import constants as C
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
@@ -16,12 +18,14 @@ from blixard.documents.record import read_record
 from blixard.documents.registry import read_registry
 from blixard.documents.states import PRESENT, state_of
 from blixard.errors import BlixardError, InputError
-from blixard.fleet import quorum
+from blixard.fleet import places, quorum
 from blixard.fleet import report as fleet_report
+from blixard.fleet.answers import shown
 from blixard.fleet.observe import observe
 from blixard.fleet.pending import pending
 from blixard.fleet.signature import fleet_key
 from blixard.fleet.source import package
+from blixard.model.entry import NodeRegistryEntry
 
 Hosts = t.Iterable[str]
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -34,8 +38,26 @@ def json_text(value: object, indent: int = 0) -> str:
 
 def gathered(hostvars: HostVars, hosts: Hosts) -> dict[str, t.Any]:
     """Return the registry entries that this run has from `hosts`, by name."""
+    _refuse_facts(hostvars, hosts)
     looks = {name: hostvars[name].get("__blixard_look") for name in hosts}
     return {name: look["entry"] for name, look in looks.items() if look and look.get("entry")}
+
+
+def _refuse_facts(hostvars: HostVars, hosts: Hosts) -> None:
+    """Refuse hosts that say what this run's own variables are.
+
+    What a module returns as facts comes before the role's defaults and the inventory, unless `inject_facts_as_vars` is
+    false, as it is in this project's ansible.cfg. The role gathers no facts.
+    """
+    if not C.INJECT_FACTS_AS_VARS:
+        return
+    for name in hosts:
+        said = [fact for fact in hostvars[name].get("ansible_facts", {}) if fact.startswith(("blixard_", "__blixard_"))]
+        if said:
+            raise AnsibleFilterError(
+                f"{name}: it returned variables of this run as facts ({shown(', '.join(sorted(said)), 1)}); the host is"
+                " not in good hands, leave it out, and set inject_facts_as_vars = false in ansible.cfg"
+            )
 
 
 def states(hostvars: HostVars, hosts: Hosts) -> dict[str, str]:
@@ -76,7 +98,7 @@ def _not_told(variables: t.Mapping[str, t.Any], left: t.Collection[int]) -> str 
         return None
     answer = variables.get("__blixard_told")
     if not answer or answer.get("failed") or answer.get("unreachable"):
-        return str((answer or {}).get("msg") or "could not be reached")
+        return shown((answer or {}).get("msg") or "could not be reached")
     known = [str(node_id) for node_id in left if node_id in answer["peers"]]
     return f"its node still knows node {', '.join(known)}" if known else "; ".join(answer["problems"]) or None
 
@@ -93,6 +115,7 @@ def report(
 
     A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
     """
+    _refuse_facts(hostvars, hosts)
     asked = [name for name in hosts if _has_our_node(hostvars[name])]
     waiting = {int(hostvars[name]["blixard_node_id"]) for name in others if _waits(hostvars[name])}
     return fleet_report.merge([_part(name, hostvars[name]) for name in asked], names, cluster, waiting)
@@ -104,8 +127,7 @@ def _has_our_node(variables: t.Mapping[str, t.Any]) -> bool:
 
 def _waits(variables: t.Mapping[str, t.Any]) -> bool:
     """Whether a host of another batch has its turn still to come, and no node that runs until then."""
-    look = variables.get("__blixard_look")
-    return "__blixard_connectivity" not in variables and bool(look) and look["agent"]["state"] != "running"
+    return "__blixard_connectivity" not in variables and _agent(variables).get("state", "running") != "running"
 
 
 def voters(chosen: t.Sequence[str], hostvars: HostVars, registry_dir: str) -> dict[str, t.Any]:
@@ -160,6 +182,7 @@ def _agent(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
 def rolling(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, serial: t.Any = None) -> dict[str, t.Any]:
     """Return the batches in which nodes are restarted (`serial`), the `risk` in them, and the `warning` to give."""
     names = list(everybody)
+    _refuse_facts(hostvars, names)
     found = quorum.plan(
         names,
         voters=quorum.Voters(**who),
@@ -225,7 +248,13 @@ def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> dict[str, t.Any]:
 def _part(name: str, variables: t.Mapping[str, t.Any]) -> fleet_report.Part:
     answer = variables.get("__blixard_connectivity") or {"msg": "it left the run before the check"}
     problem = answer.get("msg") or "the check broke off, run with -vvv to see where"
-    return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), str(problem))
+    return fleet_report.Part(name, int(variables["blixard_node_id"]), answer.get("report"), shown(problem))
+
+
+def same_entry(one: t.Mapping[str, t.Any], other: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether two registry entries say the same of their node, whatever else stands in them."""
+    first, second = (dataclasses.replace(NodeRegistryEntry.from_json(dict(each)), extra={}) for each in (one, other))
+    return first == second
 
 
 def recorded_seq(path: str) -> int:
@@ -259,8 +288,10 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
+            "blixard_fleet_dir": places.fleet_dir_or_nowhere,
             "blixard_gathered": gathered,
             "blixard_json": json_text,
+            "blixard_misplaced": places.misplaced,
             "blixard_names": names,
             "blixard_next": next_of,
             "blixard_node_names": node_names,
@@ -274,8 +305,10 @@ class FilterModule:
             "blixard_rolling": for_people(rolling),
             "blixard_rotation": rotation_order,
             "blixard_rotation_risks": rotation_risks,
+            "blixard_same_entry": same_entry,
             "blixard_seq": recorded_seq,
             "blixard_serial": batch_size,
+            "blixard_shown": shown,
             "blixard_signers": for_people(signers),
             "blixard_states": states,
             "blixard_table": fleet_report.table,

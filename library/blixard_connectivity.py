@@ -57,6 +57,9 @@ options:
         at most, and fail when it has not. What comes next may then take another node down.
     type: bool
     default: false
+  node_id:
+    description: The node's number as the inventory has it. An answer that speaks for another node is refused.
+    type: int
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 """

@@ -12,7 +12,8 @@ version_added: "0.1.0"
 description:
   - The record is a folder on the controller with one registry file for each host, C(NAME.json). It is merged and
     never rebuilt. A host that this run did not reach keeps its entry to the byte.
-  - Every gathered entry is parsed strictly, and its signature is verified.
+  - Every gathered entry is parsed strictly, and its signature is verified. The record has the fields of its schema
+    (C(record-entry)); others are dropped, and named.
   - Refuses one Iroh id under two hosts, one node id under two hosts, a changed id that nobody announced, an
     entry older than the recorded one, a retired id that comes back, and more removals than O(max_removals).
     All refusals come in one message, and then nothing is written.
@@ -117,16 +118,16 @@ seealso:
 EXAMPLES = r"""
 - name: Record where the nodes are
   blixard_registry:
-    path: "{{ inventory_dir }}/registry"
+    path: "{{ inventory_dir }}/.blixard/registry"
     cluster: blixard
     entries: "{{ dict(ansible_play_hosts | zip(ansible_play_hosts | map('extract', hostvars, ['node', 'entry']))) }}"
-    peers_file: "{{ inventory_dir }}/discovery-peers.json"
+    peers_file: "{{ inventory_dir }}/.blixard/discovery-peers.json"
   run_once: true
   delegate_to: localhost
 
 - name: Take a host out
   blixard_registry:
-    path: "{{ inventory_dir }}/registry"
+    path: "{{ inventory_dir }}/.blixard/registry"
     cluster: blixard
     states:
       node3: absent
@@ -135,7 +136,7 @@ EXAMPLES = r"""
 
 - name: Take out who is no longer in the inventory, two hosts at most
   blixard_registry:
-    path: "{{ inventory_dir }}/registry"
+    path: "{{ inventory_dir }}/.blixard/registry"
     cluster: blixard
     hosts: "{{ groups['all'] }}"
     prune: true
@@ -190,6 +191,14 @@ peers_changes:
   type: list
   elements: str
   sample: ["+ node3 (node 3) 82f35843c8"]
+dropped:
+  description:
+    - A line for each entry that had fields which the record does not keep, whether a host brought them or they stood in
+      the record. They are not in RV(record), and are warnings too.
+  returned: success
+  type: list
+  elements: str
+  sample: ["node3: dropped what the record does not keep: zone"]
 refused:
   description: A line for everything that was refused.
   returned: when something was refused
@@ -259,6 +268,8 @@ def main() -> t.NoReturn:
         module.fail_json(msg=str(error))
     if update.refused:
         module.fail_json(msg="\n".join(["refused, nothing was written:", *update.refused]), refused=update.refused)
+    for line in update.dropped:
+        module.warn(line)
     lines = [str(update.diff), *update.diff.lines()]
     module.exit_json(
         changed=update.touched,
@@ -268,6 +279,7 @@ def main() -> t.NoReturn:
         updated=update.merged.changed,
         removed=update.merged.removed,
         without_host=update.without_host,
+        dropped=update.dropped,
         peers_changed=lines[0],
         peers_changes=lines[1:],
         diff={"prepared": "\n".join(lines) + "\n"} if update.diff else {},

@@ -47,6 +47,12 @@ options:
   new:
     description: For the second step, the id that the record has for the node now.
     type: str
+  node_id:
+    description: The node's number as the inventory has it. An answer that speaks for another node is refused.
+    type: int
+  cluster:
+    description: The cluster that the entry must be signed for.
+    type: str
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:

@@ -67,7 +67,7 @@ seealso:
 EXAMPLES = r"""
 - name: Sign the peers file
   blixard_signature:
-    path: "{{ inventory_dir }}/discovery-peers.json"
+    path: "{{ inventory_dir }}/.blixard/discovery-peers.json"
     cluster: blixard
     key: "{{ vault_fleet_key }}"
     signers: "{{ blixard_trusted_signers }}"

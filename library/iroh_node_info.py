@@ -58,6 +58,12 @@ options:
         had recorded another one, its key signs anew what is so now.
     type: int
     default: 0
+  node_id:
+    description: The node's number as the inventory has it. An answer that speaks for another node is refused.
+    type: int
+  cluster:
+    description: The cluster that the entry must be signed for.
+    type: str
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:

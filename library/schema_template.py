@@ -48,6 +48,10 @@ options:
       - What is known of O(dest) already, one item of RV(iroh_node_info#module:files).
       - When content, O(mode), O(owner) and O(group) are there already, nothing is sent to the host.
     type: dict
+  parents:
+    description: Make the folders that O(dest) is to be in; on the controller only (connection C(local)).
+    type: bool
+    default: false
   trim_blocks:
     description: Remove the first newline after a block.
     type: bool

@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,11 +101,11 @@ class Fleet:
 
     @property
     def registry(self) -> Path:
-        return self.root / "registry"
+        return self.root / ".blixard" / "registry"
 
     @property
     def peers_file(self) -> Path:
-        return self.root / "discovery-peers.json"
+        return self.root / ".blixard" / "discovery-peers.json"
 
     def report(self) -> dict[str, Any]:
         """The report of the last check."""
@@ -113,13 +113,25 @@ class Fleet:
         assert isinstance(report, dict)
         return report
 
-    def play(self, playbook: str | Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
-        """Run one of the project's playbooks by name, or another one by path."""
+    def write_inventory(self) -> Path:
+        """Write the inventory down and return its file."""
         inventory = self.root / "hosts.yml"
         inventory.write_text(yaml.safe_dump({"blixard": {"vars": self.group, "hosts": self.hosts}}))
+        return inventory
+
+    def play(
+        self,
+        playbook: str | Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        sources: Sequence[str | Path] = (),
+    ) -> Run:
+        """Run one of the project's playbooks by name, or another one by path; on other `sources` than `hosts.yml`."""
+        inventory = self.write_inventory()
+        given = [word for source in sources or (inventory,) for word in ("-i", source)]
         path = playbook if isinstance(playbook, Path) else PROJECT / "playbooks" / f"{playbook}.yml"
         done = subprocess.run(
-            [BIN / "ansible-playbook", "-i", inventory, path, *arguments],
+            [BIN / "ansible-playbook", *given, path, *arguments],
             cwd=PROJECT,
             env={
                 **os.environ,

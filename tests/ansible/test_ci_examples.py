@@ -60,6 +60,7 @@ class Checkout:
         self.key_file = tmp / "fleet-key"
         self.signer = create_secret_key(self.key_file).public().hex
         self.inventory = root / "inventories" / "prod"
+        self.kept = self.inventory / ".blixard"
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True)
@@ -79,7 +80,7 @@ class Checkout:
     def record(self, number: int, address: str) -> None:
         entry = NodeRegistryEntry(number, key(number).public().base64, [address], None, address)
         write_registry(
-            self.inventory / "registry" / f"node{number}.json", attest(entry, key(number), cluster="test", now=EPOCH)
+            self.kept / "registry" / f"node{number}.json", attest(entry, key(number), cluster="test", now=EPOCH)
         )
 
 
@@ -91,7 +92,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     for name in ("action_plugins", "ansible.cfg", "filter_plugins", "library", "playbooks", "roles", ".venv"):
         (root / name).symlink_to(PROJECT / name)
     checkout = Checkout(root, tmp)
-    (checkout.inventory / "registry").mkdir(parents=True)
+    (checkout.kept / "registry").mkdir(parents=True)
     fleet = Fleet.of(checkout.inventory, 3)
     group = {**fleet.group, "blixard_trusted_signers": [checkout.signer]}
     hosts = {"blixard": {"vars": group, "hosts": fleet.hosts}}
@@ -116,15 +117,15 @@ def test_the_commands_regenerate_check_sign_and_open_a_change(checkout: Checkout
 
     signed = checkout.sign()
     assert signed.returncode == 0, signed.stdout + signed.stderr
-    assert [peer.node_id for peer in read_peers(checkout.inventory / "discovery-peers.json")] == [1, 2]
+    assert [peer.node_id for peer in read_peers(checkout.kept / "discovery-peers.json")] == [1, 2]
     assert checkout.run("gate").returncode == 0
 
     change = checkout.run("change")
     assert change.returncode == 0, change.stderr
     assert checkout.git("branch", "--show-current") == "peers-17"
     assert set(checkout.git("diff", "--name-only", "main").splitlines()) == {
-        "inventories/prod/discovery-peers.json",
-        "inventories/prod/discovery-peers.json.sig",
+        "inventories/prod/.blixard/discovery-peers.json",
+        "inventories/prod/.blixard/discovery-peers.json.sig",
     }
     assert "peers-17" in checkout.git("ls-remote", "--heads", "origin")
 
@@ -151,14 +152,14 @@ def test_the_gate_fails_on_a_moved_host_until_it_is_signed_and_on_what_was_alter
     assert checkout.sign().returncode == 0
     assert checkout.run("gate").returncode == 0
 
-    path = checkout.inventory / "registry" / "node1.json"
+    path = checkout.kept / "registry" / "node1.json"
     path.write_bytes(path.read_bytes().replace(b"192.0.2.1:7001", b"192.0.2.66:7001"))
     altered = checkout.run("gate")
     assert altered.returncode != 0
     assert "node1.json in the record" in altered.stdout
     checkout.git("checkout", "--", str(path))
 
-    (checkout.inventory / "discovery-peers.json.sig").unlink()
+    (checkout.kept / "discovery-peers.json.sig").unlink()
     unsigned = checkout.run("gate")
     assert unsigned.returncode != 0
     assert "is not signed" in unsigned.stdout + unsigned.stderr

@@ -63,7 +63,7 @@ def fleet(bare: Fleet, first: tuple[Run, Run]) -> Fleet:
 
 
 def _signature(fleet: Fleet) -> bytes:
-    return (fleet.root / "discovery-peers.json.sig").read_bytes()
+    return fleet.peers_file.with_name("discovery-peers.json.sig").read_bytes()
 
 
 def _status(fleet: Fleet, host: str) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_a_host_out_of_reach_is_in_the_report_of_the_check_which_fails(new_fleet
 
 def test_a_broken_file_in_the_record_is_named_and_nothing_is_written(new_fleet: NewFleet) -> None:
     fleet = new_fleet(1)
-    fleet.registry.mkdir()
+    fleet.registry.mkdir(parents=True)
     (fleet.registry / "other.json").write_bytes(b"[" * 100_000)
     before = fleet.files()
 

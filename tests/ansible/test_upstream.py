@@ -70,3 +70,21 @@ def test_the_report_says_which_addresses_the_peers_are_told_of_and_why(fleet: Fl
             "why": "loopback, and there is nothing else",
         }
     ]
+
+
+def test_what_its_own_node_keeps_in_its_registry_file_stays_there_and_does_not_get_into_the_record(
+    fleet: Fleet,
+) -> None:
+    path = fleet.root / "rust" / "node-registry.json"
+    wrote = json.dumps(
+        {**json.loads(path.read_bytes()), "zone": {"all": {"vars": {"x": "{{ lookup('pipe', 'id') }}"}}}}
+    )
+    path.write_text(wrote)
+
+    run = fleet.play("site")
+
+    assert run.code == 0, run.output
+    assert run.changed == dict.fromkeys(("node1", "node2", "rust"), 0)
+    assert path.read_text() == wrote
+    assert "rust: left out of its answer, as nobody asked for it: /entry/zone" in run.words
+    assert "zone" not in (fleet.registry / "rust.json").read_text()

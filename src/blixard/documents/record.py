@@ -124,6 +124,17 @@ def write_record(
     return touched
 
 
+def only_known(entry: NodeRegistryEntry) -> tuple[NodeRegistryEntry, list[str]]:
+    """Return an entry with no more extra fields than the record keeps, and the names of those that it had.
+
+    A registry file may have fields of its own (they are kept there); the record is read by people and by programs as
+    the fleet's word, so it has those of its schema (`record-entry`) alone.
+    """
+    unknown = sorted(field for field in entry.extra if field not in FIELDS)
+    kept = {field: value for field, value in entry.extra.items() if field in FIELDS}
+    return (dataclasses.replace(entry, extra=kept) if unknown else entry), unknown
+
+
 def merge_record(
     record: Mapping[str, NodeRegistryEntry],
     gathered: Mapping[str, NodeRegistryEntry],
@@ -270,9 +281,7 @@ def _update(
     old: NodeRegistryEntry | None, new: NodeRegistryEntry, now: datetime, announcement: object = None
 ) -> NodeRegistryEntry:
     """Return the new entry with what the record keeps about it."""
-    extra = {field: value for field, value in new.extra.items() if field not in FIELDS}
-    if old is not None:
-        extra |= _kept(old, new, announcement)
+    extra = {} if old is None else _kept(old, new, announcement)
     updated = dataclasses.replace(new, extra=extra)
     if new.attestation is not None:
         return updated

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     "node-registry",
+    "record-entry",
     "discovery-peers",
     "node-config",
     "connectivity-report",

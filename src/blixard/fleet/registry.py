@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.peers import PeersDiff, build_peers, diff_peers, format_peers, read_peers
-from blixard.documents.record import SUFFIX, MergeResult, merge_record, read_record, write_record
+from blixard.documents.record import SUFFIX, MergeResult, merge_record, only_known, read_record, write_record
 from blixard.documents.states import ABSENT, RECORDED_AT, state_of
 from blixard.documents.strictjson import loads
-from blixard.errors import BlixardError, InputError
+from blixard.errors import BlixardError, InputError, one_line
 from blixard.fleet.announcements import announced_ids
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
@@ -27,18 +27,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Update:
-    """What a run came to. With `refused` nothing was written; members `without_host` are not in the inventory."""
+    """What a run came to. With `refused` nothing was written; members `without_host` are not in the inventory.
+
+    `dropped` has a line for each entry with fields that the record does not keep, of hosts and of the record itself.
+    """
 
     merged: MergeResult
     peers: list[dict[str, Any]]
     diff: PeersDiff
     refused: tuple[str, ...]
     without_host: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    rewritten: bool = False
 
     @property
     def touched(self) -> bool:
         """Whether any file of the record differs, or would."""
-        return bool(self.merged.added or self.merged.changed or self.merged.removed)
+        return bool(self.rewritten or self.merged.added or self.merged.changed or self.merged.removed)
 
 
 def update_record(
@@ -86,10 +91,12 @@ def update_record(
         InputError: record, peers file or an argument cannot be used.
         TrustError: what was signed off was altered.
     """
-    before = read_record(folder, missing_ok=True)
+    found = read_record(folder, missing_ok=True)
+    before, lost = _only_known(found, f"{SUFFIX} in the record")
     at_hand = _peers_before(peers_file)
     signed_off = read_signed_off(folder, peers_file, at_hand, signers=parse_signers(signers), cluster=cluster)
     entries, refused = _accept(gathered, cluster, now)
+    entries, dropped = _only_known(entries)
     refused += _as_another({**before, **entries}, nodes or {})
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
     refused += [*altered(before, cluster=cluster), *_taken_away(before), *unannounced]
@@ -120,10 +127,23 @@ def update_record(
     names = {entry.node_id: name for name, entry in (before | dict(merged.record)).items()}
     diff = diff_peers(at_hand or [], peers, names)
     if not check:
-        write_record(folder, before, merged.record)
+        write_record(folder, found, merged.record)
     document = loads(format_peers(peers, upstream_compat=upstream_compat))
     assert isinstance(document, list)  # noqa: S101  (for the type checker: we have just written it)
-    return Update(merged, document, diff, (), () if prune else tuple(without_host))
+    left = () if prune else tuple(without_host)
+    return Update(merged, document, diff, (), left, dropped=(*lost, *dropped), rewritten=bool(lost))
+
+
+def _only_known(
+    entries: Mapping[str, NodeRegistryEntry], where: str = ""
+) -> tuple[dict[str, NodeRegistryEntry], list[str]]:
+    """Return the entries with the fields that the record keeps, and a line for each that had others."""
+    known, lines = {}, []
+    for name, entry in entries.items():
+        known[name], unknown = only_known(entry)
+        if unknown:
+            lines.append(f"{name}{where}: dropped what the record does not keep: {one_line(', '.join(unknown))}")
+    return known, lines
 
 
 def _without_host(record: Mapping[str, NodeRegistryEntry], hosts: Collection[str]) -> list[str]:

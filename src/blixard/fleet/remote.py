@@ -6,7 +6,30 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
+
+from blixard.errors import BlixardError, one_line
+from blixard.fleet.answers import parse_answer
+
+OWN = ("python", "node_id", "cluster")
+"""Options that are for the controller: how to ask, and what the answer is held against."""
+
+MEND = "the host is broken or not in good hands: install the package anew (site.yml), or leave the host out"
+
+
+class Action(Protocol):
+    """What this needs of an Ansible action."""
+
+    def _compute_environment_string(self) -> str: ...
+
+    def _low_level_execute_command(self, line: str, /) -> Mapping[str, Any]: ...
+
+
+def ask(action: Action, host: str, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Have `host` carry out an operation, and return its result in Ansible's form, as `result` does."""
+    sent = {name: value for name, value in options.items() if name not in OWN}
+    line = action._compute_environment_string() + command(options["python"], operation, sent)
+    return result(host, operation, options, action._low_level_execute_command(line))
 
 
 def command(python: str, operation: str, options: Mapping[str, Any]) -> str:
@@ -14,26 +37,28 @@ def command(python: str, operation: str, options: Mapping[str, Any]) -> str:
     return shlex.join([python, "-I", "-m", "blixard.fleet.host", operation, json.dumps(options)])
 
 
-def result(python: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the host said, or `failed` and `msg` where it could not say it.
+def result(host: str, operation: str, options: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the host said as far as it was asked for, or `failed` and `msg` where it could not say it.
 
     Args:
-        python: what the command was run under, to name it.
+        host: its name in the inventory.
+        operation: what it was to do.
+        options: what it was asked with; `python` is what the command was run under.
         answer: `rc`, `stdout` and `stderr` of the command.
     """
     # A login shell may have words of its own to print; ours is the last line.
-    line = answer["stdout"].strip().rpartition("\n")[2]
+    line = str(answer["stdout"]).strip().rpartition("\n")[2]
+    if not line.startswith("{"):
+        return {"failed": True, "msg": f"{options['python']}: {_reason(answer)}"}
     try:
-        said = json.loads(line)
-    except ValueError:
-        said = None
-    if isinstance(said, dict):
-        return said
-    return {"failed": True, "msg": f"{python}: {_reason(answer)}", "rc": answer["rc"], "stderr": answer["stderr"]}
+        return parse_answer(host, operation, options, line)
+    except BlixardError as error:
+        mend = "" if getattr(error, "mend", "") else f"; {MEND}"
+        return {"failed": True, "msg": f"{host}: its answer to {operation} cannot be used: {error}{mend}"}
 
 
 def _reason(answer: Mapping[str, Any]) -> str:
-    last = (answer["stderr"] or answer["stdout"]).strip().rpartition("\n")[2]
+    last = one_line(str(answer["stderr"] or answer["stdout"]).strip().rpartition("\n")[2])
     if answer["rc"] == 127 or "No module named" in last:
         return "has no package blixard; run the role's entry point runtime, or set blixard_venv"
     return f"ended with {answer['rc']}: {last}"

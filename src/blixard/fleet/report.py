@@ -42,19 +42,23 @@ def merge(
         for edge in part.report["edges"]
         if edge["to"] not in waiting
     ]
-    reached = sum(edge["reached"] for edge in edges)
     return {
         "cluster": cluster,
         "nodes": sorted(nodes, key=lambda node: int(node["node_id"])),
         "edges": sorted(edges, key=lambda edge: (edge["from"], edge["to"])),
-        "summary": {
-            "nodes": len(nodes),
-            "edges": len(edges),
-            "reached": reached,
-            "failed": len(edges) - reached,
-            "not_admitted": sum(edge["reached"] and not edge["admitted"] for edge in edges),
-            "not_asked": sum(part.report is None for part in parts),
-        },
+        "summary": {**summary(nodes, edges), "not_asked": sum(part.report is None for part in parts)},
+    }
+
+
+def summary(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the counts of a report."""
+    reached = sum(edge["reached"] for edge in edges)
+    return {
+        "nodes": len(nodes),
+        "edges": len(edges),
+        "reached": reached,
+        "failed": len(edges) - reached,
+        "not_admitted": sum(edge["reached"] and not edge["admitted"] for edge in edges),
     }
 
 

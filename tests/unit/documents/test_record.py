@@ -19,6 +19,7 @@ from blixard.documents.files import write_atomic
 from blixard.documents.peers import build_peers
 from blixard.documents.record import MergeResult, check_name, merge_record, read_record, write_record
 from blixard.documents.registry import format_registry
+from blixard.documents.schemas import validate
 from blixard.documents.states import state_of
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
@@ -95,9 +96,23 @@ def test_an_attested_entry_is_recorded_without_a_time_since_it_says_so_itself() 
 
 
 def test_what_the_record_keeps_for_itself_is_not_taken_from_a_host() -> None:
-    claims = {"state": "absent", "recorded_at": "2000-01-01T00:00:00Z", "retired_ids": [], "zone": "b"}
+    claims = {"state": "absent", "recorded_at": "2000-01-01T00:00:00Z", "retired_ids": [], "announcements": [{}]}
     result = merge({}, {"node1": attested(1, extra=claims)})
-    assert result.record["node1"].extra == {"zone": "b"}
+    assert result.record["node1"].extra == {}
+
+
+HOSTILE = {"all": {"vars": {"blixard_cluster": "{{ lookup('pipe', 'id') }}"}}, "zone": "b", "\x1b[2J": 1}
+
+
+@given(st.sets(st.sampled_from(sorted(HOSTILE))), st.sampled_from(["present", "draining", "absent"]), st.booleans())
+def test_whatever_a_host_brings_the_record_has_the_fields_of_its_schema(
+    names: set[str], state: str, signs: bool
+) -> None:
+    brought = (attested if signs else entry)(1, extra={name: HOSTILE[name] for name in names})
+    first = merge({}, {"node1": brought}).record
+    second = merge(first, {"node1": brought}, states={"node1": state}, max_removals=1).record
+    for recorded in (*first.values(), *second.values()):
+        validate("record-entry", recorded.to_json())
 
 
 def test_a_state_is_kept_until_another_is_asked_for() -> None:

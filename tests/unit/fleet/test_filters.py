@@ -165,3 +165,22 @@ def test_who_may_still_let_a_departed_node_in_is_named_with_the_reason(filters: 
         "dead: no route",
         "silent: could not be reached",
     ]
+
+
+def test_two_entries_are_the_same_when_they_say_the_same_of_their_node(filters: Any) -> None:
+    one = attested(1).to_json()
+
+    assert filters.same_entry(one, {**one, "zone": "b", "state": "draining"})
+    assert not filters.same_entry(one, {**one, "address": "192.0.2.9:7001"})
+    assert not filters.same_entry(one, {**one, "attestation": None})
+
+
+def test_a_host_whose_look_failed_is_no_trouble_for_the_report_of_the_others(filters: Any) -> None:
+    hosts: dict[str, Any] = {"bad": {"blixard_node_id": 1, "__blixard_look": {"failed": True, "msg": "\x1b[2J"}}}
+
+    report = filters.report(hosts, [], {1: "bad"}, "test", ["bad"])
+    hosts["bad"]["__blixard_connectivity"] = {"msg": "\x1b[2J"}
+    asked = filters.report(hosts, ["bad"], {}, "test")
+
+    assert report["nodes"] == []
+    assert asked["nodes"][0]["error"] == r"\x1b[2J"

@@ -69,6 +69,29 @@ def test_a_run_that_reached_one_host_leaves_the_others_to_the_byte(record: Path)
     assert _files(record)["two.json"] == format_registry(moved)
 
 
+def test_fields_that_the_record_does_not_keep_are_dropped_and_named_whoever_brought_them(record: Path) -> None:
+    hostile = {"all": {"vars": {"blixard_cluster": "{{ lookup('pipe', 'id') }}"}}, "zone\x1b[2J": "b"}
+    first = _update(record, {"one": {**attested(1).to_json(), **hostile}})
+
+    assert first.dropped == (r"one: dropped what the record does not keep: all, zone\x1b[2J",)
+    assert _files(record) == {"one.json": format_registry(attested(1))}
+    assert not _update(record, {"one": {**attested(1).to_json(), **hostile}}).touched
+
+    edited = {**attested(2, relay_url=None).to_json(), **hostile, "state": "draining"}
+    (record / "two.json").write_text(json.dumps(edited))
+    would = _update(record, {}, check=True)
+    mended = _update(record, {})
+
+    assert would.touched
+    assert mended.touched
+    assert would.dropped == mended.dropped
+    assert mended.dropped == (r"two.json in the record: dropped what the record does not keep: all, zone\x1b[2J",)
+    kept = json.loads(_files(record)["two.json"])
+    assert kept == {**attested(2, relay_url=None).to_json(), "state": "draining"}
+    assert _files(record)["one.json"] == format_registry(attested(1))
+    assert not _update(record, {}).touched
+
+
 def test_a_second_run_with_the_same_answers_touches_nothing(record: Path) -> None:
     gathered = {"one": attested(1).to_json(), "two": attested(2).to_json()}
     _update(record, gathered)

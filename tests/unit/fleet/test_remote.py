@@ -19,6 +19,10 @@ def _answer(stdout: str = "", stderr: str = "", rc: int = 0) -> dict[str, Any]:
     return {"rc": rc, "stdout": stdout, "stderr": stderr}
 
 
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    return result("node1", "refresh", {"python": "/opt/x", "data_dir": "/var/lib/blixard"}, answer)
+
+
 def _looking(*, data_dir: str, paths: dict[str, str], config: str | None = None) -> dict[str, Any]:
     return {"data_dir": data_dir, "config": config, "paths": paths, "expected": {}, "min_seq": 0}
 
@@ -42,7 +46,9 @@ def test_nothing_in_the_callers_folder_takes_the_place_of_the_package(tmp_path: 
 
 
 def test_what_a_login_shell_prints_before_the_answer_does_not_matter() -> None:
-    assert result("python", _answer('Welcome to this host\n{"entry": null}\n')) == {"entry": None}
+    said = _answer('Welcome to this host\n{"running": false, "peers": [], "problems": []}\n')
+
+    assert _result(said) == {"running": False, "peers": [], "problems": []}
 
 
 @pytest.mark.parametrize(
@@ -54,15 +60,18 @@ def test_what_a_login_shell_prints_before_the_answer_does_not_matter() -> None:
         (_answer("not JSON\n"), "ended with 0: not JSON"),
         (_answer("[]\n"), "ended with 0: []"),
         (_answer(rc=137), "ended with 137"),
+        (_answer(stderr="\x1b[2Jgone" + "x" * 10_000, rc=1), r"ended with 1: \x1b[2Jgone"),
     ],
 )
 def test_an_answer_that_is_none_is_one_clear_line_that_names_the_python(answer: dict[str, Any], reason: str) -> None:
-    said = result("/opt/x", answer)
+    said = _result(answer)
 
     assert said["failed"]
     assert said["msg"].startswith("/opt/x: ")
     assert reason in said["msg"]
     assert len(said["msg"].splitlines()) == 1
+    assert said["msg"].isprintable()
+    assert len(said["msg"]) < 1000
 
 
 def test_what_the_package_refuses_comes_back_as_a_failure_and_not_as_a_traceback(tmp_path: Path) -> None:
