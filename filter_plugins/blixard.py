@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing as t
+from collections import Counter
 from pathlib import Path
 
 from ansible import constants as C
@@ -159,15 +160,23 @@ def _looked_at(variables: t.Mapping[str, t.Any]) -> bool:
 def _down(hostvars: HostVars, ids: t.Mapping[str, int], everybody: Hosts) -> list[str]:
     """Return the voters that are away.
 
-    One that this run did not look at is up when a peer reached it in this run, or else when one is connected to it.
+    One that this run did not look at is up when peers reached it in this run, or else when they are connected to it. Two
+    must say so where there are three to ask: a host that was taken over could say anything.
     """
     looks = {name: hostvars[name] for name in everybody if _looked_at(hostvars[name])}
-    edges = [edge for variables in looks.values() for edge in _report(variables).get("edges", ())]
-    tried = {edge["to"] for edge in edges}
-    reached = {edge["to"] for edge in edges if edge["reached"]}
-    connected = {node for variables in looks.values() for node in _agent(variables).get("connected", ())}
-    seen = reached | (connected - tried)
-    return [name for name, number in ids.items() if not (_is_up(looks[name]) if name in looks else number in seen)]
+    asked = [variables for variables in looks.values() if _is_up(variables)]
+    tried = {edge["to"] for variables in asked for edge in _report(variables).get("edges", ())}
+    seen = Counter(node for variables in asked for node in _sees(variables, tried))
+    enough = 1 if len(asked) < 3 else 2
+    return [
+        name for name, number in ids.items() if not (_is_up(looks[name]) if name in looks else seen[number] >= enough)
+    ]
+
+
+def _sees(variables: t.Mapping[str, t.Any], tried: t.Collection[int]) -> set[int]:
+    """Return the nodes that a host's node reached, and those of the ones that nobody tried that it is connected to."""
+    reached = {edge["to"] for edge in _report(variables).get("edges", ()) if edge["reached"]}
+    return reached | (set(_agent(variables).get("connected", ())) - set(tried))
 
 
 def _report(variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:

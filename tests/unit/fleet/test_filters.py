@@ -84,6 +84,16 @@ def test_what_the_check_of_a_batch_found_counts_more_than_what_was_seen_before(f
     assert "while n3 is down already" in filters.rolling_risk(hosts, voters, ["n1", "n4"], ["n4"])
 
 
+def test_the_word_of_one_host_alone_makes_no_voter_alive_where_others_could_say_so_too(filters: Any) -> None:
+    hosts = {f"n{number}": up(number, __blixard_restarts=True) for number in (1, 2, 3)}
+    hosts |= {"n4": {"blixard_node_id": 4}, "n5": {"blixard_node_id": 5}}
+    voters, asked = filters.voters(list(hosts), hosts, "nowhere"), ["n1", "n2", "n3"]
+    hosts["n1"] = up(1, (2, 3, 4, 5), __blixard_restarts=True)
+    assert "while n4, n5 are down already" in filters.rolling_risk(hosts, voters, asked, ["n2"])
+    hosts["n2"] = up(2, (1, 3, 4, 5), __blixard_restarts=True)
+    assert filters.rolling_risk(hosts, voters, asked, ["n3"]) is None
+
+
 def test_who_votes_is_who_was_named_or_every_present_member_of_the_record(filters: Any, tmp_path: Path) -> None:
     draining = NodeRegistryEntry.from_json({**attested(2).to_json(), "state": "draining"})
     for name, member in (("one", attested(1)), ("two", draining)):
