@@ -160,8 +160,8 @@ def _looked_at(variables: t.Mapping[str, t.Any]) -> bool:
 def _down(hostvars: HostVars, ids: t.Mapping[str, int], everybody: Hosts) -> list[str]:
     """Return the voters that are away.
 
-    One that this run did not look at is up when peers reached it in this run, or else when they are connected to it. Two
-    must say so where there are three to ask: a host that was taken over could say anything.
+    One that this run did not look at is up when peers reached it in this run, or else when they are connected to it.
+    Two must say so where there are three to ask: a host that was taken over could say anything.
     """
     looks = {name: hostvars[name] for name in everybody if _looked_at(hostvars[name])}
     asked = [variables for variables in looks.values() if _is_up(variables)]
