@@ -73,7 +73,7 @@ def parse_answer(host: str, operation: str, options: Options, line: str) -> dict
         TrustError: the host says that it is another node, or signed its entry for something else.
     """
     parser = _PARSERS[operation]
-    data = line.encode("utf-8", "surrogateescape")
+    data = line.encode("utf-8", "surrogatepass")
     if len(data) > parser.most_bytes:
         raise InputError(f"has {len(data)} bytes, at most {parser.most_bytes} are read")
     at = _At()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blixard.documents.files import read_limited
+from blixard.documents.limits import MAX_REGISTRY_BYTES
 from blixard.errors import InputError
 from blixard.model.words import quoted
 
@@ -105,9 +107,17 @@ def _homes(sources: Iterable[str]) -> list[Path]:
 
 
 def _has_record(folder: Path) -> bool:
+    """Tell whether there is an entry of a node in a folder, which may be somebody else's and hold other files."""
     try:
-        return any(path.suffix == ".json" and not path.name.startswith(".") for path in folder.iterdir())
+        return any(path.suffix == ".json" and _is_entry(path) for path in folder.iterdir())
     except OSError:
+        return False
+
+
+def _is_entry(path: Path) -> bool:
+    try:
+        return b'"cluster_node_id"' in read_limited(path, MAX_REGISTRY_BYTES)
+    except InputError:
         return False
 
 
@@ -117,6 +127,10 @@ def _has_record(folder: Path) -> bool:
 def _left_behind(sources: Sequence[str], paths: Mapping[str, Path]) -> str | None:
     """Return the line about a record or a peers file at its former place while there is none where it is to be."""
     for folder in _former_places(sources):
+        old, registry = folder / RECORD, paths[REGISTRY_DIR]
+        if old != registry and _has_record(old) and _has_record(registry):
+            remove = shlex.join(["rm", "-r", str(old)])
+            return f"{old} and {registry} both hold a record; remove the one that counts no more: {remove}"
         moves = _moves(folder, paths)
         if moves:
             return (

@@ -20,7 +20,7 @@ def _inventory(folder: Path) -> Path:
 
 def _record(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "node1.json").write_text("{}\n")
+    (folder / "node1.json").write_text('{"cluster_node_id": 1}\n')
     return folder
 
 
@@ -204,17 +204,35 @@ def test_an_old_record_is_noticed_also_where_another_place_was_set_that_is_still
     assert misplaced(away, [str(prod)]) is None
 
 
-def test_what_is_kept_beside_an_inventory_file_on_purpose_and_what_has_a_successor_is_left_alone(
-    tmp_path: Path,
-) -> None:
+def test_what_is_kept_beside_an_inventory_file_on_purpose_stays_there(tmp_path: Path) -> None:
     prod = _inventory(tmp_path / "prod")
     _record(prod / "registry")
     sources = [f"{prod}/hosts.yml"]
     kept = {**_defaults(sources), "blixard_registry_dir": f"{prod}/registry"}
 
     assert misplaced(kept, sources) is None
-    _record(prod / ".blixard" / "registry")
-    assert misplaced(_defaults(sources), sources) is None
+
+
+def test_two_records_are_refused_and_the_line_says_how_to_remove_the_one_at_the_former_place(tmp_path: Path) -> None:
+    one, two = _inventory(tmp_path / "one"), _inventory(tmp_path / "two")
+    _record(one / "registry")
+    _record(two / ".blixard" / "registry")
+    sources = [str(one), str(two)]
+
+    line = misplaced(_defaults(sources), sources)
+
+    assert line == (
+        f"{one}/registry and {two}/.blixard/registry both hold a record; remove the one that counts no more:"
+        f" rm -r {one}/registry"
+    )
+
+
+def test_a_folder_of_that_name_with_other_files_in_it_is_nobodys_record(tmp_path: Path) -> None:
+    prod = _inventory(tmp_path / "prod")
+    (prod / "registry").mkdir()
+    (prod / "registry" / "package.json").write_text('{"name": "registry"}')
+
+    assert misplaced(_defaults([f"{prod}/hosts.yml"]), [f"{prod}/hosts.yml"]) is None
 
 
 def test_the_data_directory_of_a_node_is_no_former_place(tmp_path: Path) -> None:
