@@ -8,7 +8,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+import iroh  # noqa: F401  (while this process can still read it)
+
+from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
+from blixard.documents.own import open_own
 from blixard.errors import InputError
 from blixard.trust.keys import create_secret_key, read_secret_key
 
@@ -31,7 +35,7 @@ class Kept:
 
 
 def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
-    """Have a secret key at `path`.
+    """Have a secret key at `path`. Root does it as the account that owns the folder.
 
     Args:
         path: its file.
@@ -39,8 +43,13 @@ def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
         check: only say what would be done.
 
     Raises:
-        InputError: what is there is no key, or `fail` and others could read it.
+        InputError: what is there is no key of that account, or `fail` and others could read it.
     """
+    with as_owner_of(path.parent):
+        return _keep(path, regenerate=regenerate, check=check)
+
+
+def _keep(path: Path, *, regenerate: str, check: bool) -> Kept:
     if not os.path.lexists(path):
         return _make(path, before=None, check=check)
     if regenerate == "always":
@@ -48,12 +57,17 @@ def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
     narrowed = regenerate == "never" and _narrow(path, check=check)
     if narrowed and check:
         return Kept(changed=True, before=None, after=None, exists=True)
-    known = read_secret_key(path).public().base64
+    known = read_secret_key(path, own=True).public().base64
     return Kept(changed=narrowed, before=known, after=known, exists=True)
 
 
 def remove(path: Path, *, check: bool) -> Kept:
-    """Have no secret key at `path`."""
+    """Have no secret key at `path`. Root does it as the account that owns the folder."""
+    with as_owner_of(path.parent):
+        return _remove(path, check=check)
+
+
+def _remove(path: Path, *, check: bool) -> Kept:
     if not os.path.lexists(path):
         return Kept(changed=False, before=None, after=None, exists=False)
     before = _id_of(path)
@@ -65,7 +79,7 @@ def remove(path: Path, *, check: bool) -> Kept:
 def _id_of(path: Path) -> str | None:
     """Return the id of the key at `path`, null for a file that holds no usable key and is to go anyway."""
     try:
-        return read_secret_key(path).public().base64
+        return read_secret_key(path, own=True).public().base64
     except InputError:
         return None
 
@@ -75,9 +89,12 @@ def _make(path: Path, *, before: str | None, check: bool) -> Kept:
         return Kept(changed=True, before=before, after=None, exists=os.path.lexists(path))
     # The old key stays until the new one is whole on disk.
     fresh = Path(f"{path}.new")
-    fresh.unlink(missing_ok=True)
+    _unlink(fresh, missing_ok=True)
     key = create_secret_key(fresh)
-    fresh.replace(path)
+    try:
+        fresh.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be replaced: {error.strerror}", file=str(path), mend="move it away") from None
     sync_folder(path.parent)
     return Kept(changed=True, before=before, after=key.public().base64, exists=True)
 
@@ -87,13 +104,17 @@ def _narrow(path: Path, *, check: bool) -> bool:
     if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o077:
         return False
     if not check:
-        path.chmod(0o600)
+        descriptor = open_own(path, forbidden=0)
+        try:
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
     return True
 
 
-def _unlink(path: Path) -> None:
+def _unlink(path: Path, *, missing_ok: bool = False) -> None:
     try:
-        path.unlink()
+        path.unlink(missing_ok=missing_ok)
     except OSError as error:
         raise InputError(f"cannot be removed: {error.strerror}", file=str(path)) from None
     sync_folder(path.parent)

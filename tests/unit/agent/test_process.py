@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from blixard.agent.data_dir import make_data_dir
 from blixard.agent.process import (
     LOG_FILE_NAME,
     PID_FILE_NAME,
