@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import iroh  # noqa: F401  (while this process can still read it)
 
 from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
-from blixard.documents.own import open_own
 from blixard.errors import InputError
+from blixard.fleet.ownership import Account, give_data_dir, give_key
 from blixard.trust.keys import create_secret_key, read_secret_key
 
 
@@ -27,11 +27,49 @@ class Kept:
     exists: bool
     """Whether the file is there now."""
     removed: bool = False
+    given: tuple[str, ...] = ()
+    """What else was given to the account, see `blixard.fleet.ownership`."""
 
     @property
     def after_in_words(self) -> str | None:
         """The id after, in words where check mode cannot know it."""
         return "a new one" if self.changed and self.after is None and not self.removed else self.after
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a key is to be kept, in the words of iroh_identity."""
+
+    state: str = "present"
+    regenerate: str = "never"
+    owner: str | None = None
+    group: str | None = None
+    data_dir: bool = False
+
+
+def keep_for(path: Path, wanted: Wanted, *, check: bool) -> Kept:
+    """Have the key at `path` as it is wanted, and whose it is wanted to be.
+
+    Raises:
+        InputError: as `keep`, `remove`, `give_data_dir` and `give_key`.
+    """
+    if wanted.state == "absent":
+        return remove(path, check=check)
+    try:
+        account = Account(wanted.owner, wanted.group)
+    except InputError:
+        if not check:
+            raise
+        # An account that this run would have made by now.
+        return Kept(changed=True, before=None, after=None, exists=os.path.lexists(path))
+    given = give_data_dir(path.parent, account, check=check) if wanted.data_dir else []
+    given += [path.name] if path.name not in given and give_key(path, account, check=check) else []
+    if check and path.name in given:
+        return Kept(changed=True, before=None, after=None, exists=True, given=tuple(given))
+    kept = keep(path, regenerate=wanted.regenerate, check=check)
+    # In a directory of root's the key was root's until now.
+    given += [path.name] if path.name not in given and give_key(path, account, check=check) else []
+    return replace(kept, changed=kept.changed or bool(given), given=tuple(given))
 
 
 def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
@@ -57,7 +95,7 @@ def _keep(path: Path, *, regenerate: str, check: bool) -> Kept:
     narrowed = regenerate == "never" and _narrow(path, check=check)
     if narrowed and check:
         return Kept(changed=True, before=None, after=None, exists=True)
-    known = read_secret_key(path, own=True).public().base64
+    known = read_secret_key(path).public().base64
     return Kept(changed=narrowed, before=known, after=known, exists=True)
 
 
@@ -79,7 +117,7 @@ def _remove(path: Path, *, check: bool) -> Kept:
 def _id_of(path: Path) -> str | None:
     """Return the id of the key at `path`, null for a file that holds no usable key and is to go anyway."""
     try:
-        return read_secret_key(path, own=True).public().base64
+        return read_secret_key(path).public().base64
     except InputError:
         return None
 
@@ -89,7 +127,8 @@ def _make(path: Path, *, before: str | None, check: bool) -> Kept:
         return Kept(changed=True, before=before, after=None, exists=os.path.lexists(path))
     # The old key stays until the new one is whole on disk.
     fresh = Path(f"{path}.new")
-    _unlink(fresh, missing_ok=True)
+    if os.path.lexists(fresh):
+        _unlink(fresh)
     key = create_secret_key(fresh)
     try:
         fresh.replace(path)
@@ -104,17 +143,22 @@ def _narrow(path: Path, *, check: bool) -> bool:
     if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o077:
         return False
     if not check:
-        descriptor = open_own(path, forbidden=0)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"cannot be opened: {error.strerror}", file=str(path)) from None
         try:
             os.fchmod(descriptor, 0o600)
+        except OSError as error:
+            raise InputError(f"its mode cannot be changed: {error.strerror}", file=str(path)) from None
         finally:
             os.close(descriptor)
     return True
 
 
-def _unlink(path: Path, *, missing_ok: bool = False) -> None:
+def _unlink(path: Path) -> None:
     try:
-        path.unlink(missing_ok=missing_ok)
+        path.unlink()
     except OSError as error:
         raise InputError(f"cannot be removed: {error.strerror}", file=str(path)) from None
     sync_folder(path.parent)

@@ -63,7 +63,7 @@ def _number(name: str, look_up: Callable[[str], int], kind: str) -> int:
         raise InputError(f"there is no {kind} {name} on this host") from None
 
 
-def give_data_dir(path: Path, account: Account, *, check: bool) -> bool:
+def give_data_dir(path: Path, account: Account, *, check: bool) -> list[str]:
     """Have a data directory at `path` that is the account's own, with all that a node keeps there, and mode 0700.
 
     The key is given last: a run that broke off finds by it what is left to do.
@@ -74,7 +74,7 @@ def give_data_dir(path: Path, account: Account, *, check: bool) -> bool:
         check: only say whether anything would change.
 
     Returns:
-        Whether anything was changed, or would be.
+        The names of what was given, or would be; `.` is the directory itself, made, given or narrowed.
 
     Raises:
         InputError: something there is not what a node keeps under this name, or cannot be given.
@@ -82,12 +82,12 @@ def give_data_dir(path: Path, account: Account, *, check: bool) -> bool:
     try:
         with _opened(path, make=not check) as (directory, made):
             if directory is None:
-                return True
+                return ["."]
             hand = _Hand(directory, path, account, check=check)
             *rest, key = KEPT
-            changed = [hand.give(kept) for kept in rest]
-            changed += [hand.give_directory(made=made), hand.give(key)]
-            return any(changed)
+            given = [kept.name for kept in rest if hand.give(kept)]
+            given += ["."] if hand.give_directory(made=made) or made else []
+            return given + ([key.name] if hand.give(key) else [])
     except OSError as error:
         raise InputError(f"cannot be given to its account: {error.strerror}", file=str(path)) from None
 

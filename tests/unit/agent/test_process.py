@@ -19,7 +19,6 @@ from blixard.agent.process import (
     LOG_FILE_NAME,
     PID_FILE_NAME,
     NodeFailed,
-    make_data_dir,
     only_node_here,
     running_pid,
     start_detached,
