@@ -146,14 +146,15 @@ def main() -> t.NoReturn:
         result = keep_for(pathlib.Path(path), Wanted(**module.params), check=module.check_mode)
     except BlixardError as error:
         module.fail_json(msg=str(error))
+    given: dict[str, t.Any] = {"given": result.given} if result.given else {}
     module.exit_json(
         changed=result.changed,
         path=path,
         iroh_node_id=result.after,
         given=result.given,
         diff={
-            "before": {"iroh_node_id": result.before, "given": []},
-            "after": {"iroh_node_id": result.after_in_words, "given": result.given},
+            "before": {"iroh_node_id": result.before},
+            "after": {"iroh_node_id": result.after_in_words, **given},
             "before_header": path,
             "after_header": path,
         },

@@ -48,10 +48,10 @@ def check(
             raise
     import asyncio
 
-    # All that is needed, while this process can still read it: the account may not see where root has its packages.
     from blixard.agent.check import check_from_files
     from blixard.agent.config import load_config
     from blixard.dialling import connector  # noqa: F401
+    from blixard.fleet import packages  # noqa: F401
 
     with as_owner_of(config.parent, strict=False):
         settings = load_config(config)

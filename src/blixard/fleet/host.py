@@ -72,8 +72,6 @@ def _refresh(options: Options) -> dict[str, Any]:
 def _rotation(options: Options) -> dict[str, Any]:
     from datetime import datetime, timezone
 
-    import iroh  # noqa: F401  (while this process can still read it)
-
     from blixard.fleet.rotation import prepare, swap
     from blixard.model.ids import EndpointId
 

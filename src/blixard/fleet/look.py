@@ -130,24 +130,26 @@ def _entry(
 
 
 def _entry_from_registry(data_dir: Path) -> tuple[dict[str, Any] | None, str | None]:
-    from blixard.documents.registry import read_registry
-
     with as_owner_of(data_dir):
         path = _registry_file(data_dir)
-        return (None, None) if path is None else (read_registry(path).to_json(), "registry")
+    if path is None:
+        return None, None
+    from blixard.documents.registry import read_registry
+    from blixard.fleet import packages  # noqa: F401
+
+    with as_owner_of(data_dir):
+        return read_registry(path).to_json(), "registry"
 
 
 def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
     """Sign the entry here; its port is bound for a moment to prove that it can be had, unless the node has it."""
-    # All that is needed, while this process can still read it: the account may not see where root has its packages.
     import asyncio
     from datetime import datetime, timezone
-
-    import iroh  # noqa: F401
 
     from blixard.agent.config import parse_config
     from blixard.agent.entry import current_entry, key_path, last_signed, signed_entry
     from blixard.dialling import connector  # noqa: F401
+    from blixard.fleet import packages  # noqa: F401
     from blixard.trust.keys import read_secret_key
 
     settings = parse_config(config, file="settings")

@@ -26,7 +26,6 @@ from blixard.errors import InputError
 
 MODE = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Account:
@@ -186,6 +185,8 @@ class _Hand:
         found = sort_of(status.st_mode)
         if found != wanted:
             raise self._refused(kept.name, f"is {found}, not {wanted}")
+        if kept.kind == "file" and status.st_nlink != 1:
+            raise self._refused(kept.name, f"has {status.st_nlink} names")
 
     def _refused(self, name: str, reason: str) -> InputError:
         place = str(self._path / name)
@@ -198,15 +199,9 @@ class _Hand:
         return True
 
     def _give_file(self, kept: Kept) -> bool:
-        try:
-            descriptor = os.open(kept.name, _FILE, dir_fd=self._directory)
-        except OSError as error:
-            raise self._refused(kept.name, f"cannot be opened as a file: {error.strerror}") from None
+        descriptor = self._open_file(kept)
         try:
             status = os.fstat(descriptor)
-            self._check_sort(kept, status)
-            if status.st_nlink != 1:
-                raise self._refused(kept.name, f"has {status.st_nlink} names")
             # Nobody but root and its owner has put files of the owner's there; any other may have been moved there
             # from elsewhere, for its content.
             if status.st_uid != self._owner and not _holds(descriptor, kept.content):
@@ -216,6 +211,15 @@ class _Hand:
         finally:
             os.close(descriptor)
         return True
+
+    def _open_file(self, kept: Kept) -> int:
+        """Open what is a file of one name, and nothing else, not even for a moment."""
+        found = os.open(kept.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        try:
+            self._check_sort(kept, os.fstat(found))
+            return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        finally:
+            os.close(found)
 
     def _give_folder(self, kept: Kept) -> bool:
         inner = os.open(kept.name, _DIRECTORY, dir_fd=self._directory)

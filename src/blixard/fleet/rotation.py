@@ -24,6 +24,7 @@ from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
 from blixard.documents.names import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.errors import InputError
+from blixard.fleet import packages  # noqa: F401
 from blixard.trust.keys import create_secret_key, read_secret_key
 from blixard.trust.rotation import announce
 
