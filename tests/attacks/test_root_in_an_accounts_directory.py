@@ -140,7 +140,7 @@ class Host:
 
     def state(self, *, linked: bool) -> dict[str, tuple[int, ...]]:
         """All that is outside: kind, mode, owner, size, and when its content and the rest of it last changed."""
-        found = {}
+        found: dict[str, tuple[int, ...]] = {}
         for path in [self.outside, *sorted(self.outside.rglob("*"))]:
             status = path.lstat()
             changed = 0 if linked else status.st_ctime_ns
