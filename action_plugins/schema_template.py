@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import shutil
 import tempfile
 import typing as t
@@ -27,6 +28,8 @@ OWN_OPTIONS: dict[str, t.Any] = {
     "schema": {"type": "str", "required": True},
     "observed": {"type": "dict"},
     "parents": {"type": "bool", "default": False},
+    "data_dir": {"type": "str"},
+    "python": {"type": "str"},
     "trim_blocks": {"type": "bool", "default": True},
     "lstrip_blocks": {"type": "bool", "default": False},
 }
@@ -54,7 +57,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
+        _checked, options = self.validate_argument_spec(
+            argument_spec=SPEC, required_together=[["data_dir", "python"]], required_by={"data_dir": ["mode"]}
+        )
         template = self._find(options["src"])
         text = self._render(template, options, variables)
         try:
@@ -66,7 +71,12 @@ class ActionModule(ActionBase):
             return {**result, **known, "changed": False, "dest": options["dest"]}
         if options["parents"] and not self._task.check_mode:
             self._make_parents(Path(options["dest"]))
-        return {**result, **self._copy(text, template, variables), **known}
+        name = _name_in(options["data_dir"], options["dest"])
+        if name is None:
+            given = {each: value for each, value in self._task.args.items() if each in COPY_OPTIONS}
+            return {**result, **self._hand_over("ansible.legacy.copy", given, text, template, variables), **known}
+        given = {"python": options["python"], "data_dir": options["data_dir"], "name": name, "mode": options["mode"]}
+        return {**result, **self._hand_over("blixard_put", given, text, template, variables), **known}
 
     def _find(self, source: str) -> Path:
         try:
@@ -105,17 +115,18 @@ class ActionModule(ActionBase):
         except OSError as error:
             raise AnsibleActionFail(f"{dest.parent}: cannot be made: {error.strerror}") from None
 
-    def _copy(self, text: bytes, template: Path, variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Hand over to ansible.builtin.copy, so that check mode, diff, backup and the rest are as people know them."""
+    def _hand_over(
+        self, action: str, given: dict[str, t.Any], text: bytes, template: Path, variables: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Hand over to copy, so that check mode, diff, backup and the rest are as people know them, or to put."""
         folder = Path(tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP))
         rendered = folder / template.name
         task = self._task.copy()
-        task.args = {name: value for name, value in self._task.args.items() if name in COPY_OPTIONS}
-        task.args["src"] = str(rendered)
+        task.args = {**given, "src": str(rendered)}
         try:
             rendered.write_bytes(text)
-            copy = self._shared_loader_obj.action_loader.get(
-                "ansible.legacy.copy",
+            plugin = self._shared_loader_obj.action_loader.get(
+                action,
                 task=task,
                 connection=self._connection,
                 play_context=self._play_context,
@@ -123,7 +134,13 @@ class ActionModule(ActionBase):
                 templar=self._templar,
                 shared_loader_obj=self._shared_loader_obj,
             )
-            return t.cast("dict[str, t.Any]", copy.run(task_vars=variables))
+            return t.cast("dict[str, t.Any]", plugin.run(task_vars=variables))
         finally:
             shutil.rmtree(folder)
             self._remove_tmp_path(self._connection._shell.tmpdir)
+
+
+def _name_in(data_dir: str | None, dest: str) -> str | None:
+    """Return the name of `dest` in the data directory; None where it lies elsewhere."""
+    home, place = (posixpath.normpath(each) for each in (data_dir or "/nowhere", dest))
+    return place[len(home) + 1 :] if data_dir and place.startswith(f"{home}/") else None

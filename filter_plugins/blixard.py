@@ -15,6 +15,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from blixard.documents.names import KEPT, REGISTRY_FILE_NAME
 from blixard.documents.record import read_record
 from blixard.documents.registry import read_registry
 from blixard.documents.states import PRESENT, state_of
@@ -280,6 +281,15 @@ def described(path: str) -> dict[str, t.Any]:
     return observe(Path(path))
 
 
+def leftovers(data_dir: str, of_ours: bool) -> list[str]:
+    """Return the path of all that a node leaves in its data directory, its key first.
+
+    Where the node is not ours (`of_ours` is false), only what this role put there.
+    """
+    kept = [each.name for each in reversed(KEPT) if of_ours or not each.by_node or each.name == REGISTRY_FILE_NAME]
+    return [f"{data_dir}/{name}" for name in kept]
+
+
 def for_people(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
     """Turn the package's errors into those that Ansible shows as one line."""
 
@@ -300,6 +310,7 @@ class FilterModule:
             "blixard_fleet_dir": places.fleet_dir_or_nowhere,
             "blixard_gathered": gathered,
             "blixard_json": json_text,
+            "blixard_leftovers": leftovers,
             "blixard_misplaced": places.misplaced,
             "blixard_names": names,
             "blixard_next": next_of,

@@ -50,11 +50,19 @@ options:
     choices: [never, fail, always]
     default: never
   owner:
-    description: User who is to own the file.
+    description: User who is to own the file, by name or number.
     type: str
   group:
-    description: Group that is to own the file.
+    description: Group that is to own the file, by name or number.
     type: str
+  data_dir:
+    description:
+      - The directory of the key is the data directory of a node. It is made when it is missing, gets mode C(0700), and
+        is given to O(owner) and O(group) with all that a node keeps there, such as after a restore from a backup.
+      - Only what is known by name is given. A link, a file that has another name besides, and anything else that is not
+        what a node keeps under such a name is refused. Other files are left alone.
+    type: bool
+    default: false
 requirements:
   - blixard (in the environment of the Python that runs the module)
 seealso:
@@ -67,6 +75,7 @@ EXAMPLES = r"""
     path: /var/lib/blixard/iroh-secret-key
     owner: blixard
     group: blixard
+    data_dir: true
   vars:
     ansible_python_interpreter: /opt/blixard/venv/bin/python
 
@@ -89,6 +98,14 @@ path:
   returned: success
   type: str
   sample: /var/lib/blixard/iroh-secret-key
+given:
+  description:
+    - Names of the files in the data directory that were given to O(owner) and O(group).
+    - C(.) is the directory itself, when it was made, given, or its mode changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [discovery-peers.json, .]
 """
 
 import pathlib
@@ -98,7 +115,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
     from blixard.errors import BlixardError
-    from blixard.fleet import identity
+    from blixard.fleet.identity import Wanted, keep_for
 except ImportError as error:
     IMPORT_ERROR: ImportError | None = error
 else:
@@ -118,30 +135,26 @@ def main() -> t.NoReturn:
             },
             "owner": {"type": "str"},
             "group": {"type": "str"},
+            "data_dir": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("blixard"), exception=str(IMPORT_ERROR))
-    path, check = module.params["path"], module.check_mode
+    path = module.params.pop("path")
     try:
-        if module.params["state"] == "absent":
-            result = identity.remove(pathlib.Path(path), check=check)
-        else:
-            result = identity.keep(pathlib.Path(path), regenerate=module.params["regenerate"], check=check)
+        result = keep_for(pathlib.Path(path), Wanted(**module.params), check=module.check_mode)
     except BlixardError as error:
         module.fail_json(msg=str(error))
-    changed = result.changed
-    if result.exists:
-        changed = module.set_owner_if_different(path, module.params["owner"], changed)
-        changed = module.set_group_if_different(path, module.params["group"], changed)
+    given: dict[str, t.Any] = {"given": result.given} if result.given else {}
     module.exit_json(
-        changed=changed,
+        changed=result.changed,
         path=path,
         iroh_node_id=result.after,
+        given=result.given,
         diff={
             "before": {"iroh_node_id": result.before},
-            "after": {"iroh_node_id": result.after_in_words},
+            "after": {"iroh_node_id": result.after_in_words, **given},
             "before_header": path,
             "after_header": path,
         },

@@ -52,6 +52,16 @@ options:
     description: Make the folders that O(dest) is to be in; on the controller only (connection C(local)).
     type: bool
     default: false
+  data_dir:
+    description:
+      - Data directory of the node. When O(dest) lies in it, the document goes to M(blixard_put) instead of
+        M(ansible.builtin.copy), and so becomes the account's that owns the directory.
+      - Then O(owner) and O(group) are only compared with what was O(observed), O(mode) is needed as octal digits, and
+        what only M(ansible.builtin.copy) knows is not done.
+    type: str
+  python:
+    description: Python on the host whose environment has the package C(blixard), for O(data_dir).
+    type: str
   trim_blocks:
     description: Remove the first newline after a block.
     type: bool

@@ -66,7 +66,7 @@ async def check_from_files(
     Raises:
         InputError: the key or a file cannot be used.
     """
-    key = read_secret_key(key_path(config.data_dir))
+    key = read_secret_key(key_path(config.data_dir), own=True)
     hello = Hello(
         cluster=config.cluster, node_id=config.node_id, entry=last_signed(config, key.public()), purpose="check"
     )

@@ -15,6 +15,7 @@ from blixard.discovery_manager import DiscoveryConfig, DiscoverySource
 from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited
 from blixard.documents.limits import MAX_CONFIG_BYTES
+from blixard.documents.names import PEERS_FILE_NAME as PEERS_FILE_NAME
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 from blixard.model import fields
@@ -23,8 +24,6 @@ from blixard.model.words import MISSING, UNKNOWN, wrong_kind
 if TYPE_CHECKING:
     from blixard.dialling.hello import Admission
     from blixard.model.ids import EndpointId
-
-PEERS_FILE_NAME = "discovery-peers.json"
 
 
 @dataclass(frozen=True, kw_only=True)

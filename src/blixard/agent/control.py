@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from blixard.agent.client import SOCKET_NAME, short_socket_path
+from blixard.agent.client import short_socket_path
+from blixard.documents.names import SOCKET_NAME
+from blixard.documents.own import check_own
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError
 
@@ -46,7 +48,7 @@ class ControlServer:
         """
         path = self._data_dir / SOCKET_NAME
         try:
-            path.unlink(missing_ok=True)
+            _remove_leftover(path)
             listener = self._listener(path)
         except OSError as error:
             self._resources.close()
@@ -105,6 +107,12 @@ class ControlServer:
             # A fault of this program: the node must go on, and whoever asked must hear of it.
             log.exception("control request failed")
             return _line({"error": "internal error, see the node's log"})
+
+
+def _remove_leftover(path: Path) -> None:
+    if os.path.lexists(path):
+        check_own(path.lstat(), str(path), kind="a socket")
+        path.unlink()
 
 
 async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.dialling.advertise import Verdict, candidates_of, judge, local_addresses
+from blixard.documents.names import REGISTRY_FILE_NAME as REGISTRY_FILE_NAME
 from blixard.documents.peers import read_peers
 from blixard.documents.registry import read_registry
 from blixard.errors import InputError, TrustError
@@ -19,8 +20,6 @@ from blixard.trust.keys import KEY_FILE_NAME, SecretKey, read_secret_key
 if TYPE_CHECKING:
     from blixard.agent.config import NodeConfig
     from blixard.model.ids import EndpointId
-
-REGISTRY_FILE_NAME = "node-registry.json"
 
 
 def advertised(config: NodeConfig, port: int) -> list[Verdict]:
@@ -108,7 +107,7 @@ async def current_entry(config: NodeConfig) -> NodeRegistryEntry:
     """
     from blixard.dialling.connector import bind_endpoint, bound_port
 
-    key = read_secret_key(key_path(config.data_dir))
+    key = read_secret_key(key_path(config.data_dir), own=True)
     endpoint = await bind_endpoint(key, str(config.bind))
     try:
         port = bound_port(endpoint, config.bind.ip.version == 6)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from random import SystemRandom
@@ -17,13 +18,14 @@ from blixard import __version__
 from blixard.agent.admission import Doorkeeper
 from blixard.agent.config import discovery_of
 from blixard.agent.control import ControlServer
+from blixard.agent.data_dir import make_data_dir
 from blixard.agent.entry import key_path
 from blixard.agent.logs import set_up
 from blixard.agent.monitor import monitored
 from blixard.agent.notify import notify, reloading, watchdog_interval
 from blixard.agent.operations import Operations
 from blixard.agent.own import OwnEntry
-from blixard.agent.process import make_data_dir, only_node_here
+from blixard.agent.process import only_node_here
 from blixard.agent.reload import changed_settings
 from blixard.clock import SystemClock
 from blixard.dialling.acceptor import Acceptor
@@ -45,7 +47,7 @@ log = logging.getLogger("blixard.node")
 def keep_identity(data_dir: Path) -> SecretKey:
     """Read the node's secret key; the first time, make one."""
     path = key_path(data_dir)
-    return read_secret_key(path) if path.exists() else create_secret_key(path)
+    return read_secret_key(path, own=True) if os.path.lexists(path) else create_secret_key(path)
 
 
 class Node:

@@ -13,14 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from blixard.agent.data_dir import make_data_dir
+from blixard.documents.account import as_owner_of
+from blixard.documents.names import LOG_FILE_NAME as LOG_FILE_NAME
+from blixard.documents.names import PID_FILE_NAME as PID_FILE_NAME
+from blixard.documents.own import open_own
 from blixard.errors import BlixardError, InputError
 
-PID_FILE_NAME = "agent.pid"
-LOG_FILE_NAME = "agent.log"
 READY_TIMEOUT = 30.0
 STOP_TIMEOUT = 20.0
 
@@ -31,19 +34,6 @@ class NodeFailed(BlixardError):
     def __init__(self, reason: str, exit_code: int = 1) -> None:
         super().__init__(reason)
         self.exit_code = exit_code
-
-
-def make_data_dir(path: Path) -> None:
-    """Make the data directory, for this user alone, if it is not there.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        mend = "choose another one with --data-dir, or give this user the right to write there"
-        raise InputError(f"cannot be made: {error.strerror}", file=str(path), mend=mend) from None
 
 
 @contextmanager
@@ -71,7 +61,7 @@ def only_node_here(data_dir: Path) -> Iterator[None]:
 
 def _open_to_write(path: Path, flags: int) -> int:
     try:
-        return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        return open_own(path, flags | os.O_CREAT)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -104,22 +94,28 @@ def running_pid(data_dir: Path) -> int | None:
     never stands in the way of a node that starts at this moment.
 
     Raises:
-        InputError: this user may not look.
+        InputError: this user may not look, or the pid file is a link or somebody else's.
     """
     try:
-        descriptor = os.open(data_dir / PID_FILE_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = open_own(data_dir / PID_FILE_NAME)
     except PermissionError:
         mend = "ask as the node's user or as root"
         raise InputError("is not for this user", file=str(data_dir), mend=mend) from None
     except OSError:
         return None
     try:
-        layout = "hhqqi"  # struct flock: type, whence, start, length, process id
-        asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)[: len(asked)])
-        return None if kind == fcntl.F_UNLCK else int(pid)
+        return _holder(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> int | None:
+    """Return the id of the process that holds the lock of an open pid file."""
+    layout = "hhqqi"  # struct flock: type, whence, start, length, process id
+    asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)[: len(asked)])
+    # 0 is a holder that this process cannot see, such as one in another container.
+    return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
 
 
 def start_detached(arguments: Sequence[str], data_dir: Path) -> int:
@@ -140,7 +136,7 @@ def start_detached(arguments: Sequence[str], data_dir: Path) -> int:
     ):
         address = str(Path(room) / "notify")
         ready.bind(address)
-        log = _open_to_write(log_path, os.O_WRONLY | os.O_APPEND)
+        log = _open_to_write(log_path, os.O_RDWR | os.O_APPEND)
         try:
             start = os.fstat(log).st_size
             process = subprocess.Popen(  # noqa: S603  (our own program and arguments)
@@ -152,13 +148,13 @@ def start_detached(arguments: Sequence[str], data_dir: Path) -> int:
                 # Without the second, `-m` would also import what lies in the working directory.
                 env={**os.environ, "NOTIFY_SOCKET": address, "PYTHONSAFEPATH": "1"},
             )
+            _wait_until_ready(process, ready, lambda: _last_line(log_path, log, start))
         finally:
             os.close(log)
-        _wait_until_ready(process, ready, log_path, start)
         return process.pid
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, log: Path, start: int) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, last_line: Callable[[], str]) -> None:
     deadline = time.monotonic() + READY_TIMEOUT
     gone = os.pidfd_open(process.pid)
     try:
@@ -168,11 +164,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], ready: socket.socket, lo
                 return
             if gone in readable:
                 code = process.wait()
-                raise NodeFailed(f"the node did not start: {_last_line(log, start)}", max(code, 1))
+                raise NodeFailed(f"the node did not start: {last_line()}", max(code, 1))
     finally:
         os.close(gone)
     _end(process)
-    raise NodeFailed(f"the node was not ready after {READY_TIMEOUT:.0f} s: {_last_line(log, start)}")
+    raise NodeFailed(f"the node was not ready after {READY_TIMEOUT:.0f} s: {last_line()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -184,35 +180,57 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _last_line(log: Path, start: int) -> str:
-    with log.open("rb") as stream:
-        stream.seek(start)
-        lines = stream.read(1 << 20).decode(errors="replace").strip().splitlines()
+def _last_line(log: Path, descriptor: int, start: int) -> str:
+    lines = os.pread(descriptor, 1 << 20, start).decode(errors="replace").strip().splitlines()
     return lines[-1].removeprefix("blixard: ") if lines else f"it logged nothing in {log}"
 
 
 def stop(data_dir: Path) -> bool:
     """End the node that runs in `data_dir` with SIGTERM and wait until it is gone; False if none ran.
 
+    Root does it as the account that owns the directory, and to a process of that account alone.
+
     Raises:
         BlixardError: it is still there after `STOP_TIMEOUT` seconds.
+        InputError: this user may not, or who holds the pid file is no node of this user.
     """
-    pid = running_pid(data_dir)
-    if pid is None:
-        return False
+    with as_owner_of(data_dir):
+        pid = running_pid(data_dir)
+        if pid is None:
+            return False
+        try:
+            gone = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return _terminate(gone, pid, data_dir)
+        finally:
+            os.close(gone)
+
+
+def _terminate(gone: int, pid: int, data_dir: Path) -> bool:
     try:
-        gone = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
+        _check_owner(pid, data_dir)
+        if running_pid(data_dir) != pid:
+            return True  # it ended by itself in between, and its id may be another's by now
         signal.pidfd_send_signal(gone, signal.SIGTERM)
-        if not select.select([gone], [], [], STOP_TIMEOUT)[0]:
-            raise BlixardError(f"node process {pid} did not end in {STOP_TIMEOUT:.0f} s; look at it, or kill -9 it")
-    except ProcessLookupError:
-        return True  # it ended by itself in between
+    except (FileNotFoundError, ProcessLookupError):
+        return True
     except PermissionError:
-        mend = "stop it as that user or as root"
-        raise InputError("its node runs as another user", file=str(data_dir), mend=mend) from None
-    finally:
-        os.close(gone)
+        raise _not_ours(data_dir, pid) from None
+    if not select.select([gone], [], [], STOP_TIMEOUT)[0]:
+        raise BlixardError(f"node process {pid} did not end in {STOP_TIMEOUT:.0f} s; look at it, or kill -9 it")
     return True
+
+
+def _check_owner(pid: int, data_dir: Path) -> None:
+    """Refuse a process of another user: root that works as an account may still signal its own."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("Uid:"))
+    if set(line.split()[1:]) != {str(os.geteuid())}:
+        raise _not_ours(data_dir, pid)
+
+
+def _not_ours(data_dir: Path, pid: int) -> InputError:
+    mend = f"stop it as that user, or look at it and end it by hand: kill {pid}"
+    return InputError("its node runs as another user", file=str(data_dir), mend=mend)

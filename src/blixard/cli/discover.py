@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from blixard.agent.client import AgentNotRunning, ask
 from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_line, print_table, seconds
+from blixard.documents.account import as_owner_of
 from blixard.errors import one_line
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def _found(args: argparse.Namespace) -> dict[str, Any]:
             pass
         else:
             return answer
+        # Root looks into the directory as the node does.
+        with as_owner_of(args.data_dir):
+            return asyncio.run(_look(named))
     return asyncio.run(_look(named))
 
 

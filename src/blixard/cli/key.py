@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blixard.documents.account import as_owner_of
 from blixard.trust.keys import KEY_FILE_NAME, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ def run_generate(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print the id that belongs to a key file."""
-    path = args.file / KEY_FILE_NAME if args.file.is_dir() else args.file
-    print(_id(read_secret_key(path).public(), args))
+    if args.file.is_dir():
+        with as_owner_of(args.file):
+            key = read_secret_key(args.file / KEY_FILE_NAME)
+    else:
+        key = read_secret_key(args.file)
+    print(_id(key.public(), args))
     return 0
 
 

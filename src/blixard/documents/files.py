@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from blixard.documents.own import open_own, sort_of
 from blixard.errors import InputError
 
 _PART = ".part"
@@ -20,7 +21,7 @@ Settle = Callable[[Path, Path], object]
 """Gives the finished temporary file (first) its name (second)."""
 
 
-def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0) -> bytes:
+def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0, own: bool = False) -> bytes:
     """Return the content of a regular file of at most `limit` bytes.
 
     Opened without blocking, so that a FIFO or a device is refused instead of waited for; its kind, mode and
@@ -30,14 +31,18 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0
         path: the file; symbolic links are followed.
         limit: most bytes to read.
         forbidden: mode bits that it must not have, such as 0o077 for a secret.
+        own: take only a file of this user's that has no other name, and follow no link.
 
     Raises:
-        InputError: it is missing, cannot be read, is no regular file, is larger than `limit`, or has a
-            forbidden mode.
+        InputError: it is missing, cannot be read, is no regular file, is larger than `limit`, has a
+            forbidden mode, or is not this user's own.
     """
     name = os.fspath(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if own:
+            descriptor = open_own(path, forbidden=forbidden)
+        else:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             _check_status(os.fstat(descriptor), limit, forbidden, name)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -53,17 +58,17 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0
     return data
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600, *, follow: bool = True) -> None:
     """Replace the file at `path` with `data`, or leave it as it was; never anything between.
 
     The data goes to a new file in the same folder, is synced, and renamed over the old one; then the folder
     is synced. What earlier, killed writes left beside it is removed first. A symbolic link is followed: the
-    file that it names is replaced and the link stays.
+    file that it names is replaced and the link stays; without `follow` it is the link that is replaced.
 
     Raises:
         InputError: the folder is missing or cannot be written.
     """
-    _write(path, data, mode, Path.replace)
+    _write(path, data, mode, Path.replace, follow=follow)
 
 
 def create_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
@@ -73,11 +78,18 @@ def create_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) 
         InputError: there is something at `path` already, or its folder is missing or cannot be written.
     """
     try:
-        _write(path, data, mode, os.link)  # unlike a rename it refuses a name that is taken
+        # Unlike a rename, a link refuses a name that is taken, be it by a link that leads nowhere.
+        _write(path, data, mode, os.link, follow=False)
     except FileExistsError:
         raise InputError(
             "is there already and is not written over", file=os.fspath(path), mend="move it away first"
         ) from None
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what writes of `path` left beside it that were killed: one of them may be another name of the file."""
+    with contextlib.suppress(OSError):
+        _sweep(Path(path))
 
 
 def sync_folder(folder: Path) -> None:
@@ -89,9 +101,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle) -> None:
+def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle, *, follow: bool) -> None:
     try:
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(path) if follow else path)
         _sweep(target)
         _put(target, data, mode, settle)
         sync_folder(target.parent)
@@ -152,7 +164,7 @@ def _stem(target: Path) -> str:
 def _check_status(status: os.stat_result, limit: int, forbidden: int, name: str) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"is {_sort(status.st_mode)}, not a file", file=name)
+        raise InputError(f"is {sort_of(status.st_mode)}, not a file", file=name)
     if mode & forbidden:
         raise InputError(
             f"has mode {mode:04o}, which lets others use it",
@@ -165,11 +177,3 @@ def _check_status(status: os.stat_result, limit: int, forbidden: int, name: str)
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _sort(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a folder"
-    if stat.S_ISFIFO(mode):
-        return "a FIFO"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"

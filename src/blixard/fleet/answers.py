@@ -60,7 +60,7 @@ def parse_answer(host: str, operation: str, options: Options, line: str) -> dict
 
     Args:
         host: its name in the inventory, for messages.
-        operation: `look`, `check`, `refresh` or `rotation`.
+        operation: `look`, `check`, `refresh`, `rotation` or `put`.
         options: what it was asked. `node_id` and `cluster`, where they are there, are those that it must have.
         line: the JSON text that it printed.
 
@@ -400,6 +400,28 @@ def _check(said: object, options: Options, at: _At) -> dict[str, Any]:
     return {"report": report, **({"failed": True, "msg": shown("\n".join(lines))} if lines else {})}
 
 
+# --- put --------------------------------------------------------------------------------------------------
+
+
+def _text(value: object, at: _At) -> str:
+    """Parse the text of a file, for a diff: its lines made printable."""
+    if not isinstance(value, str):
+        raise at.refuse(wrong_kind("a string", value))
+    return printable(value)
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything but printable characters and the ends of lines written out."""
+    return "\n".join(one_line(line, 10 * len(line) + 1) for line in text.split("\n"))
+
+
+_PUT = _object({"changed": _flag, "before": _or_null(_text)}, optional=("before",))
+
+
+def _put(said: object, _: Options, at: _At) -> dict[str, Any]:
+    return dict(_PUT(said, at))
+
+
 # --- refresh and rotation ---------------------------------------------------------------------------------
 
 _REFRESH = _object({"running": _flag, "peers": _list(_node_id, most=MAX_PEERS), "problems": _sentences})
@@ -457,4 +479,6 @@ _PARSERS = {
     # An edge is some 300 bytes.
     "check": _Parser(_check, 16 * MIB),
     "rotation": _Parser(_rotation, 64 * KIB),
+    # A quarter of a mebibyte of the file that was there, of which each byte may have become an escape.
+    "put": _Parser(_put, 2 * MIB),
 }

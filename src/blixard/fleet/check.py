@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.client import AgentNotRunning, ask
+from blixard.documents.account import as_owner_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ PAUSE = 0.1
 def check(
     data_dir: Path, *, config: Path | None, timeout: float, sample: int | None, settle: bool = False
 ) -> dict[str, Any]:
-    """Return this host's part of the connectivity report; nothing is written.
+    """Return this host's part of the connectivity report; nothing is written. Root does it as the node's account.
 
     Args:
         data_dir: the node's data directory.
@@ -49,8 +50,13 @@ def check(
 
     from blixard.agent.check import check_from_files
     from blixard.agent.config import load_config
+    from blixard.dialling import connector  # noqa: F401
+    from blixard.fleet import packages  # noqa: F401
 
-    return asyncio.run(check_from_files(load_config(config), timeout=timeout, sample=sample))
+    with as_owner_of(config.parent, strict=False):
+        settings = load_config(config)
+    with as_owner_of(data_dir):
+        return asyncio.run(check_from_files(settings, timeout=timeout, sample=sample))
 
 
 def _apart(data_dir: Path, report: dict[str, Any], timeout: float) -> list[str]:

@@ -21,6 +21,9 @@ Options = Mapping[str, Any]
 
 def run(operation: str, options: Options) -> dict[str, Any]:
     """Return the result of an operation in Ansible's form; what cannot be done has `failed` and `msg`."""
+    if operation not in _OPERATIONS:
+        mend = "run site.yml first, which installs the package that goes with it"
+        return {"failed": True, "msg": f"the package on this host is older than the role ({operation}); {mend}"}
     try:
         return _OPERATIONS[operation](options)
     except BlixardError as error:
@@ -79,6 +82,20 @@ def _rotation(options: Options) -> dict[str, Any]:
     return prepare(data_dir, config=options["config"].encode(), min_age=options["min_age"], now=now, check=check)
 
 
+def _put(options: Options) -> dict[str, Any]:
+    from blixard.fleet.put import put
+
+    source = options["source"]
+    return put(
+        Path(options["data_dir"]),
+        options["name"],
+        sha256=options["sha256"],
+        mode=int(options["mode"], 8),
+        source=None if source is None else Path(source),
+        diff=bool(options["diff"]),
+    )
+
+
 # A source that does not answer has ten seconds.
 REFRESH_TIMEOUT = 30.0
 
@@ -87,6 +104,7 @@ _OPERATIONS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "check": _check,
     "refresh": _refresh,
     "rotation": _rotation,
+    "put": _put,
 }
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
 from blixard.errors import InputError
+from blixard.fleet import packages  # noqa: F401
+from blixard.fleet.ownership import Account, give_data_dir, give_key
 from blixard.trust.keys import create_secret_key, read_secret_key
 
 
@@ -23,6 +26,8 @@ class Kept:
     exists: bool
     """Whether the file is there now."""
     removed: bool = False
+    given: tuple[str, ...] = ()
+    """What else was given to the account, see `blixard.fleet.ownership`."""
 
     @property
     def after_in_words(self) -> str | None:
@@ -30,8 +35,44 @@ class Kept:
         return "a new one" if self.changed and self.after is None and not self.removed else self.after
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How a key is to be kept, in the words of iroh_identity."""
+
+    state: str = "present"
+    regenerate: str = "never"
+    owner: str | None = None
+    group: str | None = None
+    data_dir: bool = False
+
+
+def keep_for(path: Path, wanted: Wanted, *, check: bool) -> Kept:
+    """Have the key at `path` as it is wanted, and whose it is wanted to be.
+
+    Raises:
+        InputError: as `keep`, `remove`, `give_data_dir` and `give_key`.
+    """
+    if wanted.state == "absent":
+        return remove(path, check=check)
+    try:
+        account = Account(wanted.owner, wanted.group)
+    except InputError:
+        if not check:
+            raise
+        # An account that this run would have made by now.
+        return Kept(changed=True, before=None, after=None, exists=os.path.lexists(path))
+    given = give_data_dir(path.parent, account, check=check) if wanted.data_dir else []
+    given += [path.name] if path.name not in given and give_key(path, account, check=check) else []
+    if check and path.name in given:
+        return Kept(changed=True, before=None, after=None, exists=True, given=tuple(given))
+    kept = keep(path, regenerate=wanted.regenerate, check=check)
+    # In a directory of root's the key was root's until now.
+    given += [path.name] if path.name not in given and give_key(path, account, check=check) else []
+    return replace(kept, changed=kept.changed or bool(given), given=tuple(given))
+
+
 def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
-    """Have a secret key at `path`.
+    """Have a secret key at `path`. Root does it as the account that owns the folder.
 
     Args:
         path: its file.
@@ -39,8 +80,13 @@ def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
         check: only say what would be done.
 
     Raises:
-        InputError: what is there is no key, or `fail` and others could read it.
+        InputError: what is there is no key of that account, or `fail` and others could read it.
     """
+    with as_owner_of(path.parent):
+        return _keep(path, regenerate=regenerate, check=check)
+
+
+def _keep(path: Path, *, regenerate: str, check: bool) -> Kept:
     if not os.path.lexists(path):
         return _make(path, before=None, check=check)
     if regenerate == "always":
@@ -53,7 +99,12 @@ def keep(path: Path, *, regenerate: str, check: bool) -> Kept:
 
 
 def remove(path: Path, *, check: bool) -> Kept:
-    """Have no secret key at `path`."""
+    """Have no secret key at `path`. Root does it as the account that owns the folder."""
+    with as_owner_of(path.parent):
+        return _remove(path, check=check)
+
+
+def _remove(path: Path, *, check: bool) -> Kept:
     if not os.path.lexists(path):
         return Kept(changed=False, before=None, after=None, exists=False)
     before = _id_of(path)
@@ -75,9 +126,13 @@ def _make(path: Path, *, before: str | None, check: bool) -> Kept:
         return Kept(changed=True, before=before, after=None, exists=os.path.lexists(path))
     # The old key stays until the new one is whole on disk.
     fresh = Path(f"{path}.new")
-    fresh.unlink(missing_ok=True)
+    if os.path.lexists(fresh):
+        _unlink(fresh)
     key = create_secret_key(fresh)
-    fresh.replace(path)
+    try:
+        fresh.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be replaced: {error.strerror}", file=str(path), mend="move it away") from None
     sync_folder(path.parent)
     return Kept(changed=True, before=before, after=key.public().base64, exists=True)
 
@@ -87,7 +142,16 @@ def _narrow(path: Path, *, check: bool) -> bool:
     if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o077:
         return False
     if not check:
-        path.chmod(0o600)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"cannot be opened: {error.strerror}", file=str(path)) from None
+        try:
+            os.fchmod(descriptor, 0o600)
+        except OSError as error:
+            raise InputError(f"its mode cannot be changed: {error.strerror}", file=str(path)) from None
+        finally:
+            os.close(descriptor)
     return True
 
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import blixard
-from blixard.agent.client import SOCKET_NAME, AgentError, AgentNotRunning, ask
-from blixard.fleet.observe import group_name, observe, user_name
+from blixard.agent.client import AgentError, AgentNotRunning, ask
+from blixard.documents.account import as_owner_of
+from blixard.documents.names import KEY_FILE_NAME as KEY_FILE_NAME
+from blixard.documents.names import SOCKET_NAME
+from blixard.documents.own import user_name
+from blixard.errors import InputError
+from blixard.fleet.observe import group_name, observe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-KEY_FILE_NAME = "iroh-secret-key"
-"""The same as in `blixard.trust.keys`, whose import costs more than the rest of this file; a test compares."""
 
 INFO_TIMEOUT = 5.0
 
@@ -29,6 +31,8 @@ def look(
     data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str], min_seq: int = 0
 ) -> dict[str, Any]:
     """Return what is on this host; nothing is written.
+
+    Root looks into the data directory as the account that owns it, see `blixard.documents.account`.
 
     Args:
         data_dir: the node's data directory.
@@ -47,47 +51,60 @@ def look(
     Raises:
         InputError: settings, key or registry file that cannot be used.
     """
-    agent = _agent(data_dir)
-    key = _key(data_dir / KEY_FILE_NAME)
+    with as_owner_of(data_dir):
+        agent = _agent(data_dir)
+        key, own = _key(data_dir / KEY_FILE_NAME)
     digest = None if config is None else hashlib.sha256(config).hexdigest()
     own_word = agent.pop("entry", None)
     as_wanted = agent["state"] == "running" and digest in (None, agent["config_sha256"])
     counts = as_wanted and (config is None or _seq(own_word) >= min_seq)
-    entry, source = (own_word, "agent") if counts else _entry(data_dir, config, agent, key)
+    entry, source = (own_word, "agent") if counts else _entry(data_dir, config, agent, key=key["state"], own=own)
     return {
         "entry": entry,
         "entry_source": source,
         "config_sha256": digest,
         "key": key,
         "agent": agent,
-        "files": {name: _describe(path, expected.get(name)) for name, path in paths.items()},
+        "files": _files(data_dir, paths, expected),
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
     }
 
 
 def _seq(entry: Mapping[str, Any] | None) -> int:
-    return int(((entry or {}).get("attestation") or {}).get("seq", 0))
+    attestation = (entry or {}).get("attestation")
+    seq = attestation.get("seq") if isinstance(attestation, dict) else None
+    return seq if type(seq) is int else 0
 
 
-def _key(path: Path) -> dict[str, str]:
-    """Say whether the key is there and whose it is; nothing about what is in it, not even a digest."""
+def _key(path: Path) -> tuple[dict[str, str], bool]:
+    """Say whether the key is there and whose it is, and whether it is ours; nothing about what is in it."""
     try:
         status = path.lstat()
     except OSError:
-        return {"path": str(path), "state": "absent"}
+        return {"path": str(path), "state": "absent"}, False
     owners = {"owner": user_name(status.st_uid), "group": group_name(status.st_gid)}
-    return {"path": str(path), "state": "present", **owners}
+    return {"path": str(path), "state": "present", **owners}, status.st_uid == os.geteuid()
 
 
-def _describe(path: str, expected: str | None) -> dict[str, Any]:
-    seen = {"path": path, **observe(Path(path))}
-    return seen if expected is None else {**seen, "expected": seen.get("sha256") == expected}
+def _files(data_dir: Path, paths: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, Any]:
+    """Describe each of `paths` as the account that it is for to say what stands there."""
+    inside = f"{data_dir}/"
+    found: dict[str, Any] = {}
+    for name, path in paths.items():
+        home = data_dir if path.startswith(inside) else Path(path).parent
+        try:
+            with as_owner_of(home, strict=False):
+                seen = {"path": path, **observe(path)}
+        except InputError:
+            seen = {"path": path, "kind": "absent"}
+        found[name] = seen if name not in expected else {**seen, "expected": seen.get("sha256") == expected[name]}
+    return found
 
 
 def _agent(data_dir: Path) -> dict[str, Any]:
     try:
-        info = dict(ask(data_dir, "info", timeout=INFO_TIMEOUT))
+        info = _word(ask(data_dir, "info", timeout=INFO_TIMEOUT))
     except AgentNotRunning:
         return {"state": "not running"}
     except AgentError as error:
@@ -96,36 +113,56 @@ def _agent(data_dir: Path) -> dict[str, Any]:
     return {**{name: info[name] for name in (*INFO, "entry") if name in info}, "state": "running", "started": started}
 
 
+def _word(info: Any) -> dict[str, Any]:
+    """Return what a node says of itself, if that is what it is: whatever listens there may have said it."""
+    if not isinstance(info, dict) or not {"config_sha256", "version", "iroh_node_id"} <= info.keys():
+        raise AgentError("what listens there does not say who it is")
+    if not isinstance(info.get("entry"), dict | None) or not isinstance(info.get("addresses"), list | None):
+        raise AgentError("what listens there says of itself what cannot be read")
+    return info
+
+
 def _entry(
-    data_dir: Path, config: bytes | None, agent: dict[str, Any], key: dict[str, str]
+    data_dir: Path, config: bytes | None, agent: Mapping[str, Any], *, key: str, own: bool
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Work the entry out from the key and the wanted settings, or else take it from a registry file."""
-    if config is not None and key["state"] == "present":
-        return _entry_from_key(config, agent), "key"
-    path = _registry_file(data_dir)
+    if config is None or key != "present":
+        return _entry_from_registry(data_dir)
+    # A key of another account than the directory's is still to be given to it.
+    return (_entry_from_key(data_dir, config, agent), "key") if own else (None, None)
+
+
+def _entry_from_registry(data_dir: Path) -> tuple[dict[str, Any] | None, str | None]:
+    with as_owner_of(data_dir):
+        path = _registry_file(data_dir)
     if path is None:
         return None, None
     from blixard.documents.registry import read_registry
+    from blixard.fleet import packages  # noqa: F401
 
-    return read_registry(path).to_json(), "registry"
+    with as_owner_of(data_dir):
+        return read_registry(path).to_json(), "registry"
 
 
-def _entry_from_key(config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
+def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
     """Sign the entry here; its port is bound for a moment to prove that it can be had, unless the node has it."""
     import asyncio
     from datetime import datetime, timezone
 
     from blixard.agent.config import parse_config
     from blixard.agent.entry import current_entry, key_path, last_signed, signed_entry
+    from blixard.dialling import connector  # noqa: F401
+    from blixard.fleet import packages  # noqa: F401
     from blixard.trust.keys import read_secret_key
 
     settings = parse_config(config, file="settings")
-    if not _may_have(agent, settings.bind.port):
-        return asyncio.run(current_entry(settings)).to_json()
-    key = read_secret_key(key_path(settings.data_dir))
-    previous = last_signed(settings, key.public())
-    now = datetime.now(timezone.utc)
-    return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
+    with as_owner_of(data_dir):
+        if not _may_have(agent, settings.bind.port):
+            return asyncio.run(current_entry(settings)).to_json()
+        key = read_secret_key(key_path(settings.data_dir), own=True)
+        previous = last_signed(settings, key.public())
+        now = datetime.now(timezone.utc)
+        return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
 
 
 def _may_have(agent: Mapping[str, Any], port: int) -> bool:
@@ -133,7 +170,12 @@ def _may_have(agent: Mapping[str, Any], port: int) -> bool:
     if agent["state"] == "not running":
         return False
     known = agent.get("addresses")
-    return known is None or any(int(each["address"].rpartition(":")[2]) == port for each in known)
+    return known is None or any(_port(each) == port for each in known)
+
+
+def _port(said: Any) -> int | None:
+    last = str(said.get("address")).rpartition(":")[2] if isinstance(said, dict) else ""
+    return int(last) if re.fullmatch("[0-9]{1,5}", last) else None
 
 
 def _registry_file(data_dir: Path) -> Path | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import grp
 import hashlib
-import pwd
+import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from blixard.documents.own import user_name as user_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # Nothing that is compared is larger; a file that somebody else put there must not cost minutes to read.
 MAX_DIGEST_BYTES = 64 * 1024 * 1024
@@ -19,8 +20,8 @@ MAX_DIGEST_BYTES = 64 * 1024 * 1024
 _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
 
 
-def observe(path: Path) -> dict[str, Any]:
-    """Return what stands at `path`, without following a link.
+def observe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what stands at `path`, without following a link there, and without waiting for anything.
 
     Returns:
         `{"kind": "absent"}`, or `kind` (`file`, `directory`, `link`, `other`), `mode` (four octal digits),
@@ -28,7 +29,7 @@ def observe(path: Path) -> dict[str, Any]:
         `sha256` (hex; null for what is no file, cannot be read or is over 64 MiB).
     """
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError:
         return {"kind": "absent"}
     kind = next((name for test, name in _KINDS if test(status.st_mode)), "other")
@@ -49,23 +50,23 @@ def differs(seen: Mapping[str, Any], **wanted: object) -> bool:
     )
 
 
-def _digest(path: Path) -> str | None:
+def _digest(path: str | os.PathLike[str]) -> str | None:
+    """Digest a regular file of at most `MAX_DIGEST_BYTES`, whatever has taken its name or become of it since."""
     digest = hashlib.sha256()
+    left = MAX_DIGEST_BYTES
     try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            while left >= 0 and (block := os.read(descriptor, 1 << 20)):
                 digest.update(block)
+                left -= len(block)
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
-    return digest.hexdigest()
-
-
-def user_name(number: int) -> str:
-    """Return the name of an account, or its number where it has none."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
+    return digest.hexdigest() if left >= 0 else None
 
 
 def group_name(number: int) -> str:

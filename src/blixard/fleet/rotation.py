@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any
 from blixard.agent.client import AgentError, AgentNotRunning, ask
 from blixard.agent.config import parse_config
 from blixard.agent.entry import last_signed, signed_entry
+from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
+from blixard.documents.names import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.errors import InputError
-from blixard.trust.keys import KEY_FILE_NAME, create_secret_key, read_secret_key
+from blixard.fleet import packages  # noqa: F401
+from blixard.trust.keys import create_secret_key, read_secret_key
 from blixard.trust.rotation import announce
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
-    from blixard.trust.keys import SecretKey
-
-NEXT_SUFFIX = ".next"
 
 
 def prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, check: bool) -> dict[str, Any]:
-    """Have a next key where one is due, and return what the controller needs of it.
+    """Have a next key where one is due, and return what the controller needs of it. Root does it as the node's account.
 
     Args:
         data_dir: the node's data directory.
@@ -51,10 +51,15 @@ def prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, che
     Raises:
         InputError: key or settings that cannot be used.
     """
-    path, next_path = data_dir / KEY_FILE_NAME, data_dir / f"{KEY_FILE_NAME}{NEXT_SUFFIX}"
-    old = read_secret_key(path)
+    with as_owner_of(data_dir):
+        return _prepare(data_dir, config=config, min_age=min_age, now=now, check=check)
+
+
+def _prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, check: bool) -> dict[str, Any]:
+    path, next_path = data_dir / KEY_FILE_NAME, data_dir / NEXT_KEY_FILE_NAME
+    old = read_secret_key(path, own=True)
     begun = os.path.lexists(next_path)
-    due = begun or time.time() - path.stat().st_mtime >= min_age
+    due = begun or time.time() - path.lstat().st_mtime >= min_age
     state: dict[str, Any] = {
         "changed": due and not begun,
         "due": due,
@@ -67,7 +72,7 @@ def prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, che
     if not due or (check and not begun):
         return state
     settings = parse_config(config, file="settings")
-    new = read_secret_key(next_path) if begun else _make(next_path, like=path)
+    new = read_secret_key(next_path, own=True) if begun else create_secret_key(next_path)
     previous = last_signed(settings, new.public())
     entry = signed_entry(settings, new, settings.bind.port, now=now, previous=previous)
     announcement = announce(old, new, cluster=settings.cluster, node_id=settings.node_id, now=now)
@@ -75,7 +80,7 @@ def prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, che
 
 
 def swap(data_dir: Path, *, new: EndpointId, check: bool) -> dict[str, Any]:
-    """Put the next key in the place of the key; the old one is gone then.
+    """Put the next key in the place of the key; the old one is gone then. Root does it as the node's account.
 
     Args:
         data_dir: the node's data directory.
@@ -85,25 +90,20 @@ def swap(data_dir: Path, *, new: EndpointId, check: bool) -> dict[str, Any]:
     Raises:
         InputError: there is no next key, or it is not that of `new`.
     """
-    path, next_path = data_dir / KEY_FILE_NAME, data_dir / f"{KEY_FILE_NAME}{NEXT_SUFFIX}"
-    if not os.path.lexists(next_path) and read_secret_key(path).public() == new:
+    with as_owner_of(data_dir):
+        return _swap(data_dir / KEY_FILE_NAME, data_dir / NEXT_KEY_FILE_NAME, new=new, check=check)
+
+
+def _swap(path: Path, next_path: Path, *, new: EndpointId, check: bool) -> dict[str, Any]:
+    if not os.path.lexists(next_path) and read_secret_key(path, own=True).public() == new:
         return {"changed": False}
-    if read_secret_key(next_path).public() != new:
+    if read_secret_key(next_path, own=True).public() != new:
         mend = "remove it and run rotate.yml again"
         raise InputError(f"is not the key of {new.short}, as the record has it", file=str(next_path), mend=mend)
     if not check:
         next_path.replace(path)
         sync_folder(path.parent)
     return {"changed": True}
-
-
-def _make(path: Path, *, like: Path) -> SecretKey:
-    """Make the next key, for the account that owns the present one."""
-    key = create_secret_key(path)
-    owner = like.stat()
-    if owner.st_uid != os.getuid():
-        os.chown(path, owner.st_uid, owner.st_gid)
-    return key
 
 
 def _runs_with(data_dir: Path) -> str | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from blixard.documents.canonical import pretty_bytes
 from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.names import SEEN_FILE_NAME
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 
-FILE_NAME = "seen-signatures.json"
+FILE_NAME = SEEN_FILE_NAME
 _LIMIT = 64 * 1024
 
 _log = logging.getLogger("blixard.sources")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.documents.limits import MAX_SIGNATURE_BYTES
+from blixard.documents.names import SIGNATURE_SUFFIX as SIGNATURE_SUFFIX
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError, TrustError
 from blixard.model import fields
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from blixard.trust.keys import SecretKey
 
 DOMAIN = "blixard/peers/v1"
-SIGNATURE_SUFFIX = ".sig"
 
 _FIELDS = ("domain", "cluster", "seq", "signer", "signature")
 

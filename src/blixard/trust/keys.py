@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import NoReturn
 
 from blixard.documents.files import create_atomic, read_limited
 from blixard.documents.limits import MAX_KEY_BYTES
+from blixard.documents.names import KEY_FILE_NAME as KEY_FILE_NAME
+from blixard.documents.names import KEY_FORM
 from blixard.errors import InputError
 from blixard.model.ids import EndpointId
 
 KEY_BYTES = 32
-KEY_FILE_NAME = "iroh-secret-key"
-
-_FORM = re.compile(rb"([0-9a-fA-F]{64})\n?")
 
 
 class SecretKey:
@@ -75,14 +73,18 @@ def verify(endpoint_id: EndpointId, data: bytes, signature: bytes) -> bool:
     return True
 
 
-def read_secret_key(path: str | os.PathLike[str]) -> SecretKey:
+def read_secret_key(path: str | os.PathLike[str], *, own: bool = False) -> SecretKey:
     """Read a key file: 64 hex digits and a newline, for its owner alone.
+
+    Args:
+        path: its file.
+        own: take only a file of this user's that has no other name, and follow no link: for the key of a node.
 
     Raises:
         InputError: it is missing, is no such file, or others may use it. Its content is never shown.
     """
-    data = read_limited(path, MAX_KEY_BYTES, forbidden=0o077)
-    match = _FORM.fullmatch(data)
+    data = read_limited(path, MAX_KEY_BYTES, forbidden=0o077, own=own)
+    match = KEY_FORM.fullmatch(data)
     if match is None:
         raise InputError(
             f"is not a secret key (64 hex digits and a newline), but {len(data)} bytes of something else",

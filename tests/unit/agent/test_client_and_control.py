@@ -123,7 +123,7 @@ async def test_the_socket_of_a_killed_node_is_replaced_and_the_own_one_removed(t
 
 async def test_a_socket_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / SOCKET_NAME).mkdir()
-    with pytest.raises(InputError, match=r"agent\.sock: cannot be made: .*; move it away"):
+    with pytest.raises(InputError, match=r"agent\.sock: is a folder, not a socket; move it away"):
         await ControlServer(tmp_path, OPERATIONS).start()
 
 

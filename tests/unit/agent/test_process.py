@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from blixard.agent.data_dir import make_data_dir
 from blixard.agent.process import (
     LOG_FILE_NAME,
     PID_FILE_NAME,
     NodeFailed,
-    make_data_dir,
     only_node_here,
     running_pid,
     start_detached,

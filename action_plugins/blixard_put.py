@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put a file into a node's data directory; its documentation is in library/blixard_put.py."""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from blixard.fleet.answers import printable
+from blixard.fleet.remote import ask
+
+SPEC: dict[str, t.Any] = {
+    "python": {"type": "str", "required": True},
+    "data_dir": {"type": "str", "required": True},
+    "src": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "mode": {"type": "str", "required": True},
+}
+# What a package says that has no such operation yet.
+_OLDER = "KeyError: 'put'"
+
+
+class ActionModule(ActionBase):
+    """The `blixard_put` action."""
+
+    TRANSFERS_FILES = True
+    _VALID_ARGS = frozenset(SPEC)
+
+    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        own: dict[str, t.Any] = super().run(tmp, task_vars)
+        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
+        source = self._find(options.pop("src"))
+        data = source.read_bytes()
+        options |= {"sha256": hashlib.sha256(data).hexdigest(), "diff": bool(self._task.diff)}
+        dest = f"{options['data_dir']}/{options['name']}"
+        try:
+            options["source"] = None if self._task.check_mode else self._send(source)
+            said = ask(self, (task_vars or {})["inventory_hostname"], "put", options)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        return {**own, "dest": dest, "sha256": options["sha256"], **self._outcome(said, dest, data)}
+
+    def _find(self, source: str) -> Path:
+        try:
+            return Path(self._loader.get_real_file(self._find_needle("files", source)))
+        except AnsibleError as error:
+            raise AnsibleActionFail(str(error)) from None
+
+    def _send(self, source: Path) -> str:
+        """Send the content to Ansible's own folder on the host; the host's end takes it from there."""
+        folder = self._make_tmp_path()
+        place: str = self._connection._shell.join_path(folder, "source")
+        self._transfer_file(str(source), place)
+        self._fixup_perms2((folder, place))
+        return place
+
+    def _outcome(self, said: dict[str, t.Any], dest: str, data: bytes) -> dict[str, t.Any]:
+        """Return the result; the host said what stood there, and what stands there now the controller knows itself."""
+        if _OLDER in said.get("msg", ""):
+            if self._task.check_mode:
+                return {"changed": True}
+            return {
+                **said,
+                "msg": "the package on the host is older than this role; run site.yml first, which installs it",
+            }
+        before = said.pop("before", None)
+        if not (said.get("changed") and self._task.diff):
+            return said
+        texts = {"before": before or "", "after": printable(data.decode(errors="replace"))}
+        return {**said, "diff": {**texts, "before_header": dest, "after_header": dest}}
