@@ -24,6 +24,7 @@ from blixard.manager.handover import Handover
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
 from blixard.model.entry import DiscoveredPeer
+from blixard.model.numbers import is_clock_set
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
@@ -129,6 +130,7 @@ class DiscoveryManager:
         self._handover = Handover(self._table)
         self._lifecycle = asyncio.Lock()
         self._is_running = False
+        self._is_clock_set = is_clock_set(clock.wall())
 
     async def start(self) -> None:
         """Ask all sources once, then keep looking and dialling in the background.
@@ -362,7 +364,11 @@ class DiscoveryManager:
 
     def _tidy(self) -> None:
         """Let go of what has expired."""
-        self._take_changes(self._table.expire(self._clock.wall()))
+        wall = self._clock.wall()
+        if not self._is_clock_set and is_clock_set(wall):
+            self._is_clock_set = True
+            self._take_changes(self._table.refuse_ahead(wall))
+        self._take_changes(self._table.expire(wall))
         self._take_changes(self._additions.let_go(self._clock.now()))
 
     def _is_known(self, where: HostPort) -> bool:

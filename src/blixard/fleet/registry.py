@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,15 @@ from blixard.errors import BlixardError, InputError
 from blixard.fleet.announcements import announced_ids
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
+from blixard.model.numbers import check_number
 from blixard.trust.attestation import verify_attestation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
+
+LASTING = timedelta(hours=1)
+"""For how long an attestation must still hold when it is recorded: one that ends at once makes every check fail."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def update_record(
     before = read_record(folder, missing_ok=True)
     entries, refused = _accept(gathered, cluster, now)
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
-    refused += [*_altered(before, cluster), *unannounced]
+    refused += [*_altered(before, entries, cluster, now), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
     without_host = [] if hosts is None else _without_host(before, hosts)
     wanted = {**states, **dict.fromkeys(without_host if prune else (), ABSENT)}
@@ -114,7 +119,7 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
         try:
             entry = NodeRegistryEntry.from_json(obj)
             if entry.attestation is not None:
-                verify_attestation(entry, cluster=cluster, now=now)
+                verify_attestation(entry, cluster=cluster, now=now, lasting=LASTING)
         except InputError as error:
             refused.append(str(error.located(file=name)))
         except BlixardError as error:
@@ -124,17 +129,22 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
     return entries, refused
 
 
-def _altered(record: Mapping[str, NodeRegistryEntry], cluster: str) -> list[str]:
+def _altered(
+    record: Mapping[str, NodeRegistryEntry], gathered: Mapping[str, NodeRegistryEntry], cluster: str, now: datetime
+) -> list[str]:
     """Refuse what somebody changed in the record by hand: a node signs what stands there about it.
 
     When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone. Of an
-    entry that was gathered without one, the record says when: without either, the attestation was taken away.
+    entry that was gathered without one, the record says when: without either, the attestation was taken away. A number
+    far ahead of now is no reason where the host was gathered: what it says now takes the place of that.
     """
     refused = []
     for name, entry in sorted(record.items()):
         if state_of(entry) != ABSENT and (entry.attestation is not None or RECORDED_AT not in entry.extra):
             try:
-                verify_attestation(entry, cluster=cluster)
+                attestation = verify_attestation(entry, cluster=cluster)
+                if name not in gathered:
+                    check_number(attestation.seq, now)
             except BlixardError as error:
                 refused.append(
                     f"{name}{SUFFIX} in the record: {error}; restore that file, or remove it and gather the host anew"

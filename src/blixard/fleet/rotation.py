@@ -68,7 +68,7 @@ def prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, che
         return state
     settings = parse_config(config, file="settings")
     new = read_secret_key(next_path) if begun else _make(next_path, like=path)
-    previous = last_signed(settings, new.public())
+    previous = last_signed(settings, new.public(), now)
     entry = signed_entry(settings, new, settings.bind.port, now=now, previous=previous)
     announcement = announce(old, new, cluster=settings.cluster, node_id=settings.node_id, now=now)
     return {**state, "new": new.public().base64, "announcement": announcement, "entry": entry.to_json()}

@@ -24,7 +24,12 @@ class DocumentReader:
         self._place = place
         self._registry = RegistryReader(tools.check, tools.wall)
         self._peers = PeersReader(
-            place, check=tools.check, signers=tools.signers, cluster=tools.cluster, seen=tools.seen
+            place,
+            check=tools.check,
+            wall=tools.wall,
+            signers=tools.signers,
+            cluster=tools.cluster,
+            seen=tools.seen,
         )
         self._sighting: Sighting | None = None
         self._found: Found | None = None

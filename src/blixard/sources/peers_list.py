@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from blixard.documents.canonical import sha256_hex
@@ -26,6 +27,7 @@ class PeersReader:
         place: str,
         *,
         check: AttestationCheck,
+        wall: Callable[[], datetime],
         signers: Collection[EndpointId] = (),
         cluster: str | None = None,
         seen: SeenNumbers | None = None,
@@ -33,6 +35,7 @@ class PeersReader:
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`."""
         self._place = place
         self._check = check
+        self._wall = wall
         self._signers = frozenset(signers)
         self._cluster = cluster
         self._seen = seen
@@ -83,4 +86,5 @@ class PeersReader:
 
     def _verify(self, data: bytes, signature: bytes) -> int:
         floor = self._seen.lowest(self._place) if self._seen is not None else 0
-        return verify_peers(data, signature, signers=self._signers, cluster=self._cluster, min_seq=floor)
+        now = self._wall()
+        return verify_peers(data, signature, signers=self._signers, cluster=self._cluster, min_seq=floor, now=now)

@@ -44,7 +44,7 @@ class StaticFile(LookingSource):
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`."""
         self._path = Path(path).expanduser()
         super().__init__(f"static:{self._path}", "static")
-        self._reader = PeersReader(str(self._path), check=check, signers=signers, cluster=cluster, seen=seen)
+        self._reader = PeersReader(str(self._path), check=check, wall=wall, signers=signers, cluster=cluster, seen=seen)
         self._wall = wall
         self._stamps: tuple[Stamp | None, ...] | None = None
         self._answer: Answer = Nothing()

@@ -168,7 +168,7 @@ async def test_what_was_good_of_a_refused_entry_is_kept(path: Path) -> None:
 
 def signed(*numbers: int, seq: int = 100, by: int = 1000, cluster: str = CLUSTER) -> tuple[bytes, bytes]:
     data = peers_file_of(*(peer(number) for number in numbers))
-    return data, sign_peers(data, key(by), cluster=cluster, previous_seq=seq - 1 + 10**10, now=NOON)
+    return data, sign_peers(data, key(by), cluster=cluster, previous_seq=seq - 1 + int(NOON.timestamp()), now=NOON)
 
 
 def put(path: Path, data: bytes, signature: bytes) -> None:
