@@ -111,12 +111,14 @@ class PeerTable:
     def apply(self, origin: Origin, answer: Answer, now: float) -> list[Change]:
         """Take in a source's answer.
 
-        The very same Found object again, and Failed, cost nothing. Returns the changes, removals first, then by
-        node id.
+        The very same Found object again, and Failed, cost nothing; with a failure counts what is remembered of the
+        source. Returns the changes, removals first, then by node id.
         """
         book = self._books.setdefault(origin.name, _Book(origin))
         if isinstance(answer, Failed):
-            return []
+            if answer.remembered is None:
+                return []
+            answer = answer.remembered
         touched: Touched = {}
         if answer is not book.answer:
             book.answer = answer

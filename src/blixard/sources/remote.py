@@ -64,7 +64,7 @@ class RemoteSource:
         self._timeout = timeout
         self._wall = tools.wall
         self._set = RegistrySet(RegistryReader(tools.check, tools.wall), self._read_registry)
-        self._document = DocumentReader(self._place, tools)
+        self._document = DocumentReader(self._place, tools, name=self.name)
         self._paths: dict[str, str] = {}
         self._unread: set[str] = set()
         self._known: tuple[object, Answer] | None = None
@@ -73,6 +73,9 @@ class RemoteSource:
 
     async def fetch(self) -> Answer:
         """Look now, as `Source.fetch`."""
+        return await self._document.backed(await self._fetch())
+
+    async def _fetch(self) -> Answer:
         try:
             return await asyncio.wait_for(self._worker.run(self._look), self._timeout)
         except asyncio.TimeoutError:
@@ -112,7 +115,8 @@ class RemoteSource:
 
     def _look_at_one(self, file_system: Any, path: str, info: Mapping[str, Any]) -> Answer:
         stamp = self._stamp(info)
-        if self._known is not None and stamp is not None and self._known[0] == stamp:
+        is_same = self._known is not None and stamp is not None and self._known[0] == stamp
+        if self._known is not None and is_same and not self._document.is_superseded:
             return self._known[1]
         self._known = None
         data = _read(file_system, path, MAX_PEERS_BYTES, info.get("size"))

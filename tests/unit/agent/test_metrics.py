@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -134,6 +134,17 @@ def test_a_source_is_up_while_it_answers(state: SourceState, up: int) -> None:
     assert answers == {"found": 0, "nothing": 0, "failed": 3}
 
 
+def test_a_source_that_counts_from_memory_is_told() -> None:
+    about: dict[str, Any] = {"peers": 1, "good_at": None, "error": "no", "problems": (), "answers": {}}
+    sources = [
+        SourceStatus(name="a", state="failed", memory_of=NOW, **about),
+        SourceStatus(name="b", state="failed", **about),
+    ]
+    series = read(exposition(source_families(sources, NOW)))
+    assert series["blixard_source_from_memory", (("source", "a"),)] == 1
+    assert series["blixard_source_from_memory", (("source", "b"),)] == 0
+
+
 def test_a_source_that_never_answered_well_has_no_age() -> None:
     source = SourceStatus(name="static:x", state="failed", peers=0, good_at=None, error="no", problems=(), answers={})
     assert "blixard_source_seconds_since_good_answer{" not in exposition(source_families([source], NOW)).decode()
@@ -161,6 +172,8 @@ def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
     series = read(exposition(node_families(1, "prod", "0.1.0", {"unknown": 3})))
     assert series["blixard_info", (("node_id", "1"), ("cluster", "prod"), ("version", "0.1.0"))] == 1
     assert series["blixard_refused_callers_total", (("kind", "unknown"),)] == 3
+    assert series["blixard_not_remembered", ()] == 0
+    assert read(exposition(node_families(1, "prod", "0.1.0", {}, not_remembered=2)))["blixard_not_remembered", ()] == 2
 
 
 async def fetched(port: int, request: bytes) -> tuple[bytes, bytes]:

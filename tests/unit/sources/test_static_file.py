@@ -215,13 +215,13 @@ async def test_a_new_signature_alone_is_a_change(path: Path) -> None:
 
 async def test_an_older_signed_file_is_refused_also_after_a_restart(path: Path, tmp_path: Path) -> None:
     put(path, *signed(1, 2, seq=100))
-    await trusting(path, seen=SeenNumbers(tmp_path)).fetch()
+    await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
     put(path, *signed(1, seq=99))
-    answer = await trusting(path, seen=SeenNumbers(tmp_path)).fetch()
+    answer = await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
     assert isinstance(answer, Failed)
     assert "older" in answer.error
     put(path, *signed(1, seq=101))
-    assert isinstance(await trusting(path, seen=SeenNumbers(tmp_path)).fetch(), Found)
+    assert isinstance(await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch(), Found)
 
 
 async def test_the_endpoint_ids_of_sightings_are_those_of_their_peers(path: Path) -> None:
