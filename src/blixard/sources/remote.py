@@ -17,7 +17,7 @@ from blixard.sources.registry_entry import RegistryReader
 from blixard.sources.registry_set import RegistrySet, is_registry_name
 from blixard.sources.stamps import RACY
 from blixard.sources.threads import StillBusy, Worker
-from blixard.sources.urls import name_of, scheme_of, scrubbed, shown
+from blixard.sources.urls import has_user, name_of, scheme_of, scrubbed, shown
 from blixard.trust.fleet import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ TIMEOUT = 9.0
 _MAGIC = frozenset("*?[")
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "generation", "version_id", "VersionId", "crc32c")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified")
+_PLAIN = frozenset({"ftp", "webhdfs", "webdav", "dav"})
+"""Protocols that encrypt nothing, or not surely."""
 _PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",
@@ -108,6 +110,8 @@ class RemoteSource:
         if self._opened is None:
             if "::" in self._url:
                 raise InputError("chains several URLs", mend="name one")
+            if scheme_of(self._url) in _PLAIN and has_user(self._url):
+                raise InputError("has a password, which this protocol would send for all to read", mend="use sftp")
             fsspec = importlib.import_module("fsspec")
             self._opened = fsspec.core.url_to_fs(self._url, skip_instance_cache=True)
         self._opened[0].invalidate_cache()
