@@ -253,6 +253,17 @@ async def test_the_memory_is_for_the_owner_alone_and_is_not_written_when_nothing
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+async def test_a_link_in_place_of_the_memory_is_neither_followed_nor_emptied(fleet: Fleet, path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("x")
+    (fleet.state / FOLDER).symlink_to(elsewhere)
+    manager = fleet.manager(put(path, OLD))
+    assert await known(manager) == [1, 2, 3]
+    assert files_in(elsewhere) == ["precious"]
+    assert any("is not a folder; move it away" in line for line in manager.not_remembered())
+
+
 async def test_nothing_is_kept_where_there_is_no_data_directory(path: Path, tmp_path: Path) -> None:
     from blixard.discovery_manager import DiscoveryConfig, DiscoverySource
 

@@ -12,6 +12,9 @@ import pytest
 from tests.unit.cli.run import blixard, refused
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 
+from blixard.agent.config import parse_config
+from blixard.agent.own import OwnEntry
+from blixard.clock import SystemClock
 from blixard.dialling.hello import Hello, House, refusal
 from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.documents.peers import build_peers, format_peers
@@ -36,6 +39,16 @@ SECONDS = int(NOW.timestamp())
 POWER_CUT = datetime(1970, 1, 1, 0, 5, tzinfo=timezone.utc)
 FLEET = key(100)
 DATA = format_peers(build_peers([attested(1)]))
+
+
+class FakeClock(SystemClock):
+    """A wall clock that a test sets."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def wall(self) -> datetime:
+        return self.at
 
 
 def signed_as(
@@ -139,6 +152,20 @@ def test_a_node_with_the_highest_number_signs_again(now: datetime) -> None:
 def test_what_a_node_signed_before_its_clock_was_set_back_is_signed_anew() -> None:
     ahead = attest(entry(1), key(1), cluster=CLUSTER, now=NOW + timedelta(days=400))
     assert seq_of(attest(entry(1), key(1), cluster=CLUSTER, now=NOW, previous=ahead)) == SECONDS
+
+
+def test_a_node_that_runs_while_its_clock_is_set_back_notices_and_signs_anew(tmp_path: Path) -> None:
+    clock = FakeClock(NOW + timedelta(days=400))
+    config = parse_config(
+        f'{{"node_id": 1, "bind": "127.0.0.1:7001", "data_dir": "{tmp_path}"}}'.encode(), file="settings"
+    )
+    own = OwnEntry(config, key(1), 7001, clock)
+    assert not own.is_ahead()
+    clock.at = NOW
+    assert own.is_ahead()
+    assert own.update(config)
+    assert not own.is_ahead()
+    assert seq_of(own.entry) == SECONDS
 
 
 def test_the_fleets_signature_is_bounded_and_comes_back_like_a_nodes(tmp_path: Path) -> None:

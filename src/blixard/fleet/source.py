@@ -35,7 +35,8 @@ def package(spec: str, project: str, lock: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such wheel or source tree, or the lock file cannot be used.
     """
-    return {**_package(spec, project), "lock": lock, "lock_digest": _digest_lock(Path(lock))}
+    path = Path(lock).expanduser().absolute()  # what is sent is what was looked at, wherever Ansible would look for it
+    return {**_package(spec, project), "lock": str(path), "lock_digest": _digest_lock(path)}
 
 
 def _digest_lock(path: Path) -> str:

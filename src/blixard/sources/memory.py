@@ -81,18 +81,22 @@ class Memory:
         with self._lock:
             for source in self._unwritten.keys() - set(sources):
                 del self._unwritten[source]
-            try:
-                found = [path for path in self._folder.iterdir() if path.name not in kept]
-            except OSError:
-                found = []  # there is no memory yet, or what is there is said when it is to be written
-            for path in found:
-                self._remove(path)
+            for path in self._list():
+                if path.name not in kept:
+                    self._remove(path)
 
     def write_again(self) -> None:
         """Try to write what could not be written."""
         with self._lock:
             if self._unwritten:
                 self._write()
+
+    def _list(self) -> list[Path]:
+        try:
+            # A link is not followed; it is said when something is to be written there.
+            return list(self._folder.iterdir()) if stat.S_ISDIR(self._folder.lstat().st_mode) else []
+        except OSError:
+            return []
 
     def _path(self, source: str) -> Path:
         return self._folder / sha256_hex(source.encode("utf-8", "surrogatepass"))[:_NAME_LENGTH]

@@ -69,6 +69,12 @@ def test_a_lock_file_that_pins_nothing_is_refused_with_file_and_mend(tmp_path: P
     assert "make lock" in caught.value.mend
 
 
+def test_a_relative_path_is_of_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "requirements.lock").write_text("# empty\n")
+    monkeypatch.chdir(tmp_path)
+    assert package("", str(ROOT), "requirements.lock")["lock"] == str(tmp_path / "requirements.lock")
+
+
 def test_a_lock_file_that_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         package("", str(ROOT), str(tmp_path / "none"))
