@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test molecule faults lint venv venv-dev clean
+.PHONY: help demo demo-stop test molecule faults lint lock wheelhouse venv venv-dev clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,14 @@ faults: $(VENV)/.dev ## break a fleet in every way and write docs/faults.md
 
 lint: $(VENV)/.dev ## run the static checks alone
 	@tests/run lint
+
+lock: $(VENV)/.controller ## pin what hosts install, with digests: roles/blixard/files/requirements.lock
+	@$(BIN)/python -m pip install --quiet --editable '.[controller,lock]'
+	@tools/make-lock >build.lock && mv build.lock roles/blixard/files/requirements.lock || { rm -f build.lock; exit 1; }
+
+export PYTHON_ON_HOSTS PLATFORM_OF_HOSTS
+wheelhouse: $(VENV)/.controller ## the wheels of that for hosts without an index; prints the folder
+	@tools/make-wheelhouse
 
 venv: $(VENV)/.controller
 venv-dev: $(VENV)/.dev

@@ -24,13 +24,17 @@ from blixard.manager.handover import Handover
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
 from blixard.model.entry import DiscoveredPeer
+from blixard.model.numbers import is_clock_set
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
 from blixard.sources.attestations import AttestationCheck
+from blixard.sources.memory import Memory
 from blixard.sources.named import DiscoverySource, make_sources
 from blixard.sources.seen import SeenNumbers
+from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.tools import Tools
+from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -116,7 +120,8 @@ class DiscoveryManager:
             own=own,
             cluster=cluster,
             signers=config.trusted_signers,
-            seen=SeenNumbers(config.state_dir),
+            seen=SeenNumbers(config.state_dir, clock.wall),
+            memory=Memory(config.state_dir) if config.state_dir is not None else None,
         )
         self._poller = Poller(
             make_sources(config.sources, self._tools),
@@ -126,9 +131,13 @@ class DiscoveryManager:
             on_answer=self._take_answer,
             on_refresh=self._tidy,
         )
+        self._forget_former_sources()
+        self._keeper: Worker[None] = Worker()
+        self._keeping: asyncio.Task[None] | None = None
         self._handover = Handover(self._table)
         self._lifecycle = asyncio.Lock()
         self._is_running = False
+        self._is_clock_set = is_clock_set(clock.wall())
 
     async def start(self) -> None:
         """Ask all sources once, then keep looking and dialling in the background.
@@ -159,6 +168,9 @@ class DiscoveryManager:
             await self._poller.stop()
             if self._scheduler is not None:
                 await self._scheduler.stop()
+            if self._keeping is not None:
+                self._keeping.cancel()
+                await asyncio.gather(self._keeping, return_exceptions=True)
             self._bus.close()
 
     async def configure(self, config: DiscoveryConfig) -> None:
@@ -177,6 +189,7 @@ class DiscoveryManager:
             if trusted == trusted_before:
                 sources = [_same(old.get(source.name), source, config.sources) for source in sources]
             self._poller.change(sources, interval=config.refresh_seconds)
+            self._forget_former_sources()
             hold = ABSENT_INTERVALS * config.refresh_seconds
             self._take_changes(self._table.rank(self._poller.origins(), hold=hold))
             came = {source.name for source in sources if old.get(source.name) is not source}
@@ -299,6 +312,11 @@ class DiscoveryManager:
         """Return the status of all sources, in the order of the configuration."""
         return self._poller.status()
 
+    def not_remembered(self) -> list[str]:
+        """Return a line for each thing that had to be remembered over a restart and could not be written."""
+        kept = (self._tools.seen, self._tools.memory)
+        return [each.problem for each in kept if each is not None and each.problem is not None]
+
     def dropped(self) -> list[Dropped]:
         """Return what sources say and what does not count, with the reason, sorted by node id."""
         return self._table.dropped()
@@ -362,8 +380,27 @@ class DiscoveryManager:
 
     def _tidy(self) -> None:
         """Let go of what has expired."""
-        self._take_changes(self._table.expire(self._clock.wall()))
+        wall = self._clock.wall()
+        if not self._is_clock_set and is_clock_set(wall):
+            self._is_clock_set = True
+            self._take_changes(self._table.refuse_ahead(wall))
+        self._take_changes(self._table.expire(wall))
         self._take_changes(self._additions.let_go(self._clock.now()))
+        if self.not_remembered() and (self._keeping is None or self._keeping.done()):
+            self._keeping = spawn(self._remember_again(), "writing down what was taken")
+
+    async def _remember_again(self) -> None:
+        with contextlib.suppress(StillBusy):
+            await self._keeper.run(self._write_again)
+
+    def _write_again(self) -> None:
+        for each in (self._tools.seen, self._tools.memory):
+            if each is not None:
+                each.write_again()
+
+    def _forget_former_sources(self) -> None:
+        if self._tools.memory is not None:
+            self._tools.memory.forget_all_but([source.name for source in self._poller.sources])
 
     def _is_known(self, where: HostPort) -> bool:
         text = str(where)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -20,15 +21,25 @@ PLAYBOOK = """\
 """
 
 
-def _wheel(path: Path, words: str) -> Path:
-    """Write a wheel of a package that depends on nothing and says `words`."""
-    info = "blixard-9.9.9.dist-info"
-    with zipfile.ZipFile(path / "blixard-9.9.9-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("blixard/__init__.py", f"WORDS = {words!r}\n")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: blixard\nVersion: 9.9.9\n")
+def _wheel(path: Path, words: str, *, name: str = "blixard", requires: str = "") -> Path:
+    """Write a wheel of a package that depends on nothing, or on `requires`, and says `words`."""
+    info = f"{name}-9.9.9.dist-info"
+    path.mkdir(exist_ok=True)
+    file = path / f"{name}-9.9.9-py3-none-any.whl"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9.9\n"
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.writestr(f"{name}/__init__.py", f"WORDS = {words!r}\n")
+        wheel.writestr(f"{info}/METADATA", metadata + (f"Requires-Dist: {requires}\n" if requires else ""))
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
-    return path / "blixard-9.9.9-py3-none-any.whl"
+    return file
+
+
+def _lock(path: Path, *wheels: Path) -> str:
+    """Write a lock file for these wheels."""
+    digests = [(wheel.name.partition("-")[0], hashlib.sha256(wheel.read_bytes()).hexdigest()) for wheel in wheels]
+    path.write_text("# nothing else\n" + "".join(f"{name}==9.9.9 \\\n    --hash=sha256:{it}\n" for name, it in digests))
+    return str(path)
 
 
 @pytest.fixture
@@ -39,6 +50,7 @@ def host(new_fleet: NewFleet, tmp_path: Path) -> Fleet:
         "blixard_runtime_manage": True,
         "blixard_venv": "{{ inventory_dir }}/venv",
         "blixard_package": str(_wheel(tmp_path, "first")),
+        "blixard_requirements": _lock(tmp_path / "requirements.lock"),
         "blixard_pip_args": ["--no-index"],
         "blixard_python": "{{ ansible_playbook_python }}",
     }
@@ -46,8 +58,8 @@ def host(new_fleet: NewFleet, tmp_path: Path) -> Fleet:
     return fleet
 
 
-def _installed(host: Fleet) -> str:
-    found = list((host.root / "venv").glob("lib/python*/site-packages/blixard/__init__.py"))
+def _installed(host: Fleet, name: str = "blixard") -> str:
+    found = list((host.root / "venv").glob(f"lib/python*/site-packages/{name}/__init__.py"))
     return found[0].read_text() if found else ""
 
 
@@ -75,6 +87,51 @@ def test_the_package_is_installed_once_and_again_when_it_is_another_one(host: Fl
     (host.root / "venv" / ".blixard-runtime").unlink()
     assert host.play(playbook).changed["node1"] > 0
     assert host.play(playbook).changed == {"node1": 0}
+
+
+def test_a_host_takes_only_those_dependencies_whose_digests_are_in_the_lock_file(host: Fleet, tmp_path: Path) -> None:
+    playbook, house = tmp_path / "runtime.yml", tmp_path / "wheelhouse"
+    dependency = _wheel(house, "good", name="dependency")
+    host.group["blixard_package"] = str(_wheel(tmp_path, "first", requires="dependency>=9"))
+    host.group["blixard_wheelhouse"] = str(house)
+    # What a folder of wheels has under the package's own name does not take its place.
+    _wheel(house, "planted")
+
+    without = host.play(playbook)
+    assert without.code != 0
+    assert "requires dependency" in without.output
+
+    _lock(tmp_path / "requirements.lock", dependency)
+    _wheel(house, "tampered", name="dependency")
+    tampered = host.play(playbook)
+    assert tampered.code != 0
+    assert "DO NOT MATCH THE HASHES" in tampered.output
+    assert _installed(host, "dependency") == ""
+    assert not (host.root / "venv" / ".blixard-runtime").exists()
+
+    _wheel(house, "good", name="dependency")
+    _lock(tmp_path / "requirements.lock", dependency)
+    good = host.play(playbook)
+    assert good.code == 0, good.output
+    assert _installed(host, "dependency") == "WORDS = 'good'\n"
+    assert _installed(host) == "WORDS = 'first'\n"
+    assert host.play(playbook).changed == {"node1": 0}
+
+    # A new lock file is rolled out, also where the package is the same.
+    newer = _wheel(house, "newer", name="dependency")
+    _lock(tmp_path / "requirements.lock", newer)
+    assert host.play(playbook).changed["node1"] > 0
+
+
+def test_a_lock_file_without_digests_is_refused_before_any_host_is_touched(host: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text("iroh>=1.2\n")
+
+    run = host.play(tmp_path / "runtime.yml")
+
+    assert run.code != 0
+    assert "requirements.lock: " in run.output
+    assert "has no exact version with digest" in run.output
+    assert host.files() == {}
 
 
 def test_a_host_without_a_good_python_is_told_what_it_needs(host: Fleet, tmp_path: Path) -> None:

@@ -96,5 +96,7 @@ def test_the_unit_is_hardened_and_systemd_understands_every_line(tmp_path: Path)
 
     level = re.search(r"Overall exposure level for blixard\.service: ([0-9.]+)", security.stdout)
     assert level, security.stderr
-    assert float(level[1]) <= 3.0
+    assert float(level[1]) <= 1.5
+    assert re.search(r"^MemoryMax=[1-9]", unit, re.MULTILINE)
+    assert re.search(r"^TasksMax=[1-9]", unit, re.MULTILINE)
     assert str(path) not in verify.stderr, verify.stderr

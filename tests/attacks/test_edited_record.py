@@ -371,6 +371,16 @@ def test_a_host_cannot_come_as_another_node_than_the_inventory_says(repository: 
     assert refused == ("four: says that it is node 5, and the inventory has it as node 4",)
 
 
+def test_a_number_that_a_wrong_clock_wrote_is_replaced_by_what_the_host_says_now(tmp_path: Path) -> None:
+    signed = Repository(tmp_path, signs=True, now=NOW.replace(year=2099))
+    signed.run({"one": attest(entry(1), key(1), cluster=CLUSTER, now=signed.now), "two": attested(2)})
+    signed.now = NOW
+
+    assert any("one.json in the record: sequence number" in line for line in signed.run().refused)
+    assert not signed.run({"one": attested(1)}).refused
+    assert not signed.run().refused
+
+
 def test_two_entries_do_not_change_names(repository: Repository) -> None:
     """A state that the inventory gives to the one would count for the other."""
     one, two = repository.file("one").read_bytes(), repository.file("two").read_bytes()

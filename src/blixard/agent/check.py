@@ -67,9 +67,8 @@ async def check_from_files(
         InputError: the key or a file cannot be used.
     """
     key = read_secret_key(key_path(config.data_dir), own=True)
-    hello = Hello(
-        cluster=config.cluster, node_id=config.node_id, entry=last_signed(config, key.public()), purpose="check"
-    )
+    entry = last_signed(config, key.public(), SystemClock().wall())
+    hello = Hello(cluster=config.cluster, node_id=config.node_id, entry=entry, purpose="check")
     # Any free port: the node's own may be taken, and the check must not stand in its way.
     found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relay_url)
     edges, lines = await found.check(timeout, sample, tell, problems)

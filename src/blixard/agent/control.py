@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,21 @@ log = logging.getLogger("blixard.control")
 
 MAX_REQUEST_BYTES = 64 * 1024
 REQUEST_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 30.0
+"""Seconds for the whole answer to be read."""
+
+MOST_TALKS = 32
+"""Talks at once. In a full house the oldest one that has asked for nothing yet goes."""
+
+MOST_CHECKS = 4
+"""Operations at once that dial all peers; further ones wait. They end when whoever asked has gone."""
+
+GONE_INTERVAL = 0.5
+"""Seconds between two looks at whether somebody who said all has gone."""
+
+BUSY = f"{MOST_TALKS} others are talking to it; try again in a moment"
+
+_COSTLY = frozenset({"check"})
 
 Tell = Callable[[Any], None]
 """Tells whoever asked how far it is; does nothing when progress was not asked for."""
@@ -38,6 +54,8 @@ class ControlServer:
         self._operations = operations
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
+        self._silent: dict[asyncio.Task[None], None] = {}
+        self._checks = asyncio.Semaphore(MOST_CHECKS)
         self._resources = contextlib.ExitStack()
 
     async def start(self) -> None:
@@ -83,22 +101,43 @@ class ControlServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.current_task()
         assert talk is not None  # noqa: S101  (for the type checker: we are inside of one)
+        is_welcome = self._make_room()
         self._talks.add(talk)
+        self._silent[talk] = None
         try:
-            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-                writer.write(await self._answer(reader, writer))
-                await writer.drain()
+            with contextlib.suppress(ConnectionError, asyncio.TimeoutError, asyncio.CancelledError):
+                writer.write(await self._answer(reader, writer, talk) if is_welcome else _line({"error": BUSY}))
+                await asyncio.wait_for(_finish(writer), ANSWER_TIMEOUT)
         finally:
             self._talks.discard(talk)
-            writer.close()
+            self._silent.pop(talk, None)
+            # What was not read by now is not kept for whoever does not read it.
+            writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    def _make_room(self) -> bool:
+        """Tell whether one more talk may begin."""
+        if len(self._talks) < MOST_TALKS:
+            return True
+        oldest = next(iter(self._silent), None)
+        if oldest is None:
+            return False
+        self._talks.discard(oldest)
+        del self._silent[oldest]
+        oldest.cancel()
+        return True
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, talk: asyncio.Task[None]
+    ) -> bytes:
         try:
             request = await _request(reader)
-            operation = self._operations.get(str(request.get("op")))
+            self._silent.pop(talk, None)
+            name = str(request.get("op"))
+            operation = self._operations.get(name)
             if operation is None:
                 raise InputError("unknown operation", place="/op", mend="one of " + ", ".join(self._operations))
-            return _line({"result": await operation(request, _teller(writer, request.get("progress") is True))})
+            work = operation(request, _teller(writer, request.get("progress") is True))
+            return _line({"result": await (self._while_there(work, reader, writer) if name in _COSTLY else work)})
         except ConnectionResetError:
             return b""
         except BlixardError as error:
@@ -107,6 +146,47 @@ class ControlServer:
             # A fault of this program: the node must go on, and whoever asked must hear of it.
             log.exception("control request failed")
             return _line({"error": "internal error, see the node's log"})
+
+    async def _while_there(
+        self, work: Awaitable[Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Any:
+        """Return what `work` returns; end it when whoever asked has gone.
+
+        Raises:
+            ConnectionResetError: that happened.
+        """
+
+        async def in_turn() -> Any:
+            async with self._checks:
+                return await work
+
+        working, leaving = asyncio.ensure_future(in_turn()), asyncio.ensure_future(_has_gone(reader, writer))
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise ConnectionResetError
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+            if asyncio.iscoroutine(work):
+                work.close()  # it may not have had its turn
+
+
+async def _has_gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Return when the other end is closed; one that has only ended its own side waits for its answer."""
+    await reader.read(1)
+    waiting = select.poll()
+    waiting.register(writer.get_extra_info("socket").fileno(), 0)
+    while not any(event & select.POLLHUP for _, event in waiting.poll(0)):  # noqa: ASYNC110  (no event tells of it)
+        await asyncio.sleep(GONE_INTERVAL)
+
+
+async def _finish(writer: asyncio.StreamWriter) -> None:
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
 
 
 def _remove_leftover(path: Path) -> None:

@@ -14,6 +14,7 @@ from blixard.documents.peers import read_peers
 from blixard.documents.registry import read_registry
 from blixard.errors import InputError, TrustError
 from blixard.model.entry import NodeRegistryEntry
+from blixard.model.numbers import is_ahead
 from blixard.trust.attestation import attest, verify_attestation
 from blixard.trust.keys import KEY_FILE_NAME, SecretKey, read_secret_key
 
@@ -55,11 +56,11 @@ def own_entry(config: NodeConfig, own: EndpointId, port: int) -> NodeRegistryEnt
     )
 
 
-def last_signed(config: NodeConfig, own: EndpointId) -> NodeRegistryEntry | None:
+def last_signed(config: NodeConfig, own: EndpointId, now: datetime) -> NodeRegistryEntry | None:
     """Return what this node signed last, from its registry file or from the peers file that it was given.
 
     The peers file counts too: it brings back the memory of a node that lost its data, and what was signed on
-    this host before the node first ran.
+    this host before the node first ran. A number far ahead of `now`, which no peer takes, is no memory.
     """
     known: list[NodeRegistryEntry] = []
     with contextlib.suppress(InputError):
@@ -70,19 +71,19 @@ def last_signed(config: NodeConfig, own: EndpointId) -> NodeRegistryEntry | None
             for p in read_peers(config.peers_file)
             if p.iroh_node_id == own.base64
         ]
-    return max((entry for entry in known if _is_ours(entry, own, config.cluster)), key=_seq, default=None)
+    return max((each for each in known if _is_ours(each, own, config.cluster, now)), key=_seq, default=None)
 
 
 def _seq(entry: NodeRegistryEntry) -> int:
     return entry.attestation.seq if entry.attestation else 0
 
 
-def _is_ours(entry: NodeRegistryEntry, own: EndpointId, cluster: str) -> bool:
+def _is_ours(entry: NodeRegistryEntry, own: EndpointId, cluster: str, now: datetime) -> bool:
     try:
         verify_attestation(entry, cluster=cluster)
     except TrustError:
         return False
-    return entry.endpoint_id == own
+    return entry.endpoint_id == own and not is_ahead(_seq(entry), now)
 
 
 def signed_entry(
@@ -113,5 +114,6 @@ async def current_entry(config: NodeConfig) -> NodeRegistryEntry:
         port = bound_port(endpoint, config.bind.ip.version == 6)
     finally:
         await endpoint.close()
-    previous = last_signed(config, key.public())
-    return signed_entry(config, key, port, now=datetime.now(timezone.utc), previous=previous)
+    now = datetime.now(timezone.utc)
+    previous = last_signed(config, key.public(), now)
+    return signed_entry(config, key, port, now=now, previous=previous)

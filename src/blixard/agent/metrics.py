@@ -125,6 +125,12 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
         [({"source": source.name}, source.state in ("found", "nothing")) for source in asked],
     )
     yield Family(
+        "blixard_source_from_memory",
+        "gauge",
+        "Whether a source counts with what was taken before a restart, since it is not good now.",
+        [({"source": source.name}, source.memory_of is not None) for source in asked],
+    )
+    yield Family(
         "blixard_source_peers",
         "gauge",
         "Peers in the last good answer of a source.",
@@ -158,10 +164,18 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
     )
 
 
-def node_families(node_id: int, cluster: str, version: str, refused: Mapping[str, int]) -> Iterator[Family]:
+def node_families(
+    node_id: int, cluster: str, version: str, refused: Mapping[str, int], not_remembered: int = 0
+) -> Iterator[Family]:
     """Return what is known of the node itself and of those it turned away."""
     about = {"node_id": node_id, "cluster": cluster, "version": version}
     yield Family("blixard_info", "gauge", "Which node this is.", [(about, 1)])
+    yield Family(
+        "blixard_not_remembered",
+        "gauge",
+        "Things that must survive a restart and could not be written to the data directory.",
+        [({}, not_remembered)],
+    )
     yield Family(
         "blixard_refused_callers_total",
         "counter",

@@ -53,7 +53,13 @@ def _text(node: Node, counts: EventCounts) -> bytes:
     config = node.config
     return exposition(
         itertools.chain(
-            node_families(config.node_id, config.cluster, __version__, node.doorkeeper.refused),
+            node_families(
+                config.node_id,
+                config.cluster,
+                __version__,
+                node.doorkeeper.refused,
+                len(node.manager.not_remembered()),
+            ),
             peer_families(node.manager.status()),
             source_families(node.manager.source_status(), node.clock.wall()),
             counts.families(),

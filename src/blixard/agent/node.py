@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("blixard.node")
 
+CLOCK_INTERVAL = 30.0
+"""Seconds between two looks at whether the clock was set back behind what this node signed."""
+
 
 def keep_identity(data_dir: Path) -> SecretKey:
     """Read the node's secret key; the first time, make one."""
@@ -105,6 +108,7 @@ class Node:
             try:
                 self._keep_going(Acceptor(endpoint, self.doorkeeper.welcome, self._arrived).serve())
                 self._keep_going(_feed_watchdog())
+                self._keep_going(self._following_the_clock())
                 await self.manager.start()
                 await control.start()
                 self._announce()
@@ -204,6 +208,13 @@ class Node:
             yield
         finally:
             await watch.stop()
+
+    async def _following_the_clock(self) -> None:
+        """Sign anew what was signed before a clock that ran far ahead was set back."""
+        while True:
+            await self.clock.sleep(CLOCK_INTERVAL)
+            if self.own.is_ahead():
+                self._addresses_changed()
 
     def _addresses_changed(self) -> None:
         try:

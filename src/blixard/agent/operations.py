@@ -62,6 +62,7 @@ class Operations:
             "peers": [peer.to_json() for peer in node.manager.status()],
             "sources": [source.to_json() for source in node.manager.source_status()],
             "refused_callers": dict(node.doorkeeper.refused),
+            "not_remembered": node.manager.not_remembered(),
         }
 
     async def check(self, request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.limits import MAX_REGISTRY_BYTES
 from blixard.documents.registry import format_registry
 from blixard.errors import InputError
+from blixard.model.numbers import is_ahead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ class OwnEntry:
         self._key = key
         self._port = port
         self._clock = clock
-        self.entry = self.signed(config, last_signed(config, key.public()))
+        self.entry = self.signed(config, last_signed(config, key.public(), clock.wall()))
 
     def signed(self, config: NodeConfig, previous: NodeRegistryEntry | None) -> NodeRegistryEntry:
         """Return the entry under `config`, with the signature of `previous` where nothing has changed."""
@@ -45,6 +46,11 @@ class OwnEntry:
     def addresses(self, config: NodeConfig) -> list[dict[str, Any]]:
         """Return each address of this host, whether the peers are told of it, and why."""
         return [verdict.to_json() for verdict in advertised(config, self._port)]
+
+    def is_ahead(self) -> bool:
+        """Tell whether the entry was signed far ahead of now, by a clock that was set since: then no peer takes it."""
+        attestation = self.entry.attestation
+        return attestation is not None and is_ahead(attestation.seq, self._clock.wall())
 
     def update(self, config: NodeConfig) -> bool:
         """Look at the addresses anew, keep the registry file as it must be, and tell whether the entry changed.

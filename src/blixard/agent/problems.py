@@ -24,13 +24,17 @@ async def look_again(manager: DiscoveryManager, clock: Clock) -> None:
 
 
 def problems(manager: DiscoveryManager) -> list[str]:
-    """Return a line for each peers file that the node does not take, or not whole, and why."""
-    return [
+    """Return a line for each peers file that the node does not take, or not whole, and why.
+
+    Also where what it takes cannot be remembered: after a restart an older file would pass.
+    """
+    lines = [
         line
         for status in manager.source_status()
         if status.name.startswith("static:")
         for line in _troubles(status, "does not take its peers file: ", "refuses a part of its peers file: ")
     ]
+    return lines + [f"cannot remember what it took: {line}" for line in manager.not_remembered()]
 
 
 def all_problems(manager: DiscoveryManager) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,79 @@ if TYPE_CHECKING:
 PATH = "/metrics"
 MAX_REQUEST_BYTES = 8 * 1024
 REQUEST_TIMEOUT = 5.0
+"""Seconds for a connection from its first to its last byte, in both directions."""
+
 MOST_SCRAPERS = 16
 """Connections at once; a monitoring system has one or two."""
 
+KEPT = 1.0
+"""Seconds for which a text is served again, or ten times as long as it took to write, if that is more: however often
+it is asked for, that costs a tenth of one core at most."""
+
 _GONE = (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError, ConnectionError)
+
+
+class _Scrapers:
+    """The connections that are open, the oldest first, and the text that they get."""
+
+    def __init__(self, metrics: Callable[[], bytes]) -> None:
+        self._metrics = metrics
+        self._text = b""
+        self._good_until = float("-inf")
+        self._open: dict[asyncio.Task[None], str] = {}
+        self._answered: set[asyncio.Task[None]] = set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection, and leave nothing of it."""
+        scraper = asyncio.current_task()
+        assert scraper is not None  # noqa: S101  (for the type checker: we are inside of one)
+        self._make_room()
+        self._open[scraper] = str((writer.get_extra_info("peername") or ("",))[0])
+        try:
+            with contextlib.suppress(*_GONE, asyncio.CancelledError):
+                await asyncio.wait_for(self._talk(reader, writer, scraper), REQUEST_TIMEOUT)
+        finally:
+            self._open.pop(scraper, None)
+            self._answered.discard(scraper)
+            # What was not read by now is not kept for whoever does not read it.
+            writer.transport.abort()
+
+    async def stop(self) -> None:
+        """End all connections."""
+        scrapers = list(self._open)
+        for scraper in scrapers:
+            scraper.cancel()
+        await asyncio.gather(*scrapers, return_exceptions=True)
+
+    def text(self) -> bytes:
+        """Return the metrics as they are, or were a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._good_until:
+            self._text = self._metrics()
+            took = asyncio.get_running_loop().time() - now
+            self._good_until = now + max(KEPT, 10 * took)
+        return self._text
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, scraper: asyncio.Task[None]
+    ) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self._answered.add(scraper)
+        writer.write(_answer(head, self.text))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    def _make_room(self) -> None:
+        """In a full house, end the connection that asked for nothing yet, the oldest of who has most of them."""
+        if len(self._open) < MOST_SCRAPERS:
+            return
+        idle = {scraper: who for scraper, who in self._open.items() if scraper not in self._answered} or self._open
+        has = Counter(idle.values())
+        most = max(has.values())
+        oldest = next(scraper for scraper, who in idle.items() if has[who] == most)
+        del self._open[oldest]
+        oldest.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -30,22 +100,9 @@ async def serving_metrics(bind: Bind, metrics: Callable[[], bytes]) -> AsyncIter
     Raises:
         InputError: the address cannot be had.
     """
-    scrapers: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        scraper = asyncio.current_task()
-        assert scraper is not None  # noqa: S101  (for the type checker: we are inside of one)
-        try:
-            if len(scrapers) < MOST_SCRAPERS:
-                scrapers.add(scraper)
-                with contextlib.suppress(*_GONE, asyncio.CancelledError):
-                    await asyncio.wait_for(_answer(reader, writer, metrics), REQUEST_TIMEOUT)
-        finally:
-            scrapers.discard(scraper)
-            writer.close()
-
+    scrapers = _Scrapers(metrics)
     try:
-        server = await asyncio.start_server(connected, str(bind.ip), bind.port, limit=MAX_REQUEST_BYTES)
+        server = await asyncio.start_server(scrapers.connected, str(bind.ip), bind.port, limit=MAX_REQUEST_BYTES)
     except OSError as error:
         mend = "free the port or choose another address with --metrics"
         reason = error.strerror or str(error)
@@ -54,13 +111,10 @@ async def serving_metrics(bind: Bind, metrics: Callable[[], bytes]) -> AsyncIter
         yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        for scraper in scrapers:
-            scraper.cancel()
-        await asyncio.gather(*scrapers, return_exceptions=True)
+        await scrapers.stop()
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, metrics: Callable[[], bytes]) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
+def _answer(head: bytes, text: Callable[[], bytes]) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     if method not in (b"GET", b"HEAD"):
@@ -68,9 +122,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, me
     elif path != PATH.encode():
         status, body = "404 Not Found", f"see {PATH}\n".encode()
     else:
-        status, body = "200 OK", metrics()
-    writer.write(_head(status, len(body)) + (b"" if method == b"HEAD" else body))
-    await writer.drain()
+        status, body = "200 OK", text()
+    return _head(status, len(body)) + (b"" if method == b"HEAD" else body)
 
 
 def _head(status: str, length: int) -> bytes:

@@ -176,7 +176,8 @@ def run_verify(args: argparse.Namespace) -> int:
         raise TrustError(f"{args.file}: is not signed, there is no {sig_path.name} beside it")
     sig = read_limited(sig_path, MAX_SIGNATURE_BYTES)
     try:
-        seq = verify_peers(data, sig, signers=signers, cluster=args.cluster, min_seq=args.min_seq)
+        now = datetime.now(timezone.utc)
+        seq = verify_peers(data, sig, signers=signers, cluster=args.cluster, min_seq=args.min_seq, now=now)
     except InputError as error:
         raise error.located(file=str(sig_path)) from None
     except TrustError as error:
@@ -197,9 +198,10 @@ def run_diff(args: argparse.Namespace) -> int:
 def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) -> list[str]:
     """Return a line for everything in the record that nobody signed off, by the rule that playbooks have too."""
     signers = [_signer(text) for text in args.signer]
-    lines = altered(record, cluster=args.cluster)
+    now = datetime.now(timezone.utc)
+    lines = altered(record, cluster=args.cluster, now=now)
     signed_off = read_signed_off(args.registry_dir, args.out, _at_hand(args.out), signers=signers, cluster=args.cluster)
-    held = hold(record, signed_off, Expected(unattested=args.unattested), cluster=args.cluster)
+    held = hold(record, signed_off, Expected(unattested=args.unattested), cluster=args.cluster, now=now)
     lines += held.refused
     if signed_off is not None:
         lines += too_many_removed(held.removed, args.max_removals, signed_off.where)

@@ -75,8 +75,12 @@ def _troubles(status: dict[str, Any], now: datetime) -> Iterator[str]:
         if source["error"]:
             last = f"{_age(source['good_at'], now)} ago" if source["good_at"] else "never"
             yield f"source {source['name']} failed, last good answer {last}: {source['error']}"
+        if source.get("memory_of"):
+            yield f"source {source['name']} is from memory, of {source['memory_of']}: {source['peers']} peers"
         for problem in source["problems"]:
             yield f"source {source['name']}: refused: {problem}"
+    for line in status.get("not_remembered", ()):
+        yield f"cannot remember what it took: {line}"
     refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))
     if refused:
         yield f"callers turned away: {refused}"

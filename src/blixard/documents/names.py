@@ -13,6 +13,7 @@ REGISTRY_FILE_NAME = "node-registry.json"
 PEERS_FILE_NAME = "discovery-peers.json"
 SIGNATURE_SUFFIX = ".sig"
 SEEN_FILE_NAME = "seen-signatures.json"
+MEMORY_FOLDER_NAME = "remembered-peers"
 JOIN_FOLDER_NAME = "registry.d"
 PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
@@ -22,12 +23,16 @@ KEY_FORM = re.compile(rb"([0-9a-fA-F]{64})\n?")
 """What stands in a key file: 32 bytes as hex digits."""
 
 
+SORTS = {"file": "a file", "socket": "a socket", "folder": "a folder", "cache": "a folder"}
+"""What a thing of each kind is, for people."""
+
+
 class Kept(NamedTuple):
     """One of these names.
 
     Attributes:
         name: of the file, in the data directory.
-        kind: `file`, `socket` or `folder`.
+        kind: `file`, `socket`, `folder`, or `cache` for a folder of files that may go at any time.
         content: `key`, `json`, or `any` where nothing can be said of it; in a folder, that of its files.
         by_node: the node alone writes it. All else is put there by whoever manages the host.
     """
@@ -44,6 +49,7 @@ KEPT = (
     Kept(JOIN_FOLDER_NAME, kind="folder"),
     Kept(REGISTRY_FILE_NAME, by_node=True),
     Kept(SEEN_FILE_NAME, by_node=True),
+    Kept(MEMORY_FOLDER_NAME, kind="cache", content="any", by_node=True),
     Kept(LOG_FILE_NAME, content="any", by_node=True),
     Kept(PID_FILE_NAME, content="any", by_node=True),
     Kept(SOCKET_NAME, kind="socket", content="any", by_node=True),

@@ -33,6 +33,7 @@ from blixard.documents.states import (
     state_of,
 )
 from blixard.errors import InputError
+from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
 from blixard.model.words import quoted, too_many
 
@@ -170,7 +171,7 @@ def merge_record(
     refused = _returning(record, taken, renamed)
     for name, entry in taken.items():
         old = record.get(renamed.get(name, name))
-        refused += _refusals(name, old, entry, (announced or {}).get(name))
+        refused += _refusals(name, old, entry, (announced or {}).get(name), now)
         merged[name] = _update(old, entry, now, (announcements or {}).get(name))
     merged = {name: _with_state(entry, name, wanted, taken) for name, entry in merged.items()}
     refused += _clashes(merged)
@@ -243,7 +244,7 @@ def _returning(
 
 
 def _refusals(
-    name: str, old: NodeRegistryEntry | None, new: NodeRegistryEntry, announced: EndpointId | None
+    name: str, old: NodeRegistryEntry | None, new: NodeRegistryEntry, announced: EndpointId | None, now: datetime
 ) -> list[str]:
     """Refuse what one host may not change by itself."""
     if old is None or _absent(old):
@@ -255,7 +256,7 @@ def _refusals(
             " remove it and add it anew if it is another node"
         )
     if old.iroh_node_id == new.iroh_node_id:
-        refusals += _rollback(name, old, new)
+        refusals += _rollback(name, old, new, now)
     elif new.endpoint_id != announced:
         refusals.append(
             f"{name}: its Iroh id changed from {old.endpoint_id.short} to {new.endpoint_id.short} and nobody"
@@ -264,12 +265,14 @@ def _refusals(
     return refusals
 
 
-def _rollback(name: str, old: NodeRegistryEntry, new: NodeRegistryEntry) -> list[str]:
+def _rollback(name: str, old: NodeRegistryEntry, new: NodeRegistryEntry, now: datetime) -> list[str]:
     if old.attestation is None:
         return []
     if new.attestation is None:
         return [f"{name}: its entry was attested before and is not now; gather it from its agent or key"]
     before, after = old.attestation.seq, new.attestation.seq
+    if is_ahead(before, now) and not is_ahead(after, now):
+        return []  # no node takes the recorded one: this is how a host comes back from it
     if after < before:
         return [f"{name}: its entry is older than the recorded one (sequence number {after}, recorded {before})"]
     if after == before and new.content() != old.content():

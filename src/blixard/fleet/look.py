@@ -160,8 +160,8 @@ def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> 
         if not _may_have(agent, settings.bind.port):
             return asyncio.run(current_entry(settings)).to_json()
         key = read_secret_key(key_path(settings.data_dir), own=True)
-        previous = last_signed(settings, key.public())
         now = datetime.now(timezone.utc)
+        previous = last_signed(settings, key.public(), now)
         return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from blixard.documents.account import walk
 from blixard.documents.limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
-from blixard.documents.names import KEPT, KEY_FORM, Kept
+from blixard.documents.names import KEPT, KEY_FORM, SORTS, Kept
 from blixard.documents.own import sort_of, user_name
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
@@ -173,6 +173,8 @@ class _Hand:
         self._check_sort(kept, status)
         if kept.kind == "socket":
             return self._remove(kept.name)
+        if kept.kind == "cache":
+            return self._remove_cache(kept.name)
         if kept.kind == "file":
             return self._give_file(kept)
         return self._give_folder(kept)
@@ -181,10 +183,9 @@ class _Hand:
         return not kept.by_node and stat.S_ISLNK(status.st_mode) and status.st_uid == 0
 
     def _check_sort(self, kept: Kept, status: os.stat_result) -> None:
-        wanted = {"file": "a file", "socket": "a socket", "folder": "a folder"}[kept.kind]
         found = sort_of(status.st_mode)
-        if found != wanted:
-            raise self._refused(kept.name, f"is {found}, not {wanted}")
+        if found != SORTS[kept.kind]:
+            raise self._refused(kept.name, f"is {found}, not {SORTS[kept.kind]}")
         if kept.kind == "file" and status.st_nlink != 1:
             raise self._refused(kept.name, f"has {status.st_nlink} names")
 
@@ -196,6 +197,20 @@ class _Hand:
         """Remove a socket that a node of another account left behind."""
         if not self._check:
             os.unlink(name, dir_fd=self._directory)
+        return True
+
+    def _remove_cache(self, name: str) -> bool:
+        """Remove a folder of what a node of another account remembered; it remembers anew."""
+        inner = os.open(name, _DIRECTORY, dir_fd=self._directory)
+        try:
+            if not self._check:
+                for each in _names(inner):
+                    os.unlink(each, dir_fd=inner)
+                os.rmdir(name, dir_fd=self._directory)
+        except IsADirectoryError:
+            raise self._refused(name, "holds a folder") from None
+        finally:
+            os.close(inner)
         return True
 
     def _give_file(self, kept: Kept) -> bool:

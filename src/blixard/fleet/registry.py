@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from blixard.trust.signed_off import SignedOff
+
+LASTING = timedelta(hours=1)
+"""For how long an attestation must still hold when it is recorded: one that ends at once makes every check fail."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def update_record(
     entries, dropped = _only_known(entries)
     refused += _as_another({**before, **entries}, nodes or {})
     ids, unannounced = announced_ids(before, announcements or {}, cluster=cluster)
-    refused += [*altered(before, cluster=cluster), *_taken_away(before), *unannounced]
+    refused += [*altered(before, cluster=cluster, now=now, gathered=entries), *_taken_away(before), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
     without_host = [] if hosts is None else _without_host(before, hosts)
     wanted = {**states, **dict.fromkeys(without_host if prune else (), ABSENT)}
@@ -113,9 +117,8 @@ def update_record(
         announcements=announcements,
     )
     refused += merged.refused
-    refused += _held(
-        before, merged, signed_off, Expected(ids, hosts, entries, _unattested(nodes)), cluster, max_removals
-    )
+    expected = Expected(ids, hosts, entries, _unattested(nodes))
+    refused += _held(before, merged, signed_off, expected, cluster, max_removals, now)
     if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(
             f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"
@@ -159,7 +162,7 @@ def _accept(gathered: Mapping[str, Any], cluster: str, now: datetime) -> tuple[d
         try:
             entry = NodeRegistryEntry.from_json(obj)
             if entry.attestation is not None:
-                verify_attestation(entry, cluster=cluster, now=now)
+                verify_attestation(entry, cluster=cluster, now=now, lasting=LASTING)
         except InputError as error:
             refused.append(str(error.located(file=name)))
         except BlixardError as error:
@@ -200,6 +203,7 @@ def _held(
     expected: Expected,
     cluster: str,
     max_removals: int,
+    now: datetime,
 ) -> list[str]:
     """Hold the record as it was and as it would be against what was signed off.
 
@@ -208,9 +212,9 @@ def _held(
     """
     refused: list[str] = []
     if merged.refused or merged.record != before:
-        refused += hold(before, signed_off, expected, cluster=cluster, numbers=False).refused
+        refused += hold(before, signed_off, expected, cluster=cluster, now=now, numbers=False).refused
     if not merged.refused:
-        after = hold(merged.record, signed_off, expected, cluster=cluster)
+        after = hold(merged.record, signed_off, expected, cluster=cluster, now=now)
         refused += after.refused
         if signed_off is not None:
             refused += too_many_removed(after.removed, max_removals, signed_off.where)

@@ -73,7 +73,7 @@ def _prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, ch
         return state
     settings = parse_config(config, file="settings")
     new = read_secret_key(next_path, own=True) if begun else create_secret_key(next_path)
-    previous = last_signed(settings, new.public())
+    previous = last_signed(settings, new.public(), now)
     entry = signed_entry(settings, new, settings.bind.port, now=now, previous=previous)
     announcement = announce(old, new, cluster=settings.cluster, node_id=settings.node_id, now=now)
     return {**state, "new": new.public().base64, "announcement": announcement, "entry": entry.to_json()}

@@ -108,7 +108,7 @@ def keep_signature(
     stale = check and sha256 is not None and sha256_hex(data) != sha256
     try:
         if key is None:
-            return _hold(path, data, present, trusted, cluster, stale=stale)
+            return _hold(path, data, present, trusted, cluster, now, stale=stale)
         if stale:
             return Signature(changed=True, signer=key.public().base64)
         wanted = renew_signature(data, present, key, cluster=cluster, now=now)
@@ -124,7 +124,14 @@ def keep_signature(
 
 
 def _hold(
-    path: Path, data: bytes, present: bytes | None, trusted: Sequence[EndpointId], cluster: str, *, stale: bool
+    path: Path,
+    data: bytes,
+    present: bytes | None,
+    trusted: Sequence[EndpointId],
+    cluster: str,
+    now: datetime,
+    *,
+    stale: bool,
 ) -> Signature:
     """Return what is there when the nodes would take it."""
     if present is None:
@@ -132,7 +139,7 @@ def _hold(
     if stale:
         raise TrustError(f"{path}: is to change, and there is no fleet key to sign it with; {SIGN}")
     try:
-        verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1)
+        verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1, now=now)
     except TrustError as error:
         raise TrustError(f"{path}: {error}; {SIGN}") from None
     return _described(present, changed=False)

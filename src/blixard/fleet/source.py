@@ -7,28 +7,59 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blixard.documents.files import read_limited
 from blixard.errors import InputError
+from blixard.model.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
+MAX_LOCK_BYTES = 1024 * 1024
+"""A lock file of hundreds of packages, each with dozens of digests."""
+LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
 
 
-def package(spec: str, project: str) -> dict[str, Any]:
+def package(spec: str, project: str, lock: str) -> dict[str, Any]:
     """Return what `spec` names, without building or fetching anything.
 
     Args:
         spec: path of a wheel, path of a source tree, or a pip requirement such as `blixard==0.1.0`.
         project: the source tree that an empty `spec` stands for.
+        lock: path of the lock file for what the package depends on.
 
     Returns:
         `kind` (`source`, `wheel` or `requirement`), `place` (path or requirement) and `digest` (hex), which
-        is the same for the same content, wherever it lies.
+        is the same for the same content, wherever it lies; `lock` and `lock_digest` of the lock file likewise.
 
     Raises:
-        InputError: there is no such wheel or source tree.
+        InputError: there is no such wheel or source tree, or the lock file cannot be used.
     """
+    path = Path(lock).expanduser().absolute()  # what is sent is what was looked at, wherever Ansible would look for it
+    return {**_package(spec, project), "lock": str(path), "lock_digest": _digest_lock(path)}
+
+
+def _digest_lock(path: Path) -> str:
+    """Digest a lock file in which every requirement has a version and a digest."""
+    try:
+        data = read_limited(path, MAX_LOCK_BYTES)
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8", file=str(path), mend=LOCK_MEND) from None
+    except InputError as error:
+        raise InputError(error.reason, file=str(path), mend=LOCK_MEND) from None
+    for line in text.replace("\\\n", " ").splitlines():
+        requirement = line.partition(" #")[0].strip()
+        if not requirement or requirement.startswith(("#", "--")):
+            continue
+        if "==" not in requirement or "--hash=sha256:" not in requirement:
+            raise InputError(
+                f"{quoted(requirement[:60])} has no exact version with digest", file=str(path), mend=LOCK_MEND
+            )
+    return hashlib.sha256(data).hexdigest()
+
+
+def _package(spec: str, project: str) -> dict[str, Any]:
     place = Path(spec or project)
     if place.suffix == ".whl":
         return {"kind": "wheel", "place": str(place), "digest": _digest_file(place)}

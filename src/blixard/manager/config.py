@@ -26,7 +26,8 @@ class DiscoveryConfig:
         trusted_signers: when not empty, a peers file counts only with a good signature of one of these keys.
         full_mesh: up to so many peers are all dialled; above, a sparse overlay is.
         state_dir: where the numbers of signed peers files are remembered, so that an older one is refused after
-            a restart too; None remembers them in memory.
+            a restart too, and the last good peers files themselves, so that a damaged one takes nobody away; None
+            remembers the numbers in memory.
     """
 
     sources: Sequence[Named | Source] = ()

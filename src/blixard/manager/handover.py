@@ -45,8 +45,9 @@ class Handover:
         changes: list[Change] = []
         if origin.name in self._distrusted:
             self._distrusted.discard(origin.name)
-            if isinstance(answer, Found):
-                answer = Found(answer.sightings, answer.problems, final=True)
+            told = answer.remembered if isinstance(answer, Failed) else answer
+            if isinstance(told, Found):
+                changes = self._table.apply(origin, Found(told.sightings, told.problems, final=True), now)
             else:
                 changes = self._table.retire(origin.name)
         changes += self._table.apply(origin, answer, now)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from blixard.clock import TimeLimit, limited
 from blixard.dialling import backoff
 from blixard.dialling.agenda import Agenda, Alarm
+from blixard.model.times import format_time
 from blixard.peers.claims import Origin
 from blixard.peers.status import SourceStatus
 from blixard.sources.base import Answer, Failed, Found, Watched
@@ -55,7 +56,9 @@ class _Asked:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def status(self) -> SourceStatus:
-        found = self.good if isinstance(self.good, Found) else None
+        failure = self.answer if isinstance(self.answer, Failed) else Failed("")
+        told = failure.remembered or self.good
+        found = told if isinstance(told, Found) else None
         return SourceStatus(
             name=self.origin.name,
             state=self._state(),
@@ -64,6 +67,7 @@ class _Asked:
             error=self.answer.error if isinstance(self.answer, Failed) else None,
             problems=found.problems if found is not None else (),
             answers=dict(self.counts),
+            memory_of=failure.memory_of,
         )
 
     def _state(self) -> SourceState:
@@ -256,6 +260,9 @@ class Poller:
         if isinstance(answer, Failed):
             if not isinstance(before, Failed) or before.error != answer.error:
                 _log.info("source error", extra={"source": asked.origin.name, "error": answer.error})
+            if answer.memory_of is not None and not (isinstance(before, Failed) and before.memory_of):
+                since = format_time(answer.memory_of)
+                _log.warning("peers from memory", extra={"source": asked.origin.name, "memory_of": since})
             return
         if isinstance(before, Failed):
             _log.info("source works again", extra={"source": asked.origin.name})

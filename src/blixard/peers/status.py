@@ -137,6 +137,7 @@ class SourceStatus:
         error: why the last look failed; None when it did not.
         problems: what was refused in its last good answer, one line each; the rest of it counts.
         answers: how many answers of each kind it has given.
+        memory_of: when that was taken which counts now from before a restart, since the source is not good; else None.
     """
 
     name: str
@@ -146,6 +147,7 @@ class SourceStatus:
     error: str | None
     problems: tuple[str, ...]
     answers: Mapping[AnswerKind, int]
+    memory_of: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -155,6 +157,7 @@ class SourceStatus:
             "good_at": format_time(self.good_at) if self.good_at else None,
             "error": self.error,
             "problems": list(self.problems),
+            "memory_of": format_time(self.memory_of) if self.memory_of else None,
             "answers": {kind: self.answers.get(kind, 0) for kind in get_args(AnswerKind)},
         }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from blixard.documents.times import parse_time
+from blixard.model.numbers import is_ahead
 from blixard.peers.claims import Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
 from blixard.peers.holders import Holders
 from blixard.sources.base import Failed, Found
@@ -58,6 +59,7 @@ class PeerTable:
         self._claims: dict[EndpointId, dict[str, Claim]] = {}
         self._signed: dict[EndpointId, Sighting] = {}
         self._expiries: list[tuple[datetime, EndpointId, str]] = []
+        self._most_expiries = 0
         self._refused: dict[tuple[str, EndpointId], Dropped] = {}
         self._news: list[Dropped] = []
         self._holders = Holders()
@@ -109,12 +111,14 @@ class PeerTable:
     def apply(self, origin: Origin, answer: Answer, now: float) -> list[Change]:
         """Take in a source's answer.
 
-        The very same Found object again, and Failed, cost nothing. Returns the changes, removals first, then by
-        node id.
+        The very same Found object again, and Failed, cost nothing; with a failure counts what is remembered of the
+        source. Returns the changes, removals first, then by node id.
         """
         book = self._books.setdefault(origin.name, _Book(origin))
         if isinstance(answer, Failed):
-            return []
+            if answer.remembered is None:
+                return []
+            answer = answer.remembered
         touched: Touched = {}
         if answer is not book.answer:
             book.answer = answer
@@ -182,16 +186,31 @@ class PeerTable:
         touched: Touched = {}
         while self._expiries and self._expiries[0][0] <= wall:
             _, endpoint_id, signature = heapq.heappop(self._expiries)
-            for claim in tuple(self._claims.get(endpoint_id, {}).values()):
-                if _signed_with(claim.peer, signature):
-                    self._drop(self._books[claim.origin.name], endpoint_id)
-                    self._refuse(claim, "its attestation has expired")
-                    touched[endpoint_id] = None
-            signed = self._signed.get(endpoint_id)
-            if signed is not None and _signed_with(signed.peer, signature):
-                self._sign_anew(endpoint_id)
-                touched[endpoint_id] = None
+            self._strike(endpoint_id, signature, "its attestation has expired", touched)
         return self._settle(touched)
+
+    def refuse_ahead(self, wall: datetime) -> list[Change]:
+        """Drop the claims whose number is far ahead of `wall`: they came before this machine's clock was set."""
+        touched: Touched = {}
+        for endpoint_id in tuple(self._claims):
+            for sighting in (*(c.sighting for c in self._claims[endpoint_id].values()), self._signed.get(endpoint_id)):
+                attestation = sighting.peer.attestation if sighting is not None else None
+                if attestation is not None and is_ahead(attestation.seq, wall):
+                    reason = f"its attestation has number {attestation.seq}, which is far ahead of now"
+                    self._strike(endpoint_id, attestation.signature, reason, touched)
+        return self._settle(touched)
+
+    def _strike(self, endpoint_id: EndpointId, signature: str, reason: str, touched: Touched) -> None:
+        """Let what was signed so count no longer."""
+        for claim in tuple(self._claims.get(endpoint_id, {}).values()):
+            if _signed_with(claim.peer, signature):
+                self._drop(self._books[claim.origin.name], endpoint_id)
+                self._refuse(claim, reason)
+                touched[endpoint_id] = None
+        signed = self._signed.get(endpoint_id)
+        if signed is not None and _signed_with(signed.peer, signature):
+            self._sign_anew(endpoint_id)
+            touched[endpoint_id] = None
 
     def _drop_absent(self, book: _Book, touched: Touched, now: float, *, at_once: bool) -> None:
         for endpoint_id in [each for each in book.absent if at_once or self._is_over(book.claims[each], now)]:
@@ -243,7 +262,17 @@ class PeerTable:
             self._signed[endpoint_id] = signed
         if attestation is not None and attestation.expires_at is not None:
             item = (parse_time(attestation.expires_at), endpoint_id, attestation.signature)
+            if len(self._expiries) > self._most_expiries:
+                self._clear_expiries()
             heapq.heappush(self._expiries, item)
+
+    def _clear_expiries(self) -> None:
+        """Let go of what nothing carries any more: who signs anew again and again, to end in 9999, costs no memory."""
+        used = {(id_, each.peer.attestation.signature) for id_, each in self._signed.items() if each.peer.attestation}
+        for endpoint_id, claims in self._claims.items():
+            used |= {(endpoint_id, c.peer.attestation.signature) for c in claims.values() if c.peer.attestation}
+        self._expiries = sorted({item for item in self._expiries if item[1:] in used})
+        self._most_expiries = 2 * len(self._expiries) + 64
 
     def _enter(self, book: _Book, claim: Claim) -> None:
         endpoint_id = claim.sighting.endpoint_id

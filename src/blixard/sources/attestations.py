@@ -7,9 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blixard.documents.times import parse_time
 from blixard.errors import TrustError
-from blixard.trust.attestation import verify_attestation
+from blixard.trust.attestation import check_timely, verify_attestation
 
 if TYPE_CHECKING:
     from blixard.model.entry import Attestation, Content, DiscoveredPeer
@@ -33,10 +32,11 @@ class AttestationCheck:
         if attestation is None:
             return None
         signed = (peer.content(), attestation)
-        if self._good.get(peer.iroh_node_id) == signed and not self._is_over(attestation):
+        now = self._wall()
+        if self._good.get(peer.iroh_node_id) == signed and _is_timely(attestation, now):
             return None
         try:
-            verify_attestation(peer, cluster=self._cluster, now=self._wall())
+            verify_attestation(peer, cluster=self._cluster, now=now)
         except TrustError as error:
             return str(error)
         if len(self._good) >= MOST_REMEMBERED:
@@ -44,5 +44,10 @@ class AttestationCheck:
         self._good[peer.iroh_node_id] = signed
         return None
 
-    def _is_over(self, attestation: Attestation) -> bool:
-        return attestation.expires_at is not None and parse_time(attestation.expires_at) <= self._wall()
+
+def _is_timely(attestation: Attestation, now: datetime) -> bool:
+    try:
+        check_timely(attestation, now)
+    except TrustError:
+        return False
+    return True

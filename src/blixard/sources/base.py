@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from blixard.model.addresses import HostPort
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
@@ -72,9 +74,17 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Failed:
-    """No answer; `error` is one line that says why and what to do."""
+    """No answer; `error` is one line that says why and what to do.
+
+    Attributes:
+        remembered: what the source said before this process started, while it has said nothing good since; the very
+            same object each time.
+        memory_of: when that was taken.
+    """
 
     error: str
+    remembered: Found | None = None
+    memory_of: datetime | None = None
 
 
 Answer = Found | Nothing | Failed

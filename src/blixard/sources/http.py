@@ -48,13 +48,16 @@ class HttpSource:
         self._place = name_of(url)
         self.name = f"registry:{self._place}"
         self._limits = limits or Limits()
-        self._reader = DocumentReader(self._place, tools)
+        self._reader = DocumentReader(self._place, tools, name=self.name)
         self._worker: Worker[Found] = Worker()
         self._good: Found | None = None
         self._validators: Validators | None = None
 
     async def fetch(self) -> Answer:
         """Ask the server, as `Source.fetch`."""
+        return await self._reader.backed(await self._ask())
+
+    async def _ask(self) -> Answer:
         if self._is_plain:
             self._is_plain = False
             _log.warning(
@@ -69,7 +72,8 @@ class HttpSource:
 
     def _look(self) -> Found:
         deadline = Deadline(self._limits)
-        document = get(self._url, MAX_PEERS_BYTES, deadline, self._validators)
+        known = None if self._reader.is_superseded else self._validators
+        document = get(self._url, MAX_PEERS_BYTES, deadline, known)
         if document is None:
             assert self._good is not None  # noqa: S101 # it came with the validators
             return self._good

@@ -26,6 +26,7 @@ import blixard
 from blixard.errors import InputError
 from blixard.model.addresses import HostPort
 from blixard.model.limits import MAX_URL
+from blixard.sources.networks import Network, may_lead, network_of
 from blixard.sources.stamps import RACY
 from blixard.sources.urls import scheme_of, shown
 
@@ -170,8 +171,10 @@ def get(url: str, most: int, deadline: Deadline, known: Validators | None = None
         InputError: there is no good answer; the line says why, and shows nothing secret of the URL.
     """
     target = Target.parse(url)
+    reach: Network | None = None
     for _ in range(MAX_REDIRECTS + 1):
-        with _errors(target, deadline), _connect(target, deadline) as connection:
+        with _errors(target, deadline), _connect(target, deadline, reach) as connection:
+            reach = network_of(connection.getpeername()[0])
             answer = exchange(connection, target, most, deadline, known)
         if not isinstance(answer, Target):
             return answer
@@ -202,9 +205,12 @@ def _authorization(parts: urllib.parse.SplitResult) -> str | None:
 
 
 @contextlib.contextmanager
-def _connect(target: Target, deadline: Deadline) -> Iterator[socket.socket]:
-    """Connect to the first address that answers, and for https have the server prove its name."""
-    plain = _dial(target.where, deadline)
+def _connect(target: Target, deadline: Deadline, sent_by: Network | None) -> Iterator[socket.socket]:
+    """Connect to the first address that answers, and for https have the server prove its name.
+
+    `sent_by`: the network of the server that sent us here; None for where we began.
+    """
+    plain = _dial(target, deadline, sent_by)
     try:
         if target.scheme == "http":
             yield plain
@@ -218,9 +224,15 @@ def _connect(target: Target, deadline: Deadline) -> Iterator[socket.socket]:
         plain.close()
 
 
-def _dial(where: HostPort, deadline: Deadline) -> socket.socket:
-    failure = OSError("has no address")
+def _dial(target: Target, deadline: Deadline, sent_by: Network | None) -> socket.socket:
+    failure: Exception = OSError("has no address")
+    where = target.where
     for family, kind, protocol, _, address in socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM):
+        # Judged here, where it is connected to: what a name leads to may be another address a moment later.
+        refused = _refusal(target, network_of(str(address[0])), sent_by)
+        if refused is not None:
+            failure = refused
+            continue
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(deadline.at_most(deadline.limits.connect))
@@ -231,6 +243,19 @@ def _dial(where: HostPort, deadline: Deadline) -> socket.socket:
         else:
             return sock
     raise failure
+
+
+def _refusal(target: Target, network: Network, sent_by: Network | None) -> InputError | None:
+    """Return why an address in `network` is not connected to for this URL."""
+    if sent_by is not None and not may_lead(sent_by, network):
+        kind = network.name.lower().replace("_", "-")
+        return target.error(
+            f"was redirected to, and is a {kind} address: a server elsewhere does not lead there",
+            "name this URL itself if it is meant",
+        )
+    if target.scheme == "http" and target.authorization is not None and network is not Network.LOOPBACK:
+        return target.error("has a user name or password, which http would send for all to read", "use https")
+    return None
 
 
 class _TooMuch(Exception):

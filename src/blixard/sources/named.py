@@ -83,6 +83,7 @@ def _make(named: Named | Source, tools: Tools) -> list[Source]:
                 signers=tools.signers,
                 cluster=tools.cluster,
                 seen=tools.seen,
+                memory=tools.memory,
             )
         ]
     return [named]

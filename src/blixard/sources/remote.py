@@ -17,7 +17,7 @@ from blixard.sources.registry_entry import RegistryReader
 from blixard.sources.registry_set import RegistrySet, is_registry_name
 from blixard.sources.stamps import RACY
 from blixard.sources.threads import StillBusy, Worker
-from blixard.sources.urls import name_of, scheme_of, scrubbed, shown
+from blixard.sources.urls import has_user, name_of, scheme_of, scrubbed, shown
 from blixard.trust.fleet import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ TIMEOUT = 9.0
 _MAGIC = frozenset("*?[")
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "generation", "version_id", "VersionId", "crc32c")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified")
+_PLAIN = frozenset({"ftp", "webhdfs", "webdav", "dav"})
+"""Protocols that encrypt nothing, or not surely."""
 _PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",
@@ -64,7 +66,7 @@ class RemoteSource:
         self._timeout = timeout
         self._wall = tools.wall
         self._set = RegistrySet(RegistryReader(tools.check, tools.wall), self._read_registry)
-        self._document = DocumentReader(self._place, tools)
+        self._document = DocumentReader(self._place, tools, name=self.name)
         self._paths: dict[str, str] = {}
         self._unread: set[str] = set()
         self._known: tuple[object, Answer] | None = None
@@ -73,6 +75,9 @@ class RemoteSource:
 
     async def fetch(self) -> Answer:
         """Look now, as `Source.fetch`."""
+        return await self._document.backed(await self._fetch())
+
+    async def _fetch(self) -> Answer:
         try:
             return await asyncio.wait_for(self._worker.run(self._look), self._timeout)
         except asyncio.TimeoutError:
@@ -105,6 +110,8 @@ class RemoteSource:
         if self._opened is None:
             if "::" in self._url:
                 raise InputError("chains several URLs", mend="name one")
+            if scheme_of(self._url) in _PLAIN and has_user(self._url):
+                raise InputError("has a password, which this protocol would send for all to read", mend="use sftp")
             fsspec = importlib.import_module("fsspec")
             self._opened = fsspec.core.url_to_fs(self._url, skip_instance_cache=True)
         self._opened[0].invalidate_cache()
@@ -112,7 +119,8 @@ class RemoteSource:
 
     def _look_at_one(self, file_system: Any, path: str, info: Mapping[str, Any]) -> Answer:
         stamp = self._stamp(info)
-        if self._known is not None and stamp is not None and self._known[0] == stamp:
+        is_same = self._known is not None and stamp is not None and self._known[0] == stamp
+        if self._known is not None and is_same and not self._document.is_superseded:
             return self._known[1]
         self._known = None
         data = _read(file_system, path, MAX_PEERS_BYTES, info.get("size"))

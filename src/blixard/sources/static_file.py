@@ -21,14 +21,15 @@ from blixard.trust.fleet import SIGNATURE_SUFFIX
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.sources.attestations import AttestationCheck
+    from blixard.sources.memory import Memory
     from blixard.sources.seen import SeenNumbers
 
 
 class StaticFile(LookingSource):
     """Reads a peers file again when it has changed, and parses it again when its bytes have.
 
-    A file that was never there says nothing: it may be written later. One that was there and is gone is a failure,
-    since a share that is not mounted looks the same; to take all peers away, write `[]`.
+    A file that was never there says nothing: it may be written later. One that was there, before a restart too, and is
+    gone is a failure, since a share that is not mounted looks the same; to take all peers away, write `[]`.
     """
 
     def __init__(
@@ -40,21 +41,34 @@ class StaticFile(LookingSource):
         signers: Collection[EndpointId] = (),
         cluster: str | None = None,
         seen: SeenNumbers | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`."""
         self._path = Path(path).expanduser()
         super().__init__(f"static:{self._path}", "static")
-        self._reader = PeersReader(str(self._path), check=check, signers=signers, cluster=cluster, seen=seen)
+        self._reader = PeersReader(
+            str(self._path),
+            name=self.name,
+            check=check,
+            wall=wall,
+            signers=signers,
+            cluster=cluster,
+            seen=seen,
+            memory=memory,
+        )
         self._wall = wall
         self._stamps: tuple[Stamp | None, ...] | None = None
         self._answer: Answer = Nothing()
 
+    async def fetch(self) -> Answer:
+        return await self._reader.backed(await super().fetch())
+
     def is_outdated(self) -> bool:
-        return self._stamps is None or self._take_stamps() != self._stamps
+        return self._stamps is None or self._reader.is_superseded or self._take_stamps() != self._stamps
 
     def look(self) -> Answer:
         stamps = self._take_stamps()
-        if stamps != self._stamps:
+        if stamps != self._stamps or self._reader.is_superseded:
             self._answer = self._read()
             # A file that changed just now may change again within one tick of its times: look again next time.
             now = self._wall().timestamp()
@@ -70,7 +84,7 @@ class StaticFile(LookingSource):
 
     def _read(self) -> Answer:
         if not os.path.lexists(self._path):
-            if self._reader.good is None:
+            if self._reader.good is None and self._reader.recall() is None:
                 return Nothing()
             return Failed(f"{self._path}: has vanished, its peers are kept; to take them away write [] there")
         try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.sources.attestations import AttestationCheck
     from blixard.sources.host_port import IsKnown
+    from blixard.sources.memory import Memory
     from blixard.sources.seen import SeenNumbers
     from blixard.sources.ticket import Introduce
 
@@ -28,3 +29,4 @@ class Tools:
     cluster: str | None = None
     signers: Collection[EndpointId] = ()
     seen: SeenNumbers | None = None
+    memory: Memory | None = None

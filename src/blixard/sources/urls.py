@@ -46,6 +46,11 @@ def name_of(url: str) -> str:
     return f"{text} #{hashlib.sha256(url.encode()).hexdigest()[:4]}" if HIDDEN in text else text
 
 
+def has_user(url: str) -> bool:
+    """Tell whether a URL has user info in it, perhaps a password."""
+    return "@" in _PATH_END.split(url.partition("://")[2], maxsplit=1)[0].partition("/")[0]
+
+
 def scrubbed(text: str, url: str) -> str:
     """Return what some library says about `url` without what `shown` hides of it."""
     text = text.replace(url, shown(url))

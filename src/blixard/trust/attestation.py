@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from blixard.documents.canonical import canonical_bytes
 from blixard.errors import InputError, TrustError
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import Attestation, Content, DiscoveredPeer, NodeRegistryEntry, parse_signature
 from blixard.model.limits import MAX_SAFE_INTEGER
+from blixard.model.numbers import AHEAD, check_number, is_ahead, is_clock_set
 from blixard.model.times import format_time, parse_whole_second
 from blixard.trust.keys import SecretKey, verify
 
@@ -30,7 +31,7 @@ def attest(
 
     When nothing changed since `previous` and its attestation still holds, that one is kept: the sequence
     number grows with the content and only then, to max(last + 1, now in Unix seconds), so that a node that
-    lost its memory is not locked out.
+    lost its memory is not locked out. A last number far ahead of now, which nobody takes, counts for nothing.
 
     Args:
         entry: what to sign; its Iroh id must be the key's.
@@ -41,36 +42,45 @@ def attest(
         expires_at: when the attestation ends; None for never. Asking for another end signs anew.
 
     Raises:
-        InputError: the key is another node's, or the node id is beyond what RFC 8785 can write (2^53 - 1).
+        InputError: the key is another node's, the node id is beyond what RFC 8785 can write (2^53 - 1), or the
+            attestation would end before it begins.
     """
     if key.public() != entry.endpoint_id:
         raise InputError("is not the id of the key that is to sign it", place="/iroh_node_id")
     if entry.cluster_node_id > MAX_SAFE_INTEGER:
         raise InputError(f"must be at most {MAX_SAFE_INTEGER} to be signed", place="/cluster_node_id")
     end = None if expires_at is None else _second(expires_at)
-    last = _last(previous, cluster, key)
+    last = _last(previous, cluster, key, now)
     if _still_good(entry, previous, last, end, now):
         return dataclasses.replace(entry, attestation=last)
     seq = max(last.seq + 1 if last else 1, int(now.timestamp()), 1)
     issued_at = _second(now)
+    if end is not None and parse_whole_second(end) <= parse_whole_second(issued_at):
+        raise InputError(f"{end} is not after now, {issued_at}", place="/expires_at", mend="choose a later end")
     message = _message(entry.content(), cluster, seq, issued_at, end)
     attestation = Attestation(cluster, seq, issued_at, end, encode_base64(key.sign(message)))
     return dataclasses.replace(entry, attestation=attestation)
 
 
 def verify_attestation(
-    entry: NodeRegistryEntry | DiscoveredPeer, *, cluster: str | None = None, now: datetime | None = None
+    entry: NodeRegistryEntry | DiscoveredPeer,
+    *,
+    cluster: str | None = None,
+    now: datetime | None = None,
+    lasting: timedelta = timedelta(),
 ) -> Attestation:
     """Return the attestation of `entry` when it holds.
 
     Args:
         entry: a registry entry or a peer.
         cluster: the cluster it must be for; None for any.
-        now: the present, to refuse an expired one; None not to look.
+        now: the present, to refuse what has expired, and a number or a time of signing far ahead of it; None not
+            to look.
+        lasting: for how long from `now` it must hold.
 
     Raises:
         TrustError: there is none, it is not this node's signature over this content, it is for another
-            cluster, or it has expired.
+            cluster, it has expired or never held, or it is from the future.
     """
     attestation = entry.attestation
     who = f"node {entry.node_id} ({entry.endpoint_id.short})"
@@ -80,9 +90,31 @@ def verify_attestation(
         raise TrustError(f"{who}: the attestation's signature does not fit the entry")
     if cluster is not None and attestation.cluster != cluster:
         raise TrustError(f'{who}: attested for cluster "{attestation.cluster}", not "{cluster}"')
-    if now is not None and _expired(attestation, now):
-        raise TrustError(f"{who}: the attestation expired at {attestation.expires_at}")
+    try:
+        check_timely(attestation, now, lasting)
+    except TrustError as error:
+        raise TrustError(f"{who}: {error}") from None
     return attestation
+
+
+def check_timely(attestation: Attestation, now: datetime | None, lasting: timedelta = timedelta()) -> None:
+    """Refuse an attestation that does not hold at `now`, whoever signed it; see `verify_attestation`.
+
+    Raises:
+        TrustError: it does not.
+    """
+    begin, end = parse_whole_second(attestation.issued_at), attestation.expires_at
+    if end is not None and parse_whole_second(end) <= begin:
+        raise TrustError(f"the attestation ends at {end}, not after it was signed ({attestation.issued_at})")
+    if now is None:
+        return
+    if _expired(attestation, now):
+        raise TrustError(f"the attestation expired at {end}")
+    if _expired(attestation, now + lasting):
+        raise TrustError(f"the attestation ends too soon, at {end}; sign it anew with a later end")
+    check_number(attestation.seq, now)
+    if is_clock_set(now) and begin > now + AHEAD:
+        raise TrustError(f"the attestation was signed at {attestation.issued_at}, more than a day ahead of now")
 
 
 def _signature_holds(entry: NodeRegistryEntry | DiscoveredPeer, attestation: Attestation) -> bool:
@@ -116,14 +148,15 @@ def _message(content: Content, cluster: str, seq: int, issued_at: str, expires_a
     )
 
 
-def _last(previous: NodeRegistryEntry | None, cluster: str, key: SecretKey) -> Attestation | None:
+def _last(previous: NodeRegistryEntry | None, cluster: str, key: SecretKey, now: datetime) -> Attestation | None:
     """The last attestation that this key made for this cluster; what others signed counts for nothing."""
     if previous is None or previous.endpoint_id != key.public():
         return None
     try:
-        return verify_attestation(previous, cluster=cluster)
+        last = verify_attestation(previous, cluster=cluster)
     except TrustError:
         return None
+    return None if is_ahead(last.seq, now) or last.seq >= MAX_SAFE_INTEGER else last
 
 
 def _still_good(
@@ -138,8 +171,16 @@ def _still_good(
         and last is not None
         and entry.content() == previous.content()
         and last.expires_at == end
-        and not _expired(last, now)
+        and _holds(last, now)
     )
+
+
+def _holds(last: Attestation, now: datetime) -> bool:
+    try:
+        check_timely(last, now)
+    except TrustError:
+        return False
+    return True
 
 
 def _expired(attestation: Attestation, now: datetime) -> bool:

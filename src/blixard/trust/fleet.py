@@ -14,6 +14,7 @@ from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
 from blixard.model.limits import MAX_SAFE_INTEGER
+from blixard.model.numbers import check_number, is_ahead
 from blixard.model.words import quoted
 from blixard.trust.keys import verify
 from blixard.trust.statement import members
@@ -37,14 +38,18 @@ def sign_peers(data: bytes, key: SecretKey, *, cluster: str, previous_seq: int |
         data: the peers file as it stands on disk.
         key: the fleet key.
         cluster: the cluster it is for.
-        previous_seq: the highest sequence number signed so far, None if there was none.
+        previous_seq: the highest sequence number signed so far, None if there was none. One far ahead of now, which
+            no node takes, counts for nothing.
         now: the present, with a time zone; the new number is max(previous + 1, now in Unix seconds).
 
     Raises:
         InputError: the cluster's name or the number cannot be used.
     """
     fields.cluster(cluster)
-    seq = max((previous_seq or 0) + 1, int(now.timestamp()))
+    last = previous_seq or 0
+    if is_ahead(last, now) or last >= MAX_SAFE_INTEGER:
+        last = 0
+    seq = max(last + 1, int(now.timestamp()))
     fields.integer(seq, "/seq", least=1, most=MAX_SAFE_INTEGER)
     signature = key.sign(_message(data, cluster, seq))
     values = (DOMAIN, cluster, seq, key.public().base64, encode_base64(signature))
@@ -68,13 +73,21 @@ def renew_signature(data: bytes, present: bytes | None, key: SecretKey, *, clust
     if present is None:
         return sign_peers(data, key, cluster=cluster, previous_seq=None, now=now)
     try:
-        verify_peers(data, present, signers=[key.public()], cluster=cluster, min_seq=1)
+        verify_peers(data, present, signers=[key.public()], cluster=cluster, min_seq=1, now=now)
     except TrustError:
         return sign_peers(data, key, cluster=cluster, previous_seq=parse_sig(present)[1], now=now)
     return present
 
 
-def verify_peers(data: bytes, sig: bytes, *, signers: Collection[EndpointId], cluster: str | None, min_seq: int) -> int:
+def verify_peers(
+    data: bytes,
+    sig: bytes,
+    *,
+    signers: Collection[EndpointId],
+    cluster: str | None,
+    min_seq: int,
+    now: datetime | None = None,
+) -> int:
     """Return the sequence number of a peers file's signature when it holds.
 
     Args:
@@ -83,11 +96,12 @@ def verify_peers(data: bytes, sig: bytes, *, signers: Collection[EndpointId], cl
         signers: the fleet keys that are trusted; several during a change of key.
         cluster: the cluster it must be for; None for any.
         min_seq: the lowest number that is taken: the highest one seen before.
+        now: the present, to refuse a number far ahead of it; None not to look.
 
     Raises:
         InputError: `sig` is no signature file.
         TrustError: the signer is not trusted, the signature does not fit the file, it is for another cluster,
-            or its number is lower than `min_seq`.
+            or its number is lower than `min_seq`, or far ahead of now.
     """
     named, seq, signer, signature = parse_sig(sig)
     if signer not in signers:
@@ -96,6 +110,8 @@ def verify_peers(data: bytes, sig: bytes, *, signers: Collection[EndpointId], cl
         raise TrustError(f"the signature by {signer.short} does not fit the file")
     if cluster is not None and named != cluster:
         raise TrustError(f"signed for cluster {quoted(named)}, not {quoted(cluster)}")
+    if now is not None:
+        check_number(seq, now)
     if seq < min_seq:
         raise TrustError(f"is older than what was seen before: sequence number {seq}, seen {min_seq}")
     return seq

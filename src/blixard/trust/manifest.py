@@ -21,6 +21,7 @@ from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
 from blixard.model.limits import MAX_SAFE_INTEGER
+from blixard.model.numbers import is_ahead
 from blixard.model.words import quoted, too_many, wrong_kind
 from blixard.trust.keys import verify
 from blixard.trust.statement import members as members_of_statement
@@ -139,7 +140,8 @@ def renew_manifest(
     last = 0
     if present is not None:
         parsed, _ = _parse(present)
-        last = parsed.seq
+        # One that a wrong clock wrote would never let the fleet sign again.
+        last = 0 if is_ahead(parsed.seq, now) else parsed.seq
         if last >= at_least and _says(present, members, key, cluster):
             return present
     return _sign(members, key, cluster=cluster, seq=max(last + 1, int(now.timestamp()), at_least))

@@ -18,6 +18,7 @@ from blixard.documents.record import SUFFIX
 from blixard.documents.states import ABSENT, announcements_of, retired_ids, state_of
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
+from blixard.model.numbers import check_number, is_ahead
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.fleet import SIGNATURE_SUFFIX, verify_peers
 from blixard.trust.manifest import FILE_NAME, content_digest, verify_manifest
@@ -25,6 +26,7 @@ from blixard.trust.rotation import verify_announcement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
@@ -185,16 +187,21 @@ def _later(manifest: SignedOff, peers: SignedOff) -> SignedOff:
     return SignedOff(peers.where, named, {**manifest.gone, **left}, manifest.tombstones)
 
 
-def altered(record: Mapping[str, NodeRegistryEntry], *, cluster: str | None) -> list[str]:
+def altered(
+    record: Mapping[str, NodeRegistryEntry], *, cluster: str | None, now: datetime, gathered: Collection[str] = ()
+) -> list[str]:
     """Return a line for each entry that its own node did not sign as it stands there.
 
-    When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone.
+    When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone. A number
+    far ahead of `now` is no reason where the host was gathered: what it says now takes the place of that.
     """
     refused = []
     for name, entry in sorted(record.items()):
         if state_of(entry) != ABSENT and entry.attestation is not None:
             try:
-                verify_attestation(entry, cluster=cluster)
+                attestation = verify_attestation(entry, cluster=cluster)
+                if name not in gathered:
+                    check_number(attestation.seq, now)
             except BlixardError as error:
                 refused.append(f"{name}{SUFFIX} in the record: {error}; {RESTORE}")
     return refused
@@ -206,6 +213,7 @@ def hold(
     expected: Expected,
     *,
     cluster: str | None,
+    now: datetime,
     numbers: bool = True,
 ) -> Held:
     """Compare a record with what was signed off.
@@ -215,13 +223,14 @@ def hold(
         signed_off: the last state; None for a fleet that begins.
         expected: what the operator says.
         cluster: the cluster that announcements must be for; None for any.
+        now: the present, with a time zone: a number that was signed off and lies far ahead of it holds nothing.
         numbers: hold the numbers of attestations too; not for a record that is still to be brought up to date.
     """
     living = {name: entry for name, entry in record.items() if state_of(entry) != ABSENT}
     refused = list(_unattested(living, signed_off, expected))
     if signed_off is None:
         return Held(tuple(refused))
-    comparison = _Comparison(record, living, signed_off, expected, cluster)
+    comparison = _Comparison(record, living, signed_off, expected, cluster, now)
     removed = []
     for member in sorted(signed_off.members.values(), key=lambda each: each.node_id):
         name = comparison.names.get(member.iroh_node_id)
@@ -276,6 +285,7 @@ class _Comparison:
     signed_off: SignedOff
     expected: Expected
     cluster: str | None
+    now: datetime
     names: dict[str, str] = field(default_factory=dict)
     by_node: dict[int, str] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
@@ -303,7 +313,7 @@ class _Comparison:
             return
         if entry.attestation is None:
             yield f"{where}: was attested in {self.signed_off.where} and is not now; {RESTORE}"
-        elif numbers and entry.attestation.seq < member.seq:
+        elif numbers and entry.attestation.seq < member.seq and not is_ahead(member.seq, self.now):
             yield (
                 f"{where}: is older than in {self.signed_off.where} (sequence number {entry.attestation.seq}, there"
                 f" {member.seq}); {RESTORE}"

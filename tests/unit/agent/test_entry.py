@@ -129,14 +129,16 @@ def test_a_signature_is_kept_while_nothing_changes_and_its_number_grows_when_som
 def test_what_was_signed_last_comes_from_the_registry_file(tmp_path: Path) -> None:
     entry = attested()
     write_registry(tmp_path / REGISTRY_FILE_NAME, entry)
-    assert last_signed(settings(tmp_path), OWN) == entry
+    assert last_signed(settings(tmp_path), OWN, NOW) == entry
 
 
 def test_a_node_that_lost_its_registry_takes_its_signature_from_the_peers_file(tmp_path: Path) -> None:
     config = settings(tmp_path)
     mine = attested()
     write_peers(config.peers_file, build_peers([mine]))
-    assert signed_entry(config, key(1), 7001, now=NOW + timedelta(days=9), previous=last_signed(config, OWN)) == mine
+    assert (
+        signed_entry(config, key(1), 7001, now=NOW + timedelta(days=9), previous=last_signed(config, OWN, NOW)) == mine
+    )
 
 
 @pytest.mark.parametrize("newer_in", ["registry", "peers"])
@@ -149,7 +151,7 @@ def test_the_higher_number_of_registry_and_peers_file_counts(tmp_path: Path, new
     in_registry, in_peers = (new, old) if newer_in == "registry" else (old, new)
     write_registry(tmp_path / REGISTRY_FILE_NAME, in_registry)
     write_peers(config.peers_file, build_peers([in_peers]))
-    found = last_signed(config, OWN)
+    found = last_signed(config, OWN, NOW)
     assert found is not None
     assert found.attestation == new.attestation
 
@@ -161,16 +163,16 @@ def test_the_higher_number_of_registry_and_peers_file_counts(tmp_path: Path, new
 )
 def test_a_damaged_registry_file_is_no_memory_and_no_obstacle(tmp_path: Path, data: bytes) -> None:
     (tmp_path / REGISTRY_FILE_NAME).write_bytes(data)
-    assert last_signed(settings(tmp_path), OWN) is None
+    assert last_signed(settings(tmp_path), OWN, NOW) is None
 
 
 def test_what_another_key_or_another_cluster_signed_is_not_adopted(tmp_path: Path) -> None:
     config = settings(tmp_path)
     write_registry(tmp_path / REGISTRY_FILE_NAME, attested())
-    assert last_signed(config, key(2).public()) is None
-    assert last_signed(settings(tmp_path, cluster="another"), OWN) is None
+    assert last_signed(config, key(2).public(), NOW) is None
+    assert last_signed(settings(tmp_path, cluster="another"), OWN, NOW) is None
     write_registry(tmp_path / REGISTRY_FILE_NAME, dataclasses.replace(attested(), attestation=None))
-    assert last_signed(config, OWN) is None
+    assert last_signed(config, OWN, NOW) is None
 
 
 def names_in(path: Path) -> list[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.unit.cli.run import blixard, refused
-from tests.unit.documents.samples import SEED_REGISTRY, attested, entry, key
+from tests.unit.documents.samples import NOW, SEED_REGISTRY, attested, entry, key
 
 from blixard.documents.registry import format_registry, read_registry, write_registry
 from blixard.model.tickets import parse_ticket
+from blixard.trust.attestation import attest
 from blixard.trust.keys import KEY_FILE_NAME
 
 
@@ -80,10 +82,14 @@ def test_a_file_is_attested_by_its_own_key_only(registry: Path, tmp_path: Path) 
     assert registry.read_bytes() == before
 
 
-def test_an_end_in_the_past_or_another_cluster_is_refused_when_verified(registry: Path) -> None:
-    blixard("registry", "sign", registry, "--cluster", "east", "--expires-at", "2020-01-01T00:00:00Z")
-    assert "expired at 2020-01-01T00:00:00Z" in refused(blixard("registry", "verify", registry), 1)
+def test_an_end_in_the_past_or_another_cluster_is_refused(registry: Path) -> None:
+    past = attest(entry(1), key(1), cluster="east", now=NOW, expires_at=NOW + timedelta(hours=1))
+    write_registry(registry, past)
+    assert "expired at 2026-01-15T10:30:00Z" in refused(blixard("registry", "verify", registry), 1)
     assert 'not "west"' in refused(blixard("registry", "verify", "--cluster", "west", registry), 1)
+    line = refused(blixard("registry", "sign", registry, "--expires-at", "2020-01-01T00:00:00Z"), 2)
+    assert str(registry) in line
+    assert "/expires_at" in line
     assert "RFC 3339" in refused(blixard("registry", "sign", registry, "--expires-at", "soon"), 2)
     assert "not a cluster name" in refused(blixard("registry", "sign", registry, "--cluster", "a b"), 2)
 

@@ -62,7 +62,7 @@ def test_the_largest_entry_that_is_allowed_fits_into_a_hello() -> None:
         relay_url="https://" + "a" * 60 + "/" + "b" * (2048 - 69),
         address="a." * 126 + "b:65535",
     )
-    signed = attest(largest, key(2**53 - 1), cluster="c" * 64, now=NOW, expires_at=NOW)
+    signed = attest(largest, key(2**53 - 1), cluster="c" * 64, now=NOW, expires_at=NOW + timedelta(days=1))
     data = encode(Hello(cluster="c" * 64, node_id=2**53 - 1, entry=signed, purpose="check"))
     assert len(data) <= MAX_HELLO_BYTES
     assert decode_hello(data).entry == signed

@@ -6,11 +6,18 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from blixard.errors import InputError
-from blixard.fleet.source import package
+from blixard.fleet import source
+
+LOCK = Path(__file__).parents[3] / "roles/blixard/files/requirements.lock"
+
+
+def package(spec: str, project: str) -> dict[str, Any]:
+    return source.package(spec, project, str(LOCK))
 
 
 def _tree(root: Path) -> Path:

@@ -186,7 +186,9 @@ class Signed:
     def write(self, *numbers: int, by: int) -> None:
         data = peers_file_of(*map(peer, numbers))
         write(self.path, data)
-        signature = sign_peers(data, key(by), cluster=CLUSTER, previous_seq=10**10 + len(numbers), now=NOON)
+        signature = sign_peers(
+            data, key(by), cluster=CLUSTER, previous_seq=int(NOON.timestamp()) + len(numbers), now=NOON
+        )
         write(self.path.with_name(f"{self.path.name}.sig"), signature)
 
     def trusting(self, *numbers: int) -> DiscoveryConfig:

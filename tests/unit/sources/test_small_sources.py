@@ -22,7 +22,6 @@ from blixard.sources.base import Failed, Found, Nothing
 from blixard.sources.host_port import HostPortLocation
 from blixard.sources.named import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.registry_files import RegistryFiles
-from blixard.sources.seen import FILE_NAME, SeenNumbers
 from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.ticket import TicketLocation
 from blixard.sources.tools import Tools
@@ -188,19 +187,3 @@ async def test_a_worker_hands_on_what_its_work_raises() -> None:
 
     with pytest.raises(InputError, match="bad"):
         await Worker[int]().run(work)
-
-
-def test_seen_numbers_only_grow_and_survive(tmp_path: Path) -> None:
-    seen = SeenNumbers(tmp_path)
-    assert seen.lowest("a") == 0
-    seen.raise_to("a", 5)
-    seen.raise_to("a", 3)
-    assert SeenNumbers(tmp_path).lowest("a") == 5
-    assert SeenNumbers(None).lowest("a") == 0
-
-
-@pytest.mark.parametrize("content", ["[]", '{"a": "b"}', '{"a": -1}', '{"a": true}', "{"])
-def test_seen_numbers_that_cannot_be_read_are_not_forgotten(tmp_path: Path, content: str) -> None:
-    (tmp_path / FILE_NAME).write_text(content)
-    with pytest.raises(InputError, match=FILE_NAME):
-        SeenNumbers(tmp_path)

@@ -168,7 +168,7 @@ async def test_what_was_good_of_a_refused_entry_is_kept(path: Path) -> None:
 
 def signed(*numbers: int, seq: int = 100, by: int = 1000, cluster: str = CLUSTER) -> tuple[bytes, bytes]:
     data = peers_file_of(*(peer(number) for number in numbers))
-    return data, sign_peers(data, key(by), cluster=cluster, previous_seq=seq - 1 + 10**10, now=NOON)
+    return data, sign_peers(data, key(by), cluster=cluster, previous_seq=seq - 1 + int(NOON.timestamp()), now=NOON)
 
 
 def put(path: Path, data: bytes, signature: bytes) -> None:
@@ -215,13 +215,13 @@ async def test_a_new_signature_alone_is_a_change(path: Path) -> None:
 
 async def test_an_older_signed_file_is_refused_also_after_a_restart(path: Path, tmp_path: Path) -> None:
     put(path, *signed(1, 2, seq=100))
-    await trusting(path, seen=SeenNumbers(tmp_path)).fetch()
+    await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
     put(path, *signed(1, seq=99))
-    answer = await trusting(path, seen=SeenNumbers(tmp_path)).fetch()
+    answer = await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
     assert isinstance(answer, Failed)
     assert "older" in answer.error
     put(path, *signed(1, seq=101))
-    assert isinstance(await trusting(path, seen=SeenNumbers(tmp_path)).fetch(), Found)
+    assert isinstance(await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch(), Found)
 
 
 async def test_the_endpoint_ids_of_sightings_are_those_of_their_peers(path: Path) -> None:

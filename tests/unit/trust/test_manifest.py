@@ -81,6 +81,11 @@ def test_it_is_never_behind_the_signature_of_the_peers_file() -> None:
     assert check(manifest(first, at_least=ahead)).seq == ahead
 
 
+def test_a_number_that_a_wrong_clock_wrote_does_not_keep_the_fleet_from_signing() -> None:
+    far = manifest(now=NOW.replace(year=2099))
+    assert check(manifest(far)).seq == 1768469400
+
+
 def test_another_fleet_key_signs_it_anew() -> None:
     first = manifest()
     second = manifest(first, key=OTHER, now=LATER)
