@@ -133,6 +133,7 @@ class Node:
             cluster=config.cluster,
             prober=AddressProber(),
             introducer=self.connector,
+            relay_url=config.relay_url,
             clock=self.clock,
             rng=SystemRandom(),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import iroh
 
+from blixard.dialling.proof import normal
 from blixard.dialling.types import DialError
 from blixard.errors import one_line
 
@@ -46,7 +47,9 @@ class Link:
         admitted: bool,
         refusal: str | None = None,
         hello_ms: float | None = None,
+        remote: str | None = None,
     ) -> None:
+        """`remote`: where the connection came from, as the handshake proved it; by default the path in use."""
         self.endpoint_id = endpoint_id
         self.outgoing = outgoing
         self.node_id = node_id
@@ -54,6 +57,7 @@ class Link:
         self.refusal = refusal
         self._connection = connection
         self._rtt_ms = hello_ms
+        self._remote = normal(remote) if remote is not None else _remote_of(connection)
         self._nonce = 0
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._heard = time.monotonic()
@@ -68,6 +72,11 @@ class Link:
             if path.is_selected:
                 return "relay" if path.is_relay else "direct"
         return None
+
+    @property
+    def remote(self) -> str | None:
+        """The `ip:port` at the other end; None over a relay."""
+        return self._remote
 
     @property
     def rtt_ms(self) -> float | None:
@@ -145,3 +154,8 @@ class Link:
             if task is not asyncio.current_task():
                 task.cancel()
         self._ended.set_result(self._reason or one_line(ended))
+
+
+def _remote_of(connection: iroh.Connection) -> str | None:
+    selected = (path for path in connection.paths() if path.is_selected and path.is_ip)
+    return next((normal(path.remote_addr) for path in selected), None)

@@ -88,6 +88,11 @@ class Connection(Protocol):
     @property
     def rtt_ms(self) -> float | None: ...
 
+    @property
+    def remote(self) -> str | None:
+        """The peer's `ip:port`, which the handshake has proved; None over a relay."""
+        ...
+
     async def closed(self) -> str:
         """Wait until it is closed by either side or lost; return why. May be awaited by several, also late."""
         ...

@@ -317,7 +317,7 @@ def test_no_two_peers_ever_share_a_node_id_and_lookups_agree(
             if change.kind == "removed":
                 del shown[change.known.endpoint_id]
             else:
-                assert (change.known.endpoint_id in shown) == (change.kind == "updated")
+                assert (change.known.endpoint_id in shown) == (change.kind in ("updated", "vouched"))
                 shown[change.known.endpoint_id] = change.known.peer.content()
         assert len({known.peer.node_id for known in table}) == len(table)
         assert all(table.get(known.peer.node_id) is known is table.find(known.endpoint_id) for known in table)
