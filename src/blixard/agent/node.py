@@ -101,7 +101,7 @@ class Node:
         control = ControlServer(self.config.data_dir, Operations(self).table())
         async with self._following_addresses(endpoint), monitored(self):
             try:
-                self._keep_going(Acceptor(endpoint, self.doorkeeper.welcome, self._arrived).serve())
+                self._keep_going(self._acceptor(endpoint).serve())
                 self._keep_going(_feed_watchdog())
                 await self.manager.start()
                 await control.start()
@@ -122,6 +122,16 @@ class Node:
         self.manager = self._make_manager(config)
         self.doorkeeper = Doorkeeper(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
+        )
+
+    def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
+        keeper = self.doorkeeper
+        return Acceptor(
+            endpoint,
+            keeper.welcome,
+            self._arrived,
+            is_known=self.manager.is_member,
+            turned_away=keeper.turned_away,
         )
 
     def _make_manager(self, config: NodeConfig) -> DiscoveryManager:

@@ -24,6 +24,7 @@ from blixard.dialling.hello import (
     turned_away,
 )
 from blixard.dialling.link import Link
+from blixard.dialling.onestream import OneStream
 from blixard.dialling.types import DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
@@ -177,6 +178,7 @@ class Connector:
         self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
     ) -> tuple[Link, Welcome]:
         connection = await self._endpoint.connect(remote, DISCOVERY_ALPN)
+        OneStream(connection, is_dialler=True)
         try:
             started = time.monotonic()
             welcome = await _say_hello(connection, self._hello(purpose))

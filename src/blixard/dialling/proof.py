@@ -161,7 +161,7 @@ class Proofs:
         self._tries.give_back(_host(address))
         peer = self._peers.get(endpoint_id)
         if peer is not None:
-            peer.tries -= 1
+            peer.tries = max(0, peer.tries - 1)
             self.met(endpoint_id, address)
 
     def why_held_back(self, endpoint_id: EndpointId, address: str) -> str | None:

@@ -349,7 +349,14 @@ def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monk
     async def main() -> None:
         house = House(others=0)
         await house.manager.start()
-        homes = {5: "10.0.0.1:1", 6: "10.0.0.66:1", 7: "10.0.0.66:2", 8: "10.0.0.66:3", 9: "10.0.0.9:1", 10: "10.0.0.9:2"}
+        homes = {
+            5: "10.0.0.1:1",
+            6: "10.0.0.66:1",
+            7: "10.0.0.66:2",
+            8: "10.0.0.66:3",
+            9: "10.0.0.9:1",
+            10: "10.0.0.9:2",
+        }
         for number, home in homes.items():
             assert house.manager.add_peer(peer(number, home, seq=5), "hello")
             assert house.manager.adopt(house.call_in(Host(number, endpoint_id(number), home)))
