@@ -312,6 +312,7 @@ class DiscoveryManager:
                 known,
                 vetting=self._vetting,
                 proofs=self._proofs,
+                relay_url=self._dialled(known).relay_url,
                 pursuit=self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None,
                 connection=self.connection(endpoint_id),
                 wanted=endpoint_id in wanted,

@@ -25,7 +25,7 @@ from blixard.dialling.hello import (
 )
 from blixard.dialling.link import Link
 from blixard.dialling.onestream import OneStream
-from blixard.dialling.types import DialError
+from blixard.dialling.types import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
 from blixard.trust.keys import SecretKey
@@ -165,6 +165,9 @@ class Connector:
         timeout: float,
     ) -> tuple[Link, Welcome]:
         direct = [str(address) for address in addresses]
+        if not direct and relay_url is None:
+            # iroh would dial where it has met the peer before.
+            raise DialError("bad_address", NOWHERE)
         remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), relay_url, direct)
         try:
             return await asyncio.wait_for(self._shake_hands(remote, endpoint_id, purpose), timeout)

@@ -21,7 +21,7 @@ from blixard.dialling.links import CLOSE_WAIT, Links
 from blixard.dialling.pace import Pace
 from blixard.dialling.probing import longest, probe_all
 from blixard.dialling.pursuit import Pursuit
-from blixard.dialling.types import REMOVED, STOPPED, DialError
+from blixard.dialling.types import NOWHERE, REMOVED, STOPPED, DialError
 from blixard.model.limits import MAX_ADDRESSES
 from blixard.tasks import spawn
 
@@ -45,8 +45,6 @@ _CIRCUIT_EVENTS: dict[Circuit, EventKind] = {
     "open": "circuit_opened",
     "half_open": "circuit_half_open",
 }
-
-NOWHERE = "there is no address to dial: none but the peer itself names one, and it was met at none"
 
 _log = logging.getLogger("blixard.dialling")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DUPLICATE",
+    "NOWHERE",
     "REFUSALS",
     "REMOVED",
     "STOPPED",
@@ -37,6 +38,9 @@ REMOVED = "removed"
 """The peer is no longer one."""
 STOPPED = "stopped"
 """This node is stopping."""
+
+NOWHERE = "there is no address to dial, or none but the peer itself names one and it was met at none"
+"""The message of a dial that was not made."""
 
 REFUSALS = frozenset({"refused", "wrong_cluster", "wrong_node_id"})
 """Kinds of DialError with which a peer that is alive says no. They slow dialling down, but open no breaker."""

@@ -24,13 +24,17 @@ def peer_status(
     *,
     vetting: Vetting,
     proofs: Proofs,
+    relay_url: str | None,
     pursuit: Pursuit | None,
     connection: Connection | None,
     wanted: bool,
     now: float,
     wall: datetime,
 ) -> PeerStatus:
-    """Return the status at `now` (monotonic seconds), which is `wall`. Without a dialler there is no pursuit."""
+    """Return the status at `now` (monotonic seconds), which is `wall`; without a dialler there is no pursuit.
+
+    `relay_url` is the relay over which the peer is dialled.
+    """
 
     def moment(at: float) -> datetime:
         # From the age, not remembered as a date: the wall clock may have been set since. Rounded, since the two clocks
@@ -48,7 +52,7 @@ def peer_status(
         wanted=wanted,
         sources=known.sources,
         addresses=_addresses(known, vetting, proofs, now),
-        relay_url=known.peer.relay_url,
+        relay_url=relay_url,
         attested=known.seq is not None,
         seq=known.seq,
         failures=pursuit.failures if pursuit is not None else 0,
