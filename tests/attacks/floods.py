@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -100,10 +101,12 @@ async def flood(node: Node, host: str, misdeed: Misdeed, *, enough: int = 300) -
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for connection in state.held:
+                connection.close(0, b"over")
 
 
 async def _keep_calling(caller: Caller, number: int, misdeed: Misdeed, state: Flood, enough: int) -> None:
-    held: list[iroh.Connection] = []
+    held: deque[iroh.Connection] = deque()
     deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline:
         state.calls += 1
@@ -111,8 +114,11 @@ async def _keep_calling(caller: Caller, number: int, misdeed: Misdeed, state: Fl
             state.is_on.set()
         with contextlib.suppress(iroh.IrohError, asyncio.TimeoutError, ValueError):
             held.append(await asyncio.wait_for(misdeed(caller, number), 5.0))
+            state.held.add(held[-1])
         if len(held) > HELD:
-            held.pop(0).close(0, b"next")
+            oldest = held.popleft()
+            oldest.close(0, b"next")
+            state.held.discard(oldest)
         await asyncio.sleep(PAUSE)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 import pytest
 from tests.attacks.callers import CLUSTER
@@ -23,7 +24,6 @@ PATIENCE = 60.0
 
 def entry_of(key: SecretKey, node_id: int) -> Callable[[str], NodeRegistryEntry]:
     """What an honest caller signs about itself, at the host from which it calls."""
-    from datetime import datetime, timezone
 
     def entry(host: str) -> NodeRegistryEntry:
         mine = NodeRegistryEntry(node_id, key.public().base64, [f"{host}:7001"], None, f"{host}:7001")
