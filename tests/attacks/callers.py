@@ -29,10 +29,18 @@ class Victim(asyncio.DatagramProtocol):
         self.datagrams = 0
         self.received = 0
         self.address = ""
+        self.kept: list[bytes] = []
+        self.transport: asyncio.DatagramTransport | None = None
+
+    def send(self, data: bytes, host: str, port: int) -> None:
+        """Send from here, as somebody else can who forges this address."""
+        assert self.transport is not None
+        self.transport.sendto(data, (host, port))
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.datagrams += 1
         self.received += len(data)
+        self.kept = [*self.kept[-7:], data]
 
 
 @contextlib.asynccontextmanager
@@ -45,6 +53,7 @@ async def victims(host: str, count: int) -> AsyncIterator[list[Victim]]:
         for _ in range(count):
             transport, victim = await loop.create_datagram_endpoint(Victim, local_addr=(host, 0))
             victim.address = "{}:{}".format(*transport.get_extra_info("sockname"))
+            victim.transport = transport
             transports.append(transport)
             made.append(victim)
         yield made

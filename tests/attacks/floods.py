@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import iroh
-from tests.attacks.callers import CLUSTER, Caller, callers
+from tests.attacks.callers import CLUSTER, Caller, Victim, callers, target_of, victims
 from tests.integration.nodes import Node
 
 from blixard.dialling.connector import Connector, bind_endpoint
-from blixard.dialling.hello import Hello, encode
+from blixard.dialling.hello import DISCOVERY_ALPN, Hello, encode
 from blixard.dialling.types import DialError
 from blixard.documents.registry import read_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
@@ -120,6 +120,25 @@ async def _keep_calling(caller: Caller, number: int, misdeed: Misdeed, state: Fl
             oldest.close(0, b"next")
             state.held.discard(oldest)
         await asyncio.sleep(PAUSE)
+
+
+async def first_packets(node: Node, host: str, count: int) -> list[bytes]:
+    """Return the first packets of so many handshakes with a node, caught on the way."""
+    target = target_of(node)
+    async with victims(host, count) as traps:
+
+        async def catch(trap: Victim) -> bytes:
+            endpoint = await bind_endpoint(SecretKey.generate(), f"{host}:0")
+            diverted = iroh.EndpointAddr(target.id(), None, [trap.address])
+            with contextlib.suppress(iroh.IrohError, asyncio.TimeoutError):
+                await asyncio.wait_for(endpoint.connect(diverted, DISCOVERY_ALPN), 0.5)
+            await endpoint.close()
+            return trap.kept[0]
+
+        caught: list[bytes] = []
+        for start in range(0, count, 20):
+            caught += await asyncio.gather(*(catch(trap) for trap in traps[start : start + 20]))
+        return caught
 
 
 async def admission_of(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 import pytest
-from tests.attacks.callers import CLUSTER
-from tests.attacks.floods import MISDEEDS, admission_of, flood
+from tests.attacks.callers import CLUSTER, victims
+from tests.attacks.floods import MISDEEDS, admission_of, first_packets, flood
 from tests.integration.nodes import Node, eventually, give_peers
 
 from blixard.agent.entry import key_path
@@ -44,6 +44,20 @@ async def test_a_member_and_a_fresh_guest_are_let_in_during_a_flood(node: MakeNo
             await admission_of(one, member, entry_of(member, 2), host=host, within=PATIENCE)
             await admission_of(one, guest, entry_of(guest, 77), host=host, within=PATIENCE)
         assert state.calls > before, "the flood went on meanwhile"
+
+
+async def test_handshakes_that_never_end_keep_nobody_out_and_send_a_forged_address_little(node: MakeNode) -> None:
+    one, two = node(1), node(2)
+    give_peers([one], [one.make_identity(), two.make_identity()])
+    one.start("--admission", "known")
+    member = read_secret_key(key_path(two.data_dir))
+    packets = await first_packets(one, FLOODER, 100)
+    async with victims(FLOODER, 4 * len(packets)) as forged:
+        for number, address in enumerate(forged):
+            address.send(packets[number % len(packets)], "127.0.0.1", one.port)
+        await admission_of(one, member, entry_of(member, 2), host=FLOODER, within=PATIENCE)
+        eventually(lambda: one.status()["refused_callers"].get("no_handshake"))
+        assert sum(each.received for each in forged) <= 3 * sum(map(len, packets)) * 4
 
 
 async def test_who_had_to_go_is_counted_by_kind_and_logged_in_few_lines(node: MakeNode) -> None:
