@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from blixard.clock import SystemClock, TimeLimit, limited
 from blixard.dialling.names import Lookup, look_up, system_lookup
 from blixard.dialling.overlay import Overlay
+from blixard.dialling.probing import probe_all
+from blixard.dialling.proof import TRY_TIMEOUT, Proofs
 from blixard.dialling.scheduler import DialScheduler
 from blixard.dialling.types import STOPPED, DialError
 from blixard.dialling.vetting import Vetting
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from blixard.model.addresses import HostPort, SocketAddress
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
-    from blixard.peers.claims import Origin
+    from blixard.peers.claims import Known, Origin
     from blixard.peers.events import EventKind
     from blixard.peers.status import PeerStatus, SourceStatus
     from blixard.peers.table import Change
@@ -74,12 +76,14 @@ class DiscoveryManager:
         prober: AddressProber | None = None,
         introducer: Introducer | None = None,
         lookup: Lookup = system_lookup,
+        relay_url: str | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
     ) -> None:
         """`own` and `own_node_id` never become peers; `cluster`, when given, must be that of each attestation.
 
-        `lookup` resolves the host names that registries give as `address`.
+        `lookup` resolves the host names that registries give as `address`. `relay_url` is this node's own relay; of the
+        others only those are used that the operator's sources name.
 
         Raises:
             InputError: what `state_dir` remembers cannot be read.
@@ -94,10 +98,20 @@ class DiscoveryManager:
         check = AttestationCheck(cluster=cluster, wall=clock.wall)
         self._bus = EventBus()
         self._vetting = Vetting()
+        self._proofs = Proofs()
+        self._prober = prober
+        self._own_relay = relay_url
         self._overlay = Overlay(own) if own is not None else None
         interval = config.refresh_seconds
         self._table = PeerTable(hold=ABSENT_INTERVALS * interval, own=own, own_node_id=own_node_id)
-        self._additions = Additions(self._table, check, own=own, alone_since=self._alone_since)
+        self._additions = Additions(
+            self._table,
+            check,
+            own=own,
+            alone_since=self._alone_since,
+            is_proven=self._is_proven,
+            host_of=self._proofs.host,
+        )
         self._scheduler = (
             DialScheduler(
                 dialler,
@@ -108,6 +122,7 @@ class DiscoveryManager:
                 own=own,
                 prober=prober,
                 resolve=self._resolve,
+                explore=self._try_claimed if prober is not None else None,
             )
             if dialler is not None
             else None
@@ -151,7 +166,7 @@ class DiscoveryManager:
                 if self._scheduler is not None:
                     self._scheduler.start()
                     for known in self._table:
-                        self._scheduler.learn(known.peer, known.endpoint_id)
+                        self._scheduler.learn(self._dialled(known), known.endpoint_id, is_guest=known.is_guest)
                     self._choose()
                 self._poller.start()
         await self._first_answers()
@@ -226,6 +241,15 @@ class DiscoveryManager:
         known = self._table.get(node_id)
         return None if known is None else known.peer
 
+    def get_dialled(self) -> list[DiscoveredPeer]:
+        """Return all peers as they are dialled, sorted by node id: without the ways that only they themselves name."""
+        return sorted((self._dialled(known) for known in self._table), key=lambda peer: peer.node_id)
+
+    def is_member(self, endpoint_id: EndpointId) -> bool:
+        """Tell whether a source of the operator names this endpoint id."""
+        known = self._table.find(endpoint_id)
+        return known is not None and not known.is_guest
+
     def find(self, endpoint_id: EndpointId) -> DiscoveredPeer | None:
         """Return the peer with this endpoint id: whoever is found here may speak."""
         known = self._table.find(endpoint_id)
@@ -279,6 +303,7 @@ class DiscoveryManager:
         if self._scheduler is None:
             connection.close(STOPPED)
             return False
+        self._met(connection.endpoint_id, connection.remote)
         return self._scheduler.adopt(connection)
 
     def subscribe(self, length: int = QUEUE_LENGTH) -> Subscription:
@@ -299,6 +324,8 @@ class DiscoveryManager:
             status = peer_status(
                 known,
                 vetting=self._vetting,
+                proofs=self._proofs,
+                relay_url=self._dialled(known).relay_url,
                 pursuit=self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None,
                 connection=self.connection(endpoint_id),
                 wanted=endpoint_id in wanted,
@@ -332,23 +359,60 @@ class DiscoveryManager:
         members_changed = False
         for change in changes:
             known = change.known
-            members_changed = members_changed or change.kind != "updated"
+            members_changed = members_changed or change.kind in ("discovered", "removed")
             if change.kind == "removed":
                 self._forget(known.endpoint_id)
             else:
-                self._learn(known.endpoint_id, known.peer)
-            self._publish(change.kind, known.peer.node_id, known.endpoint_id, {"source": known.sources[0]})
+                self._learn(known)
+            if change.kind != "vouched":
+                self._publish(change.kind, known.peer.node_id, known.endpoint_id, {"source": known.sources[0]})
         if members_changed:
             self._choose()
         for dropped in self._table.take_news():
             log_dropped(dropped)
 
-    def _learn(self, endpoint_id: EndpointId, peer: DiscoveredPeer) -> None:
-        self._vetting.learn(endpoint_id, peer.direct_addresses, has_relay=peer.relay_url is not None)
+    def _learn(self, known: Known) -> None:
+        self._proofs.learn(
+            known.endpoint_id, known.peer.direct_addresses, vouched=known.vouched, is_guest=known.is_guest
+        )
+        self._hand_over(known)
         if self._overlay is not None:
-            self._overlay.add(endpoint_id)
+            self._overlay.add(known.endpoint_id)
+
+    def _hand_over(self, known: Known) -> None:
+        """Tell those who dial which ways to a peer count now."""
+        endpoint_id, peer = known.endpoint_id, self._dialled(known)
+        self._vetting.learn(endpoint_id, peer.direct_addresses, has_relay=peer.relay_url is not None)
         if self._scheduler is not None and self._is_running:
-            self._scheduler.learn(peer, endpoint_id)
+            self._scheduler.learn(peer, endpoint_id, is_guest=known.is_guest)
+
+    def _dialled(self, known: Known) -> DiscoveredPeer:
+        peer = known.peer
+        addresses = self._proofs.counting(known.endpoint_id)
+        relay_url = peer.relay_url if peer.relay_url in (*known.vouched, self._own_relay) else None
+        if (addresses, relay_url) == (tuple(peer.direct_addresses), peer.relay_url):
+            return peer
+        return replace(peer, direct_addresses=addresses, relay_url=relay_url, attestation=None)
+
+    def _met(self, endpoint_id: EndpointId, remote: str | None) -> None:
+        known = self._table.find(endpoint_id)
+        if known is not None and remote is not None:
+            self._proofs.met(endpoint_id, remote)
+            self._hand_over(known)
+
+    async def _try_claimed(self, endpoint_id: EndpointId) -> None:
+        """Look for a peer where only its own word says that it is."""
+        assert self._prober is not None  # noqa: S101 # only then is this handed out
+        addresses = self._proofs.take_tries(endpoint_id)
+        if not addresses:
+            return
+        answers = await probe_all(self._prober, endpoint_id, addresses, timeout=TRY_TIMEOUT)
+        found = [address for address, answer in answers.items() if answer]
+        for address in found:
+            self._proofs.found(endpoint_id, address)
+        known = self._table.find(endpoint_id)
+        if found and known is not None:
+            self._hand_over(known)
 
     def _forget(self, endpoint_id: EndpointId) -> None:
         if self._scheduler is not None:
@@ -356,6 +420,7 @@ class DiscoveryManager:
         if self._overlay is not None:
             self._overlay.remove(endpoint_id)
         self._vetting.forget(endpoint_id)
+        self._proofs.forget(endpoint_id)
 
     def _choose(self) -> None:
         if self._scheduler is not None and self._is_running:
@@ -377,6 +442,10 @@ class DiscoveryManager:
     def _alone_since(self, endpoint_id: EndpointId) -> float | None:
         pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
         return self._clock.now() if pursuit is None else pursuit.alone_since
+
+    def _is_proven(self, endpoint_id: EndpointId) -> bool:
+        pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
+        return pursuit is not None and pursuit.is_proven
 
     def _tidy(self) -> None:
         """Let go of what has expired."""

@@ -38,6 +38,7 @@ class SimConnection:
         self.admitted = True
         self.path: PathKind | None = "direct"
         self.rtt_ms: float | None = 1.0
+        self.remote: str | None = there.address
         self.other: SimConnection | None = None
         self.here = here
         self.there = there

@@ -21,6 +21,8 @@ log = logging.getLogger("blixard.admission")
 # The same caller is logged once in so many seconds; every one is counted.
 LOG_AGAIN = 60.0
 CALLERS_REMEMBERED = 256
+# All callers together: whoever makes up a new identity for each call fills no disk.
+LINES_A_MINUTE = 30
 
 
 class Doorkeeper:
@@ -41,7 +43,9 @@ class Doorkeeper:
         self._cluster = cluster
         self.admission: Admission = admission
         self._clock = clock
-        self._logged: OrderedDict[tuple[EndpointId, str], float] = OrderedDict()
+        self._minute: float | None = None
+        self._lines = 0
+        self._logged: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.refused: Counter[str] = Counter()
 
     def welcome(self, hello: Hello, caller: EndpointId) -> Welcome:
@@ -59,12 +63,32 @@ class Doorkeeper:
         no = refusal(hello, caller, house, self._clock.wall())
         if no is None:
             return Welcome(admitted=True, cluster=self._cluster, node_id=entry.cluster_node_id, entry=entry)
-        self.refused[no.kind] += 1
-        if self._is_news(caller, no.kind):
-            log.warning("caller refused", extra={"endpoint": caller.short, "kind": no.kind, "reason": no.message})
+        self.turned_away(no.kind, caller.short, no.message)
         return Welcome(admitted=False, reason=str(no))
 
-    def _is_news(self, caller: EndpointId, kind: str) -> bool:
+    def turned_away(self, kind: str, who: str, reason: str) -> None:
+        """Count a caller that had to go, and log it unless it or too many others were logged a moment ago.
+
+        Args:
+            kind: a stable word to count by.
+            who: the start of its endpoint id, or its host where no handshake has proved one.
+            reason: a sentence.
+        """
+        self.refused[kind] += 1
+        if self._is_news(who, kind) and self._has_room_in_log():
+            log.warning("caller refused", extra={"endpoint": who, "kind": kind, "reason": reason})
+
+    def _has_room_in_log(self) -> bool:
+        """Tell whether one more line may be written in this minute; the first that may not says so."""
+        now = self._clock.now()
+        if self._minute is None or now - self._minute >= LOG_AGAIN:
+            self._minute, self._lines = now, 0
+        self._lines += 1
+        if self._lines == LINES_A_MINUTE + 1:
+            log.warning("more callers are refused, see `blixard status` for how many", extra=dict(self.refused))
+        return self._lines <= LINES_A_MINUTE
+
+    def _is_news(self, caller: str, kind: str) -> bool:
         now = self._clock.now()
         last = self._logged.pop((caller, kind), None)
         self._logged[caller, kind] = now if last is None or now - last >= LOG_AGAIN else last

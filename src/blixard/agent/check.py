@@ -134,5 +134,5 @@ class _Found:
                 apart=Apart(AddressProber(), lambda: connector_apart(self.key, self.hello)),
             )
             await manager.refresh_peers()
-            peers = ring(manager.get_peers(), self.own_node_id, sample)
+            peers = ring(manager.get_dialled(), self.own_node_id, sample)
             return await checker.check(peers, timeout=timeout, tell=tell), problems(manager)

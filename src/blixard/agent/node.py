@@ -106,7 +106,7 @@ class Node:
         control = ControlServer(self.config.data_dir, Operations(self).table())
         async with self._following_addresses(endpoint), monitored(self):
             try:
-                self._keep_going(Acceptor(endpoint, self.doorkeeper.welcome, self._arrived).serve())
+                self._keep_going(self._acceptor(endpoint).serve())
                 self._keep_going(_feed_watchdog())
                 self._keep_going(self._following_the_clock())
                 await self.manager.start()
@@ -130,6 +130,16 @@ class Node:
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
 
+    def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
+        keeper = self.doorkeeper
+        return Acceptor(
+            endpoint,
+            keeper.welcome,
+            self._arrived,
+            is_known=self.manager.is_member,
+            turned_away=keeper.turned_away,
+        )
+
     def _make_manager(self, config: NodeConfig) -> DiscoveryManager:
         manager = DiscoveryManager(
             discovery_of(config),
@@ -139,6 +149,7 @@ class Node:
             cluster=config.cluster,
             prober=AddressProber(),
             introducer=self.connector,
+            relay_url=config.relay_url,
             clock=self.clock,
             rng=SystemRandom(),
         )

@@ -79,7 +79,7 @@ class Operations:
             # Not over the relay, where this node's key already has an endpoint.
             apart=Apart(AddressProber(), lambda: connector_apart(node.key, node.hello)),
         )
-        peers = ring(node.manager.get_peers(), config.node_id, sample)
+        peers = ring(node.manager.get_dialled(), config.node_id, sample)
         edges = await checker.check(peers, timeout=timeout, tell=tell)
         about = {
             "node_id": config.node_id,

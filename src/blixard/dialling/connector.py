@@ -24,7 +24,8 @@ from blixard.dialling.hello import (
     turned_away,
 )
 from blixard.dialling.link import Link
-from blixard.dialling.types import DialError
+from blixard.dialling.onestream import OneStream
+from blixard.dialling.types import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
 from blixard.trust.keys import SecretKey
@@ -164,6 +165,9 @@ class Connector:
         timeout: float,
     ) -> tuple[Link, Welcome]:
         direct = [str(address) for address in addresses]
+        if not direct and relay_url is None:
+            # iroh would dial where it has met the peer before.
+            raise DialError("bad_address", NOWHERE)
         remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), relay_url, direct)
         try:
             return await asyncio.wait_for(self._shake_hands(remote, endpoint_id, purpose), timeout)
@@ -177,6 +181,7 @@ class Connector:
         self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
     ) -> tuple[Link, Welcome]:
         connection = await self._endpoint.connect(remote, DISCOVERY_ALPN)
+        OneStream(connection, is_dialler=True)
         try:
             started = time.monotonic()
             welcome = await _say_hello(connection, self._hello(purpose))

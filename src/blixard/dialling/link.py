@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import iroh
 
+from blixard.dialling.proof import normal
 from blixard.dialling.types import DialError
 from blixard.errors import one_line
 
@@ -24,6 +25,11 @@ SILENCE = 2.6 * BEAT_INTERVAL
 # A ping is one datagram and may be lost: it is sent again after so long, then after twice that and so on, until it is
 # answered. One that is only slow must not be met with ever more work.
 PING_AGAIN = 0.25
+# Datagrams in one second: beats and their repetitions are a handful, and each costs this node an answer.
+MOST_DATAGRAMS = 100
+# Bytes that this node may send more than three times what it received. iroh looks for further paths at up to 32
+# addresses that the peer names, with 350 bytes for each: once that is its good right, all the time it is an attack.
+MOST_UNANSWERED = 32 * 1024
 
 _PING, _PONG = b"i", b"o"
 _NONCE = 8
@@ -46,7 +52,9 @@ class Link:
         admitted: bool,
         refusal: str | None = None,
         hello_ms: float | None = None,
+        remote: str | None = None,
     ) -> None:
+        """`remote`: where the connection came from, as the handshake proved it; by default the path in use."""
         self.endpoint_id = endpoint_id
         self.outgoing = outgoing
         self.node_id = node_id
@@ -54,6 +62,7 @@ class Link:
         self.refusal = refusal
         self._connection = connection
         self._rtt_ms = hello_ms
+        self._remote = normal(remote) if remote is not None else _remote_of(connection)
         self._nonce = 0
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._heard = time.monotonic()
@@ -68,6 +77,11 @@ class Link:
             if path.is_selected:
                 return "relay" if path.is_relay else "direct"
         return None
+
+    @property
+    def remote(self) -> str | None:
+        """The `ip:port` at the other end; None over a relay."""
+        return self._remote
 
     @property
     def rtt_ms(self) -> float | None:
@@ -120,10 +134,15 @@ class Link:
             self._connection.send_datagram(datagram)
 
     async def _listen(self) -> None:
+        since, count = time.monotonic(), 0
         with contextlib.suppress(iroh.IrohError):
             while True:
                 datagram = await self._connection.read_datagram()
                 self._heard = time.monotonic()
+                since, count = (self._heard, 1) if self._heard - since > 1 else (since, count + 1)
+                if count > MOST_DATAGRAMS:
+                    self.close("too many datagrams")
+                    return
                 kind, nonce = datagram[:1], datagram[1:]
                 if kind == _PING and len(nonce) == _NONCE:
                     self._send(_PONG + nonce)
@@ -132,6 +151,9 @@ class Link:
 
     async def _beat(self) -> None:
         while (left := self._heard + SILENCE - (started := time.monotonic())) > 0:
+            if self._sends_too_much():
+                self.close("sends this node's packets to too many addresses")
+                return
             with contextlib.suppress(DialError):
                 await self.ping(min(BEAT_INTERVAL, left))
             # Not a moment longer than the silence may last: the next beat may be due well after that.
@@ -139,9 +161,18 @@ class Link:
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
         self.close(f"no beat for {SILENCE:g} s")
 
+    def _sends_too_much(self) -> bool:
+        stats = self._connection.stats()
+        return stats.udp_tx_bytes > MOST_UNANSWERED + 3 * stats.udp_rx_bytes
+
     async def _watch(self) -> None:
         ended = await self._connection.closed()
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
         self._ended.set_result(self._reason or one_line(ended))
+
+
+def _remote_of(connection: iroh.Connection) -> str | None:
+    selected = (path for path in connection.paths() if path.is_selected and path.is_ip)
+    return next((normal(path.remote_addr) for path in selected), None)

@@ -28,14 +28,16 @@ def longest(addresses: Sequence[str]) -> float:
     return DIAL_TIMEOUT * -(-len(addresses) // PROBES_AT_ONCE)
 
 
-async def probe_all(prober: AddressProber, endpoint_id: EndpointId, addresses: Sequence[str]) -> dict[str, bool | None]:
+async def probe_all(
+    prober: AddressProber, endpoint_id: EndpointId, addresses: Sequence[str], *, timeout: float = DIAL_TIMEOUT
+) -> dict[str, bool | None]:
     """Probe each address alone: True the peer answers there, False another iroh node does, None nobody did."""
     slots = asyncio.Semaphore(PROBES_AT_ONCE)
 
     async def probe(address: str) -> bool | None:
         async with slots:
             try:
-                return await prober.probe(SocketAddress.parse(address), endpoint_id, timeout=DIAL_TIMEOUT)
+                return await prober.probe(SocketAddress.parse(address), endpoint_id, timeout=timeout)
             except DialError:
                 return None
             except Exception:

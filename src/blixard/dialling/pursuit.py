@@ -38,6 +38,8 @@ class Pursuit:
         alone_since: since when it has been without a connection.
         connected_at: since when it has had one.
         error: the last error and when it happened.
+        is_guest: nobody but the peer itself says that it is one.
+        is_proven: a connection with it has lived long enough once.
     """
 
     peer: DiscoveredPeer
@@ -52,12 +54,16 @@ class Pursuit:
     next_at: float | None = None
     connected_at: float | None = None
     error: tuple[DialError, float] | None = None
+    is_guest: bool = False
+    is_proven: bool = False
     _tried: dict[str, None] = field(default_factory=dict)
     _is_fresh: bool = False
 
     @property
-    def urgency(self) -> Literal[0, 1]:
-        """0 for a peer that was just found or lost, 1 for one that failed before: the first are served first."""
+    def urgency(self) -> Literal[0, 1, 2]:
+        """0 for a peer that was just found or lost, 1 for one that failed before, 2 for a guest: the least is first."""
+        if self.is_guest:
+            return 2
         return 1 if self.failures else 0
 
     def begin(self, now: float, rng: Random, ways: Iterable[str]) -> Permit | None:
@@ -124,6 +130,7 @@ class Pursuit:
         if self.connected_at is None or not backoff.is_proven(now - self.connected_at):
             return False
         self.failures = 0
+        self.is_proven = True
         self.breaker = self.breaker.proven()
         return True
 

@@ -21,7 +21,7 @@ from blixard.dialling.links import CLOSE_WAIT, Links
 from blixard.dialling.pace import Pace
 from blixard.dialling.probing import longest, probe_all
 from blixard.dialling.pursuit import Pursuit
-from blixard.dialling.types import REMOVED, STOPPED, DialError
+from blixard.dialling.types import NOWHERE, REMOVED, STOPPED, DialError
 from blixard.model.limits import MAX_ADDRESSES
 from blixard.tasks import spawn
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from blixard.peers.events import EventKind
 
 Resolve = Callable[["EndpointId"], Awaitable[tuple[str, ...]]]
+Explore = Callable[["EndpointId"], Awaitable[None]]
 Report = Callable[["EventKind", int, "EndpointId", Mapping[str, object]], None]
 
 _CIRCUIT_EVENTS: dict[Circuit, EventKind] = {
@@ -82,10 +83,12 @@ class DialScheduler:
         own: EndpointId | None = None,
         prober: AddressProber | None = None,
         resolve: Resolve | None = None,
+        explore: Explore | None = None,
     ) -> None:
         """`vetting` must know the addresses of every peer that is learned. `report` is called with the kind of event,
         the peer's node id and endpoint id, and the details; it must not raise. `resolve` returns further addresses of
-        a peer, by its name.
+        a peer, by its name. `explore` looks for a peer that was not reached where only its own word says that it is;
+        what it finds it hands to `learn`.
         """
         self._dialler = dialler
         self._clock = clock
@@ -94,6 +97,7 @@ class DialScheduler:
         self._own = own
         self._prober = prober
         self._resolve = resolve
+        self._explore = explore
         self._vetting = vetting
         self.links = Links(own=own, clock=clock, on_lost=self._lost)
         self._pursuits: dict[EndpointId, Pursuit] = {}
@@ -136,13 +140,14 @@ class DialScheduler:
         self._wanted = {}
         self._ready.clear()
 
-    def learn(self, peer: DiscoveredPeer, endpoint_id: EndpointId) -> None:
-        """Enter a peer, or its new version."""
+    def learn(self, peer: DiscoveredPeer, endpoint_id: EndpointId, *, is_guest: bool = False) -> None:
+        """Enter a peer, or its new version. Guests are dialled after all others, and never in all slots."""
         now = self._clock.now()
         pursuit = self._pursuits.get(endpoint_id)
         if pursuit is None:
-            self._pursuits[endpoint_id] = Pursuit(peer, endpoint_id, since=now, alone_since=now)
-        elif pursuit.learn(peer) and pursuit.next_at is not None:
+            pursuit = self._pursuits[endpoint_id] = Pursuit(peer, endpoint_id, since=now, alone_since=now)
+        pursuit.is_guest = is_guest
+        if pursuit.learn(peer) and pursuit.next_at is not None:
             pursuit.hurry_if_fresh(now)
             self._plan(endpoint_id, pursuit)
 
@@ -194,9 +199,16 @@ class DialScheduler:
             now = self._clock.now()
             while (item := self._agenda.pop(now)) is not None:
                 self._act(*item)
-            while self._ready and len(self._flights) < self._pace.most:
+            while self._ready and len(self._flights) < self._pace.most and self._may_launch(self._ready[0][2]):
                 self._launch(heapq.heappop(self._ready)[2], now)
             await self._alarm.wait(self._agenda.next_at())
+
+    def _may_launch(self, endpoint_id: EndpointId) -> bool:
+        """Tell whether there is a slot for this peer: guests, who cost nothing to invent, get half of them."""
+        pursuit = self._pursuits.get(endpoint_id)
+        if pursuit is None or not pursuit.is_guest:
+            return True
+        return sum(flight.pursuit.is_guest for flight in self._flights.values()) < max(1, self._pace.most // 2)
 
     def _act(self, what: Literal["dial", "lease"], endpoint_id: EndpointId) -> None:
         pursuit = self._pursuits.get(endpoint_id)
@@ -238,6 +250,7 @@ class DialScheduler:
             if error is not None:
                 self._failed(flight, error)
                 await self._vet(flight, error)
+                await self._look_further(flight)
         finally:
             self._landed(flight)
 
@@ -253,6 +266,8 @@ class DialScheduler:
         return dataclasses.replace(peer, direct_addresses=addresses, attestation=None) if more else peer
 
     async def _dial(self, flight: _Flight, peer: DiscoveredPeer) -> DialError | None:
+        if not peer.direct_addresses and peer.relay_url is None:
+            return DialError("bad_address", NOWHERE)
         started = self._clock.now()
         try:
             connection = await self._dialler.dial(peer, timeout=DIAL_TIMEOUT)
@@ -311,6 +326,12 @@ class DialScheduler:
         # Only for news: iroh may fail for a while although all is known, and that must not become a tight loop.
         if quarantined or released:
             flight.pursuit.hurry(now)
+
+    async def _look_further(self, flight: _Flight) -> None:
+        if self._explore is None or not self._is_current(flight) or flight.endpoint_id in self.links:
+            return
+        self._agenda.plan(("lease", flight.endpoint_id), self._clock.now() + LEASE)
+        await self._explore(flight.endpoint_id)
 
     def _landed(self, flight: _Flight) -> None:
         endpoint_id, pursuit = flight.endpoint_id, flight.pursuit

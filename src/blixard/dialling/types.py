@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DUPLICATE",
+    "NOWHERE",
     "REFUSALS",
     "REMOVED",
     "STOPPED",
@@ -37,6 +38,9 @@ REMOVED = "removed"
 """The peer is no longer one."""
 STOPPED = "stopped"
 """This node is stopping."""
+
+NOWHERE = "there is no address to dial, or none but the peer itself names one and it was met at none"
+"""The message of a dial that was not made."""
 
 REFUSALS = frozenset({"refused", "wrong_cluster", "wrong_node_id"})
 """Kinds of DialError with which a peer that is alive says no. They slow dialling down, but open no breaker."""
@@ -87,6 +91,11 @@ class Connection(Protocol):
 
     @property
     def rtt_ms(self) -> float | None: ...
+
+    @property
+    def remote(self) -> str | None:
+        """The peer's `ip:port`, which the handshake has proved; None over a relay."""
+        ...
 
     async def closed(self) -> str:
         """Wait until it is closed by either side or lost; return why. May be awaited by several, also late."""

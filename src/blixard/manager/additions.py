@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,9 @@ MOST_GUESTS = 1024
 GUEST_KEPT = 24 * 3600.0
 """Seconds that a guest is remembered without a connection: through a night's outage, not for ever. It knows the way
 back by the means that it came by."""
+
+PASSER_BY_KEPT = 300.0
+"""The same for one whose connections have all died young: it has shown nothing but that it can say hello."""
 
 AddedBy = Literal["manual", "join", "hello"]
 
@@ -42,12 +46,23 @@ class Additions:
         *,
         own: EndpointId | None,
         alone_since: Callable[[EndpointId], float | None],
+        is_proven: Callable[[EndpointId], bool],
+        host_of: Callable[[EndpointId], str | None],
     ) -> None:
-        """`alone_since`: when (monotonic seconds) a peer lost its connection; None while it has one."""
+        """Take what is known about connections.
+
+        Args:
+            table, check, own: the table, what attestations are held against, and who is never a peer.
+            alone_since: when (monotonic seconds) a peer lost its connection; None while it has one.
+            is_proven: whether one of its connections has lived long enough.
+            host_of: at which host it was met last; None where it was not.
+        """
         self._table = table
         self._check = check
         self._own = own
         self._alone_since = alone_since
+        self._is_proven = is_proven
+        self._host_of = host_of
 
     def why_not(self, peer: DiscoveredPeer, added_by: AddedBy) -> str | None:
         """Return why a peer is not taken; None when it is."""
@@ -81,8 +96,11 @@ class Additions:
 
     def let_go(self, now: float) -> list[Change]:
         """Forget the guests that have been away for too long."""
-        overdue = [guest for since, guest in self._absent_guests() if now - since >= GUEST_KEPT]
+        overdue = [guest for since, guest in self._absent_guests() if now - since >= self._kept(guest)]
         return [change for guest in overdue for change in self._table.withdraw(_GUESTS, guest)]
+
+    def _kept(self, guest: EndpointId) -> float:
+        return GUEST_KEPT if self._is_proven(guest) else PASSER_BY_KEPT
 
     def dismiss_guests(self) -> list[Change]:
         """Forget all guests."""
@@ -95,9 +113,6 @@ class Additions:
         holder = self._table.get(peer.node_id)
         if holder is not None and holder.endpoint_id != peer.endpoint_id:
             return f"node {peer.node_id} is {holder.endpoint_id.short}, says {holder.sources[0]}"
-        is_full = len(self._table.claims_of(_GUESTS)) >= MOST_GUESTS and not self._absent_guests()
-        if is_full and self._table.find(peer.endpoint_id) is None:
-            return f"{MOST_GUESTS} guests are connected"
         return None
 
     def _absent_guests(self) -> list[tuple[float, EndpointId]]:
@@ -106,7 +121,17 @@ class Additions:
         return [(since, guest) for guest in guests if (since := self._alone_since(guest)) is not None]
 
     def _make_room(self) -> list[Change]:
-        """In a full house, forget the guest that has been away for longest."""
-        if len(self._table.claims_of(_GUESTS)) < MOST_GUESTS:
+        """In a full house, forget the guest that has been away for longest, or else the oldest of the largest crowd.
+
+        A crowd are the guests from one host, so that whoever fills the house makes room in it by what came first from
+        there.
+        """
+        guests = [claim.sighting.endpoint_id for claim in self._table.claims_of(_GUESTS)]
+        if len(guests) < MOST_GUESTS:
             return []
-        return self._table.withdraw(_GUESTS, min(self._absent_guests())[1])
+        absent = self._absent_guests()
+        if absent:
+            return self._table.withdraw(_GUESTS, min(absent)[1])
+        hosts = [self._host_of(guest) for guest in guests]
+        crowds = Counter(hosts)
+        return self._table.withdraw(_GUESTS, max(zip(guests, hosts, strict=True), key=lambda each: crowds[each[1]])[0])

@@ -6,11 +6,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from blixard.dialling.vetting import Verdict
 from blixard.peers.status import AddressStatus, ErrorStatus, PeerStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from blixard.dialling.proof import Proofs
     from blixard.dialling.pursuit import Pursuit
     from blixard.dialling.types import Connection
     from blixard.dialling.vetting import Vetting
@@ -21,13 +23,18 @@ def peer_status(
     known: Known,
     *,
     vetting: Vetting,
+    proofs: Proofs,
+    relay_url: str | None,
     pursuit: Pursuit | None,
     connection: Connection | None,
     wanted: bool,
     now: float,
     wall: datetime,
 ) -> PeerStatus:
-    """Return the status at `now` (monotonic seconds), which is `wall`. Without a dialler there is no pursuit."""
+    """Return the status at `now` (monotonic seconds), which is `wall`; without a dialler there is no pursuit.
+
+    `relay_url` is the relay over which the peer is dialled.
+    """
 
     def moment(at: float) -> datetime:
         # From the age, not remembered as a date: the wall clock may have been set since. Rounded, since the two clocks
@@ -44,8 +51,8 @@ def peer_status(
         since=moment(pursuit.since) if pursuit is not None else known.peer.discovered_at,
         wanted=wanted,
         sources=known.sources,
-        addresses=_addresses(known, vetting, now),
-        relay_url=known.peer.relay_url,
+        addresses=_addresses(known, vetting, proofs, now),
+        relay_url=relay_url,
         attested=known.seq is not None,
         seq=known.seq,
         failures=pursuit.failures if pursuit is not None else 0,
@@ -62,8 +69,12 @@ def peer_status(
     )
 
 
-def _addresses(known: Known, vetting: Vetting, now: float) -> tuple[AddressStatus, ...]:
-    verdicts = ((address, vetting.verdict(known.endpoint_id, address)) for address in known.peer.direct_addresses)
+def _addresses(known: Known, vetting: Vetting, proofs: Proofs, now: float) -> tuple[AddressStatus, ...]:
+    def verdict_on(address: str) -> Verdict:
+        reason = proofs.why_held_back(known.endpoint_id, address)
+        return vetting.verdict(known.endpoint_id, address) if reason is None else Verdict("held_back", reason)
+
+    verdicts = ((address, verdict_on(address)) for address in known.peer.direct_addresses)
     return tuple(
         AddressStatus(
             address=address,

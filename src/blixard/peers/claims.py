@@ -41,6 +41,9 @@ Standing = tuple[bool, int, int, int, str]
 
 RANKS: dict[SourceKind, int] = {"manual": 1, "static": 2, "registry": 3, "join": 4, "hello": 5}
 
+OPERATORS: frozenset[SourceKind] = frozenset({"manual", "static", "registry"})
+"""Kinds that an operator named. The others are a node's word about itself, which nobody asked for."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -113,6 +116,8 @@ class Known:
         provenance: for each direct address, the places that say it.
         seq: number of the attestation that its addresses come from; None without one.
         listens_at: the registry's `address`, where one is known.
+        is_guest: no source of the operator names it.
+        vouched: those of its addresses, and its relay, that the operator's sources bring.
         overruled: the claims that give it another node id.
     """
 
@@ -122,7 +127,13 @@ class Known:
     provenance: Mapping[str, tuple[str, ...]]
     seq: int | None
     listens_at: HostPort | None
+    is_guest: bool
+    vouched: frozenset[str]
     overruled: tuple[Dropped, ...] = ()
+
+    def is_dialled_like(self, other: Known) -> bool:
+        """Tell whether there is no difference to whoever dials the peer."""
+        return (self.is_guest, self.vouched) == (other.is_guest, other.vouched)
 
 
 def newest(sightings: Iterable[Sighting | None]) -> Sighting | None:
@@ -136,12 +147,13 @@ def _attestation_order(sighting: Sighting) -> tuple[int, str]:
     return (attestation.seq, attestation.signature) if attestation else (0, "")
 
 
-def merge(claims: Iterable[Claim], signed: Sighting | None) -> Known:
+def merge(claims: Iterable[Claim], signed: Sighting | None, *, is_brought: bool = False) -> Known:
     """Make one peer of all claims (at least one) about one endpoint id.
 
     Args:
         claims: in any order.
         signed: what the node signed with the highest number seen, whoever brought it.
+        is_brought: whether a source of the operator did.
     """
     ranked = sorted(claims, key=lambda claim: claim.standing)
     decisive = ranked[0]
@@ -161,6 +173,9 @@ def merge(claims: Iterable[Claim], signed: Sighting | None) -> Known:
     attestation = signed.peer.attestation if signed is not None else None
     if signed is not None and merged.content() == signed.peer.content():
         merged = replace(merged, attestation=attestation)
+    by_operator = [claim.sighting for claim in present if claim.origin.kind in OPERATORS]
+    standing = [*by_operator, signed] if signed is not None and is_brought else by_operator
+    brought = {way for each in standing for way in each.vouched_ways()}
     saying = [claim.sighting for claim in present]
     if signed is not None and signed not in saying:
         saying.append(signed)
@@ -171,6 +186,8 @@ def merge(claims: Iterable[Claim], signed: Sighting | None) -> Known:
         provenance={a: tuple(each.place for each in saying if a in each.peer.direct_addresses) for a in addresses},
         seq=attestation.seq if attestation is not None else None,
         listens_at=next((each.listens_at for each in saying if each.listens_at), None),
+        is_guest=not by_operator,
+        vouched=frozenset(brought.intersection((*addresses, merged.relay_url))),
         overruled=tuple(_overruled(claim, decisive) for claim in present if claim.peer.node_id != merged.node_id),
     )
 

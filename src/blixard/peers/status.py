@@ -20,7 +20,8 @@ PeerState = Literal["discovered", "connecting", "connected", "backing_off", "ope
 and does not let this node in; it is asked again like one that is backing off."""
 
 AddressState = Literal["usable", "quarantined", "held_back"]
-"""`quarantined`: another iroh node answered there. `held_back`: several peers, or this node too, list it."""
+"""`quarantined`: another iroh node answered there. `held_back`: several peers, or this node too, list it, or
+none but the peer itself names it."""
 
 AnswerKind = Literal["found", "nothing", "failed"]
 SourceState = Literal["not_asked", "found", "nothing", "failed"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from blixard.documents.times import parse_time
 from blixard.model.numbers import is_ahead
-from blixard.peers.claims import Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
+from blixard.peers.claims import OPERATORS, Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
 from blixard.peers.holders import Holders
 from blixard.sources.base import Failed, Found
 
@@ -31,9 +31,12 @@ Touched = dict["EndpointId", None]
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one peer: `known` is the peer as it is now, or as it was when it was removed."""
+    """What became of one peer: `known` is the peer as it is now, or as it was when it was removed.
 
-    kind: Literal["discovered", "updated", "removed"]
+    `vouched`: the same peer is named by others than before, so that other addresses of it count.
+    """
+
+    kind: Literal["discovered", "updated", "vouched", "removed"]
     known: Known
 
 
@@ -58,6 +61,7 @@ class PeerTable:
         self._books: dict[str, _Book] = {}
         self._claims: dict[EndpointId, dict[str, Claim]] = {}
         self._signed: dict[EndpointId, Sighting] = {}
+        self._brought: dict[EndpointId, str] = {}
         self._expiries: list[tuple[datetime, EndpointId, str]] = []
         self._most_expiries = 0
         self._refused: dict[tuple[str, EndpointId], Dropped] = {}
@@ -178,7 +182,7 @@ class PeerTable:
         """Take in what a known peer has signed about itself. It makes nobody a peer, and keeps nobody one."""
         if sighting.endpoint_id not in self._claims:
             return []
-        self._sign(sighting)
+        self._sign(sighting, by_operator=False)
         return self._settle({sighting.endpoint_id: None})
 
     def expire(self, wall: datetime) -> list[Change]:
@@ -249,17 +253,20 @@ class PeerTable:
         newest_seq = self.newest_seq(endpoint_id)
         if 0 < claim.seq < newest_seq:
             self._refuse(claim, f"its attestation has number {claim.seq}, and {newest_seq} was seen before")
-        self._sign(sighting)
+        self._sign(sighting, by_operator=book.origin.kind in OPERATORS)
         book.absent.pop(endpoint_id, None)
         self._enter(book, claim)
         touched[endpoint_id] = None
 
-    def _sign(self, sighting: Sighting) -> None:
+    def _sign(self, sighting: Sighting, *, by_operator: bool) -> None:
         endpoint_id = sighting.endpoint_id
         attestation = sighting.peer.attestation
         signed = newest((self._signed.get(endpoint_id), sighting))
         if signed is not None:
             self._signed[endpoint_id] = signed
+            # Remembered by the signature: it stays the operator's word when his source goes back to an older one.
+            if by_operator and attestation is not None and _signed_with(signed.peer, attestation.signature):
+                self._brought[endpoint_id] = attestation.signature
         if attestation is not None and attestation.expires_at is not None:
             item = (parse_time(attestation.expires_at), endpoint_id, attestation.signature)
             if len(self._expiries) > self._most_expiries:
@@ -288,14 +295,19 @@ class PeerTable:
         if not claims:
             del self._claims[endpoint_id]
             self._signed.pop(endpoint_id, None)
+            self._brought.pop(endpoint_id, None)
 
     def _sign_anew(self, endpoint_id: EndpointId) -> None:
         """Find the attestation that counts among the claims that are left."""
-        best = newest(claim.sighting for claim in self._claims.get(endpoint_id, {}).values())
+        claims = self._claims.get(endpoint_id, {}).values()
+        best = newest(claim.sighting for claim in claims)
         if best is None:
             self._signed.pop(endpoint_id, None)
         else:
             self._signed[endpoint_id] = best
+            for claim in claims:
+                if claim.origin.kind in OPERATORS and claim.sighting == best:
+                    self._brought[endpoint_id] = best.peer.attestation.signature if best.peer.attestation else ""
 
     def _refuse(self, claim: Claim, reason: str) -> None:
         dropped = _dropped(claim, reason)
@@ -329,12 +341,16 @@ class PeerTable:
             self._known.pop(endpoint_id, None)
             self._news += [_dropped(each, self._conflict(each)) for each in self._claims.get(endpoint_id, {}).values()]
             return None if before is None else Change("removed", before)
-        after = merge(self._claims[endpoint_id].values(), self._signed.get(endpoint_id))
+        signed = self._signed.get(endpoint_id)
+        brought = signed is not None and _signed_with(signed.peer, self._brought.get(endpoint_id, ""))
+        after = merge(self._claims[endpoint_id].values(), signed, is_brought=brought)
         self._known[endpoint_id] = after
         self._news += [line for line in after.overruled if before is None or line not in before.overruled]
         if before is None:
             return Change("discovered", after)
-        return Change("updated", after) if before.peer.content() != after.peer.content() else None
+        if before.peer.content() != after.peer.content():
+            return Change("updated", after)
+        return None if after.is_dialled_like(before) else Change("vouched", after)
 
 
 def _signed_with(peer: DiscoveredPeer, signature: str) -> bool:

@@ -31,16 +31,25 @@ class Sighting:
         peer: the peer; its attestation, if it has one, has been verified.
         place: where exactly, such as the file within a directory.
         listens_at: the registry's `address`, by which `host:port` locations find it; None where there is none.
+        given: the ways to the peer (addresses, relay) that the operator gave, where the rest of it is what the peer
+            answered; None when the source brings the peer as a whole.
     """
 
     peer: DiscoveredPeer
     place: str
     listens_at: HostPort | None = None
+    given: tuple[str, ...] | None = None
     endpoint_id: EndpointId = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         # Kept, because reading it from the peer means decoding base64 each time.
         object.__setattr__(self, "endpoint_id", self.peer.endpoint_id)
+
+    def vouched_ways(self) -> tuple[str, ...]:
+        """Return the ways to the peer for which the source stands."""
+        if self.given is not None:
+            return self.given
+        return (*self.peer.direct_addresses, *([self.peer.relay_url] if self.peer.relay_url else []))
 
 
 @dataclass(frozen=True)

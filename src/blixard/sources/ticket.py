@@ -54,4 +54,6 @@ class TicketLocation:
         problem = self._check.problem(peer)
         if problem is not None:
             raise BlixardError(problem)
-        return Found((Sighting(peer, self.name),))
+        ticket = self._ticket
+        given = (*map(str, ticket.direct_addresses), *([ticket.relay_url] if ticket.relay_url else []))
+        return Found((Sighting(peer, self.name, given=given),))

@@ -120,3 +120,17 @@ def test_a_reason_always_fits_into_the_welcome(manager: FakeManager, clock: Virt
     assert len(welcome.reason) <= MAX_REASON
     assert welcome.reason.isprintable()
     encode(welcome)
+
+
+def test_a_crowd_of_callers_fills_no_log_and_the_first_line_left_out_says_so(
+    manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = doorkeeper(manager, clock)
+    for number in range(1000):
+        door.turned_away("no_hello", f"192.0.2.{number}", "not complete after 10 s")
+    assert door.refused == {"no_hello": 1000}
+    assert len(caplog.records) == 31
+    assert caplog.messages[-1].startswith("more callers are refused")
+    clock.time = LOG_AGAIN
+    door.turned_away("no_hello", "198.51.100.1", "not complete after 10 s")
+    assert len(caplog.records) == 32

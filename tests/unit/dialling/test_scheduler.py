@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 
 import pytest
 from tests.simulation.network import POISONED, SimConnection
@@ -541,3 +542,35 @@ async def test_a_dial_that_fails_after_an_inbound_connection_came_is_no_failure(
     await asyncio.sleep(30)
     assert stand.kinds() == ["connecting", "connected"]
     assert stand.state(stand.others[0]) == "connected"
+
+
+@simulate
+async def test_a_peer_with_no_way_to_it_fails_without_a_dial() -> None:
+    stand = Stand(others=1)
+    (host,) = stand.others
+    stand.scheduler.start()
+    peer = dataclasses.replace(stand.network.peer(host), direct_addresses=())
+    stand.vetting.learn(host.endpoint_id, (), has_relay=False)
+    stand.scheduler.learn(peer, host.endpoint_id)
+    stand.want(host)
+    await asyncio.sleep(60)
+    assert stand.dialled_at(host) == []
+    assert {details["error"] for details in stand.details("failed")} == {"bad_address"}
+
+
+@simulate
+async def test_guests_that_do_not_answer_leave_half_of_the_slots_and_the_first_turn_to_others() -> None:
+    stand = Stand(others=100)
+    guests, member = stand.others[:-1], stand.others[-1]
+    for host in stand.others:
+        host.is_up = False
+    stand.scheduler.start()
+    for host in stand.others:
+        stand.vetting.learn(host.endpoint_id, [host.address], has_relay=False)
+        stand.scheduler.learn(stand.network.peer(host), host.endpoint_id, is_guest=host is not member)
+    stand.want(*guests)
+    await asyncio.sleep(SOON)
+    assert stand.network.most_in_flight == MOST_DIALS // 2
+    stand.want(*stand.others)
+    await asyncio.sleep(SOON)
+    assert len(stand.dialled_at(member)) == 1

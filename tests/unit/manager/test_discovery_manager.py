@@ -294,13 +294,31 @@ async def test_the_hello_of_a_member_updates_its_addresses_and_keeps_it_no_longe
 
 
 @simulate
-async def test_a_guest_is_forgotten_a_day_after_it_was_last_connected() -> None:
+async def test_a_guest_that_stayed_for_a_while_is_forgotten_a_day_after_it_was_last_connected() -> None:
     house = House(others=0)
     await house.manager.start()
     house.manager.add_peer(peer(7, seq=5), "hello")
-    await asyncio.sleep(additions.GUEST_KEPT - 2 * INTERVAL)
+    connection = house.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
+    assert house.manager.adopt(connection)
+    await asyncio.sleep(2 * INTERVAL)
+    connection.close("gone")
+    await asyncio.sleep(24 * 3600 - 2 * INTERVAL)
     assert house.manager.get_peer(7) is not None
     await asyncio.sleep(4 * INTERVAL)
+    assert house.manager.get_peer(7) is None
+    await house.manager.stop()
+
+
+@simulate
+async def test_a_guest_that_only_said_hello_is_forgotten_after_a_few_minutes() -> None:
+    house = House(others=0)
+    await house.manager.start()
+    house.manager.add_peer(peer(7, seq=5), "hello")
+    connection = house.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
+    assert house.manager.adopt(connection)
+    await asyncio.sleep(1)
+    connection.close("gone")
+    await asyncio.sleep(300 + 3 * INTERVAL)
     assert house.manager.get_peer(7) is None
     await house.manager.stop()
 
@@ -320,7 +338,29 @@ def test_in_a_full_house_a_new_guest_takes_the_place_of_the_one_longest_away(
         for number in (6, 7):
             host = Host(number, endpoint_id(number), "10.0.0.1:1")
             assert house.manager.adopt(house.call_in(host))
-        assert not house.manager.add_peer(peer(8, seq=5), "hello")
+        await house.manager.stop()
+
+    run(main())
+
+
+def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(additions, "MOST_GUESTS", 4)
+
+    async def main() -> None:
+        house = House(others=0)
+        await house.manager.start()
+        homes = {
+            5: "10.0.0.1:1",
+            6: "10.0.0.66:1",
+            7: "10.0.0.66:2",
+            8: "10.0.0.66:3",
+            9: "10.0.0.9:1",
+            10: "10.0.0.9:2",
+        }
+        for number, home in homes.items():
+            assert house.manager.add_peer(peer(number, home, seq=5), "hello")
+            assert house.manager.adopt(house.call_in(Host(number, endpoint_id(number), home)))
+        assert [each.node_id for each in house.manager.get_peers()] == [5, 8, 9, 10]
         await house.manager.stop()
 
     run(main())

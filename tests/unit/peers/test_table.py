@@ -317,7 +317,7 @@ def test_no_two_peers_ever_share_a_node_id_and_lookups_agree(
             if change.kind == "removed":
                 del shown[change.known.endpoint_id]
             else:
-                assert (change.known.endpoint_id in shown) == (change.kind == "updated")
+                assert (change.known.endpoint_id in shown) == (change.kind in ("updated", "vouched"))
                 shown[change.known.endpoint_id] = change.known.peer.content()
         assert len({known.peer.node_id for known in table}) == len(table)
         assert all(table.get(known.peer.node_id) is known is table.find(known.endpoint_id) for known in table)
@@ -339,3 +339,41 @@ def test_pruning_drops_who_is_missing_from_a_peers_file_and_leaves_registries_th
     assert told(table.prune(2.0)) == [("removed", 2)]
     assert ids(table) == [1, 3]
     assert table.prune(3.0) == []
+
+
+def vouched(table: PeerTable, number: int = 1) -> tuple[bool, set[str]]:
+    """Whether somebody is a guest, and which of the ways to it the operator's sources bring."""
+    known = table.find(endpoint_id(number))
+    assert known is not None
+    return known.is_guest, set(known.vouched)
+
+
+def test_what_a_guest_says_is_nobody_elses_word_until_a_source_says_it_too(table: PeerTable) -> None:
+    relay = "https://relay.example/"
+    guest = peer(1, "10.0.0.1:1", seq=5, relay_url=relay)
+    assert told(table.put(HELLO, Sighting(guest, "hello"))) == [("discovered", 1)]
+    assert vouched(table) == (True, set())
+    assert told(table.apply(STATIC, found(guest), 0.0)) == [("vouched", 1)]
+    assert vouched(table) == (False, {"10.0.0.1:1", relay})
+
+
+def test_addresses_that_a_member_signed_later_are_its_own_word(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    table.attest(Sighting(peer(1, "10.0.0.1:1", "203.0.113.9:1", seq=6), "hello"))
+    assert vouched(table) == (False, {"10.0.0.1:1"})
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", "203.0.113.9:1", seq=6)), 60.0)
+    assert vouched(table) == (False, {"10.0.0.1:1", "203.0.113.9:1"})
+
+
+def test_a_source_that_goes_back_to_an_older_file_takes_no_word_of_the_newer_one_back(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.2:1", seq=6)), 0.0)
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 60.0)
+    assert vouched(table) == (False, {"10.0.0.2:1"})
+
+
+def test_a_member_that_no_source_names_any_more_is_a_guest_again(table: PeerTable) -> None:
+    guest = peer(1, "10.0.0.1:1", seq=5)
+    table.put(HELLO, Sighting(guest, "hello"))
+    table.apply(STATIC, found(guest), 0.0)
+    table.retire(STATIC.name)
+    assert vouched(table)[0]

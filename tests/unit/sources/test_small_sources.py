@@ -187,3 +187,12 @@ async def test_a_worker_hands_on_what_its_work_raises() -> None:
 
     with pytest.raises(InputError, match="bad"):
         await Worker[int]().run(work)
+
+
+async def test_of_a_tickets_endpoint_only_what_the_ticket_says_is_the_operators_word() -> None:
+    async def ask(_: Ticket) -> DiscoveredPeer:
+        return peer(1, "10.0.0.1:7001", "203.0.113.9:7001", seq=5, relay_url="https://relay.example/")
+
+    answer = await TicketLocation(TICKET, introduce=ask, check=CHECK, own=None).fetch()
+    assert isinstance(answer, Found)
+    assert answer.sightings[0].vouched_ways() == ("10.0.0.1:7001",)
