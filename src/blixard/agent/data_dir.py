@@ -8,9 +8,10 @@ import shlex
 import stat
 from pathlib import Path
 
+from blixard.documents.account import user_name
 from blixard.documents.files import remove_leftovers
 from blixard.documents.names import KEPT, KEY_FILE_NAME, Kept
-from blixard.documents.own import OTHERS_WRITE, check_own, user_name
+from blixard.documents.own import OTHERS_WRITE, check_own
 from blixard.errors import InputError
 
 _KINDS = {"file": "a file", "socket": "a socket", "folder": "a folder"}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 KEY_FILE_NAME = "iroh-secret-key"
@@ -17,9 +16,6 @@ JOIN_FOLDER_NAME = "registry.d"
 PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
 SOCKET_NAME = "agent.sock"
-
-KEY_FORM = re.compile(rb"([0-9a-fA-F]{64})\n?")
-"""What stands in a key file: 32 bytes as hex digits."""
 
 
 class Kept(NamedTuple):

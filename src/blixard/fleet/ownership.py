@@ -14,15 +14,17 @@ import os
 import pwd
 import shlex
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from blixard.documents.account import walk
+from blixard.documents.account import user_name, walk
 from blixard.documents.limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
-from blixard.documents.names import KEPT, KEY_FORM, Kept
-from blixard.documents.own import sort_of, user_name
+from blixard.documents.names import KEPT, Kept
+from blixard.documents.own import sort_of
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
+from blixard.trust.keys import KEY_FORM
 
 MODE = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -78,6 +80,9 @@ def give_data_dir(path: Path, account: Account, *, check: bool) -> list[str]:
     Raises:
         InputError: something there is not what a node keeps under this name, or cannot be given.
     """
+    if account.uid and Path(sys.prefix).is_relative_to(path):
+        mend = "keep it elsewhere: set blixard_venv"
+        raise InputError("holds the Python that root runs, and is not given away", file=str(path), mend=mend)
     try:
         with _opened(path, make=not check) as (directory, made):
             if directory is None:
