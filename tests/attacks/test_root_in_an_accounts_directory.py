@@ -603,9 +603,26 @@ def test_an_impostor_on_the_socket_neither_holds_a_look_up_nor_fills_the_memory(
 def test_an_impostors_answer_that_is_none_is_told_as_one(host: Host, said: str) -> None:
     host.furnish()
     options = {**LOOK, "data_dir": str(host.data_dir), "config": host.config}
-    with impostor(host.data_dir / "agent.sock", lambda caller: caller.sendall(said.encode() + b"\n")), host.spared():
+    with impostor(host.data_dir / "agent.sock", _saying(said)), host.spared():
         answer = run("look", options)
-    assert answer["agent"]["state"] in ("not answering", "not running", "running"), answer
+    assert answer["agent"]["state"] in ("not answering", "running"), answer
+    assert answer["entry_source"] == "key"
+
+
+def _saying(said: str) -> Callable[[socket.socket], None]:
+    def talk(caller: socket.socket) -> None:
+        caller.recv(4096)
+        caller.sendall(said.encode() + b"\n")
+
+    return talk
+
+
+def test_a_node_of_the_accounts_is_asked_by_root(host: Host) -> None:
+    host.furnish()
+    info = {"config_sha256": None, "version": "0.1.0", "iroh_node_id": "x", "entry": None, "addresses": []}
+    with impostor(host.data_dir / "agent.sock", _saying(json.dumps({"result": info}))):
+        answer = run("look", {**LOOK, "data_dir": str(host.data_dir)})
+    assert (answer["agent"]["state"], answer["entry_source"]) == ("running", "agent")
 
 
 def test_a_socket_of_somebody_elses_is_not_talked_to(host: Host) -> None:

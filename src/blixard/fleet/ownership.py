@@ -80,7 +80,7 @@ def give_data_dir(path: Path, account: Account, *, check: bool) -> list[str]:
     Raises:
         InputError: something there is not what a node keeps under this name, or cannot be given.
     """
-    if account.uid and Path(sys.prefix).is_relative_to(path):
+    if account.uid and Path(os.path.realpath(sys.prefix)).is_relative_to(os.path.realpath(path)):
         mend = "keep it elsewhere: set blixard_venv"
         raise InputError("holds the Python that root runs, and is not given away", file=str(path), mend=mend)
     try:
