@@ -12,8 +12,8 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from blixard.errors import one_line
-from blixard.fleet.remote import command, result
+from blixard.fleet.put_answer import OLDER, put_answer
+from blixard.fleet.remote import command
 
 SPEC: dict[str, t.Any] = {
     "python": {"type": "str", "required": True},
@@ -22,8 +22,6 @@ SPEC: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "mode": {"type": "str", "required": True},
 }
-# What a package says that has no such operation yet.
-_OLDER = "KeyError: 'put'"
 
 
 class ActionModule(ActionBase):
@@ -42,10 +40,10 @@ class ActionModule(ActionBase):
         try:
             options["source"] = None if self._task.check_mode else self._send(source)
             line = self._compute_environment_string() + command(python, "put", options)
-            said = result(python, self._low_level_execute_command(line))
+            said = put_answer(self._low_level_execute_command(line))
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        return {**own, "dest": dest, "sha256": options["sha256"], **self._outcome(said, dest, data)}
+        return {**own, "dest": dest, "sha256": options["sha256"], **self._outcome(python, said, dest, data)}
 
     def _find(self, source: str) -> Path:
         try:
@@ -61,25 +59,12 @@ class ActionModule(ActionBase):
         self._fixup_perms2((folder, place))
         return place
 
-    def _outcome(self, said: t.Mapping[str, t.Any], dest: str, data: bytes) -> dict[str, t.Any]:
-        """Take of the host's answer what was asked for, and nothing else."""
-        changed, before = said.get("changed"), said.get("before")
-        reason = one_line(str(said.get("msg", "the host's answer cannot be read")), 2000)
-        if _OLDER in reason:
-            if self._task.check_mode:
+    def _outcome(self, python: str, said: dict[str, t.Any], dest: str, data: bytes) -> dict[str, t.Any]:
+        if said.get("failed"):
+            if said["msg"] == OLDER and self._task.check_mode:
                 return {"changed": True}
-            reason = "the package on the host is older than this role; run site.yml first, which installs it"
-        if said.get("failed") or type(changed) is not bool:
-            return {"changed": False, "failed": True, "msg": reason}
-        if not (changed and self._task.diff):
-            return {"changed": changed}
-        texts = {
-            "before": _shown(before if type(before) is str else ""),
-            "after": _shown(data.decode(errors="replace")),
-        }
-        return {"changed": changed, "diff": {**texts, "before_header": dest, "after_header": dest}}
-
-
-def _shown(text: str) -> str:
-    """Return `text` for a terminal: what is no printable character is written out, but for the ends of lines."""
-    return "\n".join(one_line(line, len(line) * 10 + 1) for line in text.split("\n"))
+            return {"changed": False, "failed": True, "msg": f"{python}: {said['msg']}"}
+        if not (said["changed"] and self._task.diff):
+            return {"changed": said["changed"]}
+        texts = {"before": said["before"] or "", "after": data.decode(errors="replace")}
+        return {"changed": True, "diff": {**texts, "before_header": dest, "after_header": dest}}

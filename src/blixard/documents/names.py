@@ -12,6 +12,7 @@ REGISTRY_FILE_NAME = "node-registry.json"
 PEERS_FILE_NAME = "discovery-peers.json"
 SIGNATURE_SUFFIX = ".sig"
 SEEN_FILE_NAME = "seen-signatures.json"
+MEMORY_FOLDER_NAME = "remembered-peers"
 JOIN_FOLDER_NAME = "registry.d"
 PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
@@ -26,20 +27,23 @@ class Kept(NamedTuple):
         kind: `file`, `socket` or `folder`.
         content: `key`, `json`, or `any` where nothing can be said of it; in a folder, that of its files.
         by_node: the node alone writes it. All else is put there by whoever manages the host.
+        inside: for a folder, a regular expression of the names of its files.
     """
 
     name: str
     kind: str = "file"
     content: str = "json"
     by_node: bool = False
+    inside: str = ""
 
 
 KEPT = (
     Kept(PEERS_FILE_NAME),
     Kept(PEERS_FILE_NAME + SIGNATURE_SUFFIX),
-    Kept(JOIN_FOLDER_NAME, kind="folder"),
+    Kept(JOIN_FOLDER_NAME, kind="folder", inside=r".+\.json"),
     Kept(REGISTRY_FILE_NAME, by_node=True),
     Kept(SEEN_FILE_NAME, by_node=True),
+    Kept(MEMORY_FOLDER_NAME, kind="folder", content="any", by_node=True, inside="[0-9a-f]{32}"),
     Kept(LOG_FILE_NAME, content="any", by_node=True),
     Kept(PID_FILE_NAME, content="any", by_node=True),
     Kept(SOCKET_NAME, kind="socket", content="any", by_node=True),

@@ -12,6 +12,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shlex
 import stat
 import sys
@@ -229,9 +230,9 @@ class _Hand:
     def _give_folder(self, kept: Kept) -> bool:
         inner = os.open(kept.name, _DIRECTORY, dir_fd=self._directory)
         try:
-            strange = [name for name in _names(inner) if not name.endswith(".json")]
+            strange = [name for name in _names(inner) if not re.fullmatch(kept.inside, name)]
             if strange and os.fstat(inner).st_uid != self._owner:
-                raise self._refused(kept.name, f"holds {strange[0]}, which is no registry file")
+                raise self._refused(kept.name, f"holds {strange[0]}, which a node does not keep there")
             if not self._check:
                 self._account.give(inner)
         finally:
@@ -240,11 +241,12 @@ class _Hand:
         return True
 
     def _give_in(self, kept: Kept) -> bool:
-        """Give the registry files in a folder; whatever else is there is not ours."""
+        """Give the files that a node keeps in a folder; whatever else is there is not ours."""
         inner = os.open(kept.name, _DIRECTORY, dir_fd=self._directory)
         try:
             hand = _Hand(inner, self._path / kept.name, self._account, check=self._check)
-            changed = [hand.give(Kept(name, content=kept.content)) for name in _names(inner) if name.endswith(".json")]
+            names = [name for name in _names(inner) if re.fullmatch(kept.inside, name)]
+            changed = [hand.give(Kept(name, content=kept.content)) for name in names]
             return any(changed)
         finally:
             os.close(inner)
