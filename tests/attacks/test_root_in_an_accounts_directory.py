@@ -48,6 +48,7 @@ NAMES = [
     "discovery-peers.json",
     "discovery-peers.json.sig",
     "seen-signatures.json",
+    "remembered-peers",
     "registry.d",
     "agent.sock",
     "agent.pid",
@@ -619,7 +620,13 @@ def _saying(said: str) -> Callable[[socket.socket], None]:
 
 def test_a_node_of_the_accounts_is_asked_by_root(host: Host) -> None:
     host.furnish()
-    info = {"config_sha256": None, "version": "0.1.0", "iroh_node_id": "x", "entry": None, "addresses": []}
+    info: dict[str, Any] = {
+        "config_sha256": None,
+        "version": "0.1.0",
+        "iroh_node_id": "x",
+        "entry": None,
+        "addresses": [],
+    }
     with impostor(host.data_dir / "agent.sock", _saying(json.dumps({"result": info}))):
         answer = run("look", {**LOOK, "data_dir": str(host.data_dir)})
     assert (answer["agent"]["state"], answer["entry_source"]) == ("running", "agent")
@@ -689,6 +696,9 @@ def test_a_restored_host_is_given_to_its_account_with_all_that_a_node_keeps_and_
     host.furnish()
     host.own("registry.d/node1.json", b"{}\n")
     host.own("registry.d/note.txt", b"mine\n")
+    (host.data_dir / "remembered-peers").mkdir(0o700)
+    os.chown(host.data_dir / "remembered-peers", ACCOUNT, ACCOUNT)
+    host.own("remembered-peers/0123456789abcdef0123456789abcdef", b"{}\n[]\n", 0o600)
     host.own("agent.log", b"a line\n")
     host.own("of-somebody-else", b"x", 0o600)
     host.data_dir.chmod(0o755)
@@ -706,6 +716,7 @@ def test_a_restored_host_is_given_to_its_account_with_all_that_a_node_keeps_and_
             "discovery-peers.json",
             "registry.d",
             "seen-signatures.json",
+            "remembered-peers",
             "agent.log",
             ".",
             "iroh-secret-key",
