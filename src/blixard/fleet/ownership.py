@@ -140,12 +140,13 @@ def _opened(path: Path, *, make: bool) -> Iterator[tuple[int | None, bool]]:
 class _Hand:
     """Gives what is in one directory to one account."""
 
-    def __init__(self, directory: int, path: Path, account: Account, *, check: bool) -> None:
+    def __init__(self, directory: int, path: Path, account: Account, *, check: bool, owner: int | None = None) -> None:
+        """`owner`: whose the files were until now, for a folder that is given already."""
         self._directory = directory
         self._path = path
         self._account = account
         self._check = check
-        self._owner = os.fstat(directory).st_uid
+        self._owner = os.fstat(directory).st_uid if owner is None else owner
 
     def give_directory(self, *, made: bool) -> bool:
         """Give the directory itself, with mode 0700; return whether that changed anything."""
@@ -244,7 +245,7 @@ class _Hand:
         """Give the files that a node keeps in a folder; whatever else is there is not ours."""
         inner = os.open(kept.name, _DIRECTORY, dir_fd=self._directory)
         try:
-            hand = _Hand(inner, self._path / kept.name, self._account, check=self._check)
+            hand = _Hand(inner, self._path / kept.name, self._account, check=self._check, owner=self._owner)
             names = [name for name in _names(inner) if re.fullmatch(kept.inside, name)]
             changed = [hand.give(Kept(name, content=kept.content)) for name in names]
             return any(changed)
