@@ -65,10 +65,8 @@ class ActionModule(ActionBase):
         if _OLDER in said.get("msg", ""):
             if self._task.check_mode:
                 return {"changed": True}
-            return {
-                **said,
-                "msg": "the package on the host is older than this role; run site.yml first, which installs it",
-            }
+            mend = "run site.yml first, which installs it"
+            return {**said, "msg": f"the package on the host is older than this role; {mend}"}
         before = said.pop("before", None)
         if not (said.get("changed") and self._task.diff):
             return said

@@ -216,7 +216,9 @@ def test_a_number_within_bounds_never_falls() -> None:
 def test_the_highest_number_seen_of_a_peer_cannot_be_poisoned() -> None:
     table = PeerTable(hold=1.0)
     check = AttestationCheck(cluster=CLUSTER, wall=lambda: NOW)
-    additions = Additions(table, check, own=None, alone_since=lambda _: None)
+    additions = Additions(
+        table, check, own=None, alone_since=lambda _: None, is_proven=lambda _: True, host_of=lambda _: None
+    )
     assert additions.why_not(as_peer(signed_as(HIGHEST)), "hello")
     good = as_peer(attested(1))
     assert additions.why_not(good, "hello") is None

@@ -48,6 +48,7 @@ NAMES = [
     "discovery-peers.json",
     "discovery-peers.json.sig",
     "seen-signatures.json",
+    "remembered-peers",
     "registry.d",
     "agent.sock",
     "agent.pid",
@@ -603,9 +604,32 @@ def test_an_impostor_on_the_socket_neither_holds_a_look_up_nor_fills_the_memory(
 def test_an_impostors_answer_that_is_none_is_told_as_one(host: Host, said: str) -> None:
     host.furnish()
     options = {**LOOK, "data_dir": str(host.data_dir), "config": host.config}
-    with impostor(host.data_dir / "agent.sock", lambda caller: caller.sendall(said.encode() + b"\n")), host.spared():
+    with impostor(host.data_dir / "agent.sock", _saying(said)), host.spared():
         answer = run("look", options)
-    assert answer["agent"]["state"] in ("not answering", "not running", "running"), answer
+    assert answer["agent"]["state"] in ("not answering", "running"), answer
+    assert answer["entry_source"] == "key"
+
+
+def _saying(said: str) -> Callable[[socket.socket], None]:
+    def talk(caller: socket.socket) -> None:
+        caller.recv(4096)
+        caller.sendall(said.encode() + b"\n")
+
+    return talk
+
+
+def test_a_node_of_the_accounts_is_asked_by_root(host: Host) -> None:
+    host.furnish()
+    info: dict[str, Any] = {
+        "config_sha256": None,
+        "version": "0.1.0",
+        "iroh_node_id": "x",
+        "entry": None,
+        "addresses": [],
+    }
+    with impostor(host.data_dir / "agent.sock", _saying(json.dumps({"result": info}))):
+        answer = run("look", {**LOOK, "data_dir": str(host.data_dir)})
+    assert (answer["agent"]["state"], answer["entry_source"]) == ("running", "agent")
 
 
 def test_a_socket_of_somebody_elses_is_not_talked_to(host: Host) -> None:
@@ -672,6 +696,9 @@ def test_a_restored_host_is_given_to_its_account_with_all_that_a_node_keeps_and_
     host.furnish()
     host.own("registry.d/node1.json", b"{}\n")
     host.own("registry.d/note.txt", b"mine\n")
+    (host.data_dir / "remembered-peers").mkdir(0o700)
+    os.chown(host.data_dir / "remembered-peers", ACCOUNT, ACCOUNT)
+    host.own("remembered-peers/0123456789abcdef0123456789abcdef", b"{}\n[]\n", 0o600)
     host.own("agent.log", b"a line\n")
     host.own("of-somebody-else", b"x", 0o600)
     host.data_dir.chmod(0o755)
@@ -689,6 +716,7 @@ def test_a_restored_host_is_given_to_its_account_with_all_that_a_node_keeps_and_
             "discovery-peers.json",
             "registry.d",
             "seen-signatures.json",
+            "remembered-peers",
             "agent.log",
             ".",
             "iroh-secret-key",
@@ -712,6 +740,15 @@ def test_a_key_that_root_put_back_is_given_to_the_account(host: Host) -> None:
 
     seen = run("look", {**LOOK, "data_dir": str(host.data_dir), "config": host.config})
     assert (seen["key"]["owner"], seen["entry_source"]) == (str(ACCOUNT), "key")
+
+
+def test_a_directory_that_holds_the_python_which_root_runs_is_not_given_away(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", str(host.data_dir / "venv"))
+    with pytest.raises(InputError, match="holds the Python that root runs, and is not given away"):
+        keep_for(host.data_dir / "iroh-secret-key", Wanted(owner=str(OTHER), data_dir=True), check=False)
+    assert host.data_dir.stat().st_uid == ACCOUNT
 
 
 @pytest.mark.parametrize("name", ["iroh-secret-key", "discovery-peers.json", "agent.log", "registry.d"])

@@ -16,9 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from blixard.documents.account import as_owner_of
+from blixard.documents.account import as_owner_of, user_name
 from blixard.documents.names import SOCKET_NAME as SOCKET_NAME
-from blixard.documents.own import user_name
 from blixard.errors import BlixardError, InputError
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024

@@ -8,10 +8,13 @@ import shlex
 import stat
 from pathlib import Path
 
+from blixard.documents.account import user_name
 from blixard.documents.files import remove_leftovers
-from blixard.documents.names import KEPT, KEY_FILE_NAME, SORTS, Kept
-from blixard.documents.own import OTHERS_WRITE, check_own, user_name
+from blixard.documents.names import KEPT, KEY_FILE_NAME, Kept
+from blixard.documents.own import OTHERS_WRITE, check_own
 from blixard.errors import InputError
+
+_KINDS = {"file": "a file", "socket": "a socket", "folder": "a folder"}
 
 
 def make_data_dir(path: Path) -> None:
@@ -88,4 +91,4 @@ def _check_kept(kept: Kept, path: Path, descriptor: int) -> None:
     except OSError as error:
         raise InputError(f"cannot be looked at: {error.strerror}", file=str(path / kept.name)) from None
     forbidden = 0o077 if kept.content == "key" else OTHERS_WRITE
-    check_own(status, str(path / kept.name), forbidden=forbidden, kind=SORTS[kept.kind])
+    check_own(status, str(path / kept.name), forbidden=forbidden, kind=_KINDS[kept.kind])

@@ -14,7 +14,6 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from blixard.errors import InputError
 
@@ -54,6 +53,14 @@ def as_owner_of(folder: Place, *, strict: bool = True) -> Iterator[None]:
         os.setgroups(groups)
 
 
+def user_name(number: int) -> str:
+    """Return the name of an account, or its number where it has none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
 class Walk:
     """Where a path led, with no link followed but those of root and of this user.
 
@@ -76,7 +83,7 @@ def walk(folder: Place) -> Walk:
     Raises:
         OSError: a directory on the way is not for this user, or was swapped just now.
     """
-    way = Walk(_names(str(Path(folder).absolute())))
+    way = Walk(_names(os.path.join(os.getcwd(), folder)))  # noqa: PTH109, PTH118  (one of these for each file of a look)
     try:
         links = 0
         while way.missing:

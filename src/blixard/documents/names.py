@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 KEY_FILE_NAME = "iroh-secret-key"
@@ -19,37 +18,32 @@ PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
 SOCKET_NAME = "agent.sock"
 
-KEY_FORM = re.compile(rb"([0-9a-fA-F]{64})\n?")
-"""What stands in a key file: 32 bytes as hex digits."""
-
-
-SORTS = {"file": "a file", "socket": "a socket", "folder": "a folder", "cache": "a folder"}
-"""What a thing of each kind is, for people."""
-
 
 class Kept(NamedTuple):
     """One of these names.
 
     Attributes:
         name: of the file, in the data directory.
-        kind: `file`, `socket`, `folder`, or `cache` for a folder of files that may go at any time.
+        kind: `file`, `socket` or `folder`.
         content: `key`, `json`, or `any` where nothing can be said of it; in a folder, that of its files.
         by_node: the node alone writes it. All else is put there by whoever manages the host.
+        inside: for a folder, a regular expression of the names of its files.
     """
 
     name: str
     kind: str = "file"
     content: str = "json"
     by_node: bool = False
+    inside: str = ""
 
 
 KEPT = (
     Kept(PEERS_FILE_NAME),
     Kept(PEERS_FILE_NAME + SIGNATURE_SUFFIX),
-    Kept(JOIN_FOLDER_NAME, kind="folder"),
+    Kept(JOIN_FOLDER_NAME, kind="folder", inside=r".+\.json"),
     Kept(REGISTRY_FILE_NAME, by_node=True),
     Kept(SEEN_FILE_NAME, by_node=True),
-    Kept(MEMORY_FOLDER_NAME, kind="cache", content="any", by_node=True),
+    Kept(MEMORY_FOLDER_NAME, kind="folder", content="any", by_node=True, inside="[0-9a-f]{32}"),
     Kept(LOG_FILE_NAME, content="any", by_node=True),
     Kept(PID_FILE_NAME, content="any", by_node=True),
     Kept(SOCKET_NAME, kind="socket", content="any", by_node=True),

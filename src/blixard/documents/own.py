@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 import shlex
 import stat
 
+from blixard.documents.account import user_name
 from blixard.errors import InputError
 
 OTHERS_WRITE = 0o022
@@ -81,14 +81,6 @@ def sort_of(mode: int) -> str:
         (stat.S_ISSOCK, "a socket"),
     )
     return next((words for test, words in tests if test(mode)), "a device")
-
-
-def user_name(number: int) -> str:
-    """Return the name of an account, or its number where it has none."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
 
 
 def _explain(name: str, error: OSError) -> None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import blixard
 from blixard.agent.client import AgentError, AgentNotRunning, ask
-from blixard.documents.account import as_owner_of
+from blixard.documents.account import as_owner_of, user_name
 from blixard.documents.names import KEY_FILE_NAME as KEY_FILE_NAME
 from blixard.documents.names import SOCKET_NAME
-from blixard.documents.own import user_name
 from blixard.errors import InputError
 from blixard.fleet.observe import group_name, observe
 
@@ -89,17 +88,22 @@ def _key(path: Path) -> tuple[dict[str, str], bool]:
 
 def _files(data_dir: Path, paths: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, Any]:
     """Describe each of `paths` as the account that it is for to say what stands there."""
-    inside = f"{data_dir}/"
-    found: dict[str, Any] = {}
-    for name, path in paths.items():
-        home = data_dir if path.startswith(inside) else Path(path).parent
-        try:
-            with as_owner_of(home, strict=False):
-                seen = {"path": path, **observe(path)}
-        except InputError:
-            seen = {"path": path, "kind": "absent"}
-        found[name] = seen if name not in expected else {**seen, "expected": seen.get("sha256") == expected[name]}
+    inside = {name: path for name, path in paths.items() if path.startswith(f"{data_dir}/")}
+    with as_owner_of(data_dir):
+        seen = {name: observe(path) for name, path in inside.items()}
+    seen |= {name: _outside(path) for name, path in paths.items() if name not in inside}
+    found: dict[str, Any] = {name: {"path": path, **seen[name]} for name, path in paths.items()}
+    for name in expected.keys() & found.keys():
+        found[name]["expected"] = found[name].get("sha256") == expected[name]
     return found
+
+
+def _outside(path: str) -> dict[str, Any]:
+    try:
+        with as_owner_of(os.path.dirname(path) or ".", strict=False):  # noqa: PTH120
+            return observe(path)
+    except InputError:
+        return {"kind": "absent"}
 
 
 def _agent(data_dir: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.own import user_name as user_name
+from blixard.documents.account import user_name as user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

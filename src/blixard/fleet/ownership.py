@@ -12,17 +12,20 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shlex
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from blixard.documents.account import walk
+from blixard.documents.account import user_name, walk
 from blixard.documents.limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
-from blixard.documents.names import KEPT, KEY_FORM, SORTS, Kept
-from blixard.documents.own import sort_of, user_name
+from blixard.documents.names import KEPT, Kept
+from blixard.documents.own import sort_of
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
+from blixard.trust.keys import KEY_FORM
 
 MODE = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -78,6 +81,9 @@ def give_data_dir(path: Path, account: Account, *, check: bool) -> list[str]:
     Raises:
         InputError: something there is not what a node keeps under this name, or cannot be given.
     """
+    if account.uid and Path(os.path.realpath(sys.prefix)).is_relative_to(os.path.realpath(path)):
+        mend = "keep it elsewhere: set blixard_venv"
+        raise InputError("holds the Python that root runs, and is not given away", file=str(path), mend=mend)
     try:
         with _opened(path, make=not check) as (directory, made):
             if directory is None:
@@ -134,12 +140,13 @@ def _opened(path: Path, *, make: bool) -> Iterator[tuple[int | None, bool]]:
 class _Hand:
     """Gives what is in one directory to one account."""
 
-    def __init__(self, directory: int, path: Path, account: Account, *, check: bool) -> None:
+    def __init__(self, directory: int, path: Path, account: Account, *, check: bool, owner: int | None = None) -> None:
+        """`owner`: whose the files were until now, for a folder that is given already."""
         self._directory = directory
         self._path = path
         self._account = account
         self._check = check
-        self._owner = os.fstat(directory).st_uid
+        self._owner = os.fstat(directory).st_uid if owner is None else owner
 
     def give_directory(self, *, made: bool) -> bool:
         """Give the directory itself, with mode 0700; return whether that changed anything."""
@@ -173,8 +180,6 @@ class _Hand:
         self._check_sort(kept, status)
         if kept.kind == "socket":
             return self._remove(kept.name)
-        if kept.kind == "cache":
-            return self._remove_cache(kept.name)
         if kept.kind == "file":
             return self._give_file(kept)
         return self._give_folder(kept)
@@ -183,9 +188,10 @@ class _Hand:
         return not kept.by_node and stat.S_ISLNK(status.st_mode) and status.st_uid == 0
 
     def _check_sort(self, kept: Kept, status: os.stat_result) -> None:
+        wanted = {"file": "a file", "socket": "a socket", "folder": "a folder"}[kept.kind]
         found = sort_of(status.st_mode)
-        if found != SORTS[kept.kind]:
-            raise self._refused(kept.name, f"is {found}, not {SORTS[kept.kind]}")
+        if found != wanted:
+            raise self._refused(kept.name, f"is {found}, not {wanted}")
         if kept.kind == "file" and status.st_nlink != 1:
             raise self._refused(kept.name, f"has {status.st_nlink} names")
 
@@ -197,20 +203,6 @@ class _Hand:
         """Remove a socket that a node of another account left behind."""
         if not self._check:
             os.unlink(name, dir_fd=self._directory)
-        return True
-
-    def _remove_cache(self, name: str) -> bool:
-        """Remove a folder of what a node of another account remembered; it remembers anew."""
-        inner = os.open(name, _DIRECTORY, dir_fd=self._directory)
-        try:
-            if not self._check:
-                for each in _names(inner):
-                    os.unlink(each, dir_fd=inner)
-                os.rmdir(name, dir_fd=self._directory)
-        except IsADirectoryError:
-            raise self._refused(name, "holds a folder") from None
-        finally:
-            os.close(inner)
         return True
 
     def _give_file(self, kept: Kept) -> bool:
@@ -239,9 +231,9 @@ class _Hand:
     def _give_folder(self, kept: Kept) -> bool:
         inner = os.open(kept.name, _DIRECTORY, dir_fd=self._directory)
         try:
-            strange = [name for name in _names(inner) if not name.endswith(".json")]
+            strange = [name for name in _names(inner) if not re.fullmatch(kept.inside, name)]
             if strange and os.fstat(inner).st_uid != self._owner:
-                raise self._refused(kept.name, f"holds {strange[0]}, which is no registry file")
+                raise self._refused(kept.name, f"holds {strange[0]}, which a node does not keep there")
             if not self._check:
                 self._account.give(inner)
         finally:
@@ -250,11 +242,12 @@ class _Hand:
         return True
 
     def _give_in(self, kept: Kept) -> bool:
-        """Give the registry files in a folder; whatever else is there is not ours."""
+        """Give the files that a node keeps in a folder; whatever else is there is not ours."""
         inner = os.open(kept.name, _DIRECTORY, dir_fd=self._directory)
         try:
-            hand = _Hand(inner, self._path / kept.name, self._account, check=self._check)
-            changed = [hand.give(Kept(name, content=kept.content)) for name in _names(inner) if name.endswith(".json")]
+            hand = _Hand(inner, self._path / kept.name, self._account, check=self._check, owner=self._owner)
+            names = [name for name in _names(inner) if re.fullmatch(kept.inside, name)]
+            changed = [hand.give(Kept(name, content=kept.content)) for name in names]
             return any(changed)
         finally:
             os.close(inner)

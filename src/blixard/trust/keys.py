@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NoReturn
 
 from blixard.documents.files import create_atomic, read_limited
 from blixard.documents.limits import MAX_KEY_BYTES
 from blixard.documents.names import KEY_FILE_NAME as KEY_FILE_NAME
-from blixard.documents.names import KEY_FORM
 from blixard.errors import InputError
 from blixard.model.ids import EndpointId
 
 KEY_BYTES = 32
+
+KEY_FORM = re.compile(rb"([0-9a-fA-F]{64})\n?")
+"""What stands in a key file: the bytes as hex digits."""
 
 
 class SecretKey:
