@@ -94,6 +94,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(root, tmp)
     (checkout.kept / "registry").mkdir(parents=True)
     fleet = Fleet.of(checkout.inventory, 3)
+    del fleet.group["blixard_report_file"]
     group = {**fleet.group, "blixard_trusted_signers": [checkout.signer]}
     hosts = {"blixard": {"vars": group, "hosts": fleet.hosts}}
     (checkout.inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))

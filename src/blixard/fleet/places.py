@@ -239,10 +239,10 @@ def _parsed(parsed: _Parsed, paths: Mapping[str, Path]) -> str | None:
         if where is not None:
             home = where.parent if where.is_file() or where.name in _VARIABLES else where
             away = home / FOLDER / path.name
-            there = f"; move it: {_move(path, away)}" if path.exists() else ""
+            there = f", and move what is there: {_move(path, away)}" if path.exists() else ""
             return (
-                f"{name}: {path} is where Ansible takes it for inventory ({where}){there}; then set {name} to {away},"
-                f" or leave it out"
+                f"{name}: {path} is where Ansible takes it for inventory ({where}); leave the variable out, or set it"
+                f" to {away}{there}"
             )
     return None
 
