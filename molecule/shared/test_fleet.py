@@ -27,7 +27,9 @@ def test_the_service_runs_and_comes_back_after_a_reboot(node: Node) -> None:
 
 def test_the_service_is_hardened(node: Node) -> None:
     verdict = node.run("systemd-analyze security blixard.service --no-pager").splitlines()[-1]
-    assert float(verdict.rpartition(":")[2].split()[0]) <= 3.0, verdict
+    assert float(verdict.rpartition(":")[2].split()[0]) <= 1.5, verdict
+    limits = node.unit("MemoryMax", "TasksMax")
+    assert all(limit.isdigit() for limit in limits), limits
 
 
 def test_the_hardening_is_in_force(node: Node) -> None:
