@@ -113,7 +113,7 @@ class DiscoveryManager:
                 dialler,
                 clock=clock,
                 rng=self._rng,
-                report=self._publish,
+                report=self._happened,
                 vetting=self._vetting,
                 own=own,
                 prober=prober,
@@ -415,6 +415,12 @@ class DiscoveryManager:
         if self._overlay is not None and len(self._table) > self._config.full_mesh:
             return self._overlay.neighbours()
         return {known.endpoint_id: None for known in self._table}
+
+    def _happened(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
+        connection = self.connection(endpoint_id) if kind == "connected" else None
+        if connection is not None:
+            self._met(endpoint_id, connection.remote)
+        self._publish(kind, node_id, endpoint_id, details)
 
     def _publish(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
         event = Event(kind, self._clock.wall(), node_id, endpoint_id, details)

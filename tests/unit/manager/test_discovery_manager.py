@@ -584,3 +584,23 @@ def test_attestations_for_another_cluster_are_refused() -> None:
     manager = DiscoveryManager(DiscoveryConfig(), cluster="other")
     assert not manager.add_peer(peer(7, seq=5))
     assert DiscoveryManager(DiscoveryConfig(), cluster=CLUSTER).add_peer(peer(7, seq=5))
+
+
+@simulate
+async def test_where_a_peer_was_reached_counts_also_when_no_source_says_it_any_more() -> None:
+    house = House(others=1)
+    (host,) = house.others
+    signed = peer(7, host.address, seq=5)
+    host.endpoint_id, host.node_id = signed.endpoint_id, 7
+    house.source.set([peer(7, host.address, seq=5)])
+    await house.manager.start()
+    await asyncio.sleep(5)
+    house.source.set([peer(7, "198.51.100.1:1", seq=4)])
+    await house.manager.refresh_peers()
+    house.manager.add_peer(peer(7, host.address, "203.0.113.9:1", seq=6), "hello")
+    (status,) = house.manager.status()
+    assert {each.address: each.state for each in status.addresses} == {
+        host.address: "usable",
+        "203.0.113.9:1": "held_back",
+    }
+    await house.manager.stop()
