@@ -604,3 +604,21 @@ async def test_where_a_peer_was_reached_counts_also_when_no_source_says_it_any_m
         "203.0.113.9:1": "held_back",
     }
     await house.manager.stop()
+
+
+def test_guests_without_end_fill_no_log_and_members_are_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "blixard.peers")
+
+    async def main() -> None:
+        house = House(others=1)
+        await house.manager.start()
+        for number in range(5, 1000):
+            assert house.manager.add_peer(peer(number, "10.0.0.1:1", seq=5), "hello")
+        house.source.set([house.network.peer(house.others[0])])
+        await house.manager.refresh_peers()
+        await house.manager.stop()
+
+    run(main())
+    guests = [record for record in caplog.records if getattr(record, "node", 2) != 2]
+    assert len(guests) == 300
+    assert any(getattr(record, "node", 0) == 2 for record in caplog.records)
