@@ -21,7 +21,7 @@ from blixard.dialling.vetting import Vetting
 from blixard.errors import BlixardError
 from blixard.manager.additions import AddedBy, Additions
 from blixard.manager.config import DiscoveryConfig
-from blixard.manager.eventlog import log_dropped, log_event
+from blixard.manager.eventlog import guest_lines, log_dropped, log_event
 from blixard.manager.handover import Handover
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
@@ -99,6 +99,7 @@ class DiscoveryManager:
         self._bus = EventBus()
         self._vetting = Vetting()
         self._proofs = Proofs()
+        self._guest_lines = guest_lines(clock)
         self._prober = prober
         self._own_relay = relay_url
         self._overlay = Overlay(own) if own is not None else None
@@ -117,7 +118,7 @@ class DiscoveryManager:
                 dialler,
                 clock=clock,
                 rng=self._rng,
-                report=self._publish,
+                report=self._happened,
                 vetting=self._vetting,
                 own=own,
                 prober=prober,
@@ -265,7 +266,7 @@ class DiscoveryManager:
 
         Returns:
             False when it was refused: it is this node, its attestation does not hold or is older than one
-            seen before, a guest's node id belongs to another, or there are too many guests. The reason is logged.
+            seen before, or a guest's node id belongs to another. The reason is logged.
         """
         reason = self._additions.why_not(peer, source)
         if reason is not None:
@@ -365,7 +366,8 @@ class DiscoveryManager:
             else:
                 self._learn(known)
             if change.kind != "vouched":
-                self._publish(change.kind, known.peer.node_id, known.endpoint_id, {"source": known.sources[0]})
+                details = {"source": known.sources[0]}
+                self._publish(change.kind, known.peer.node_id, known.endpoint_id, details, is_guest=known.is_guest)
         if members_changed:
             self._choose()
         for dropped in self._table.take_news():
@@ -434,9 +436,24 @@ class DiscoveryManager:
             return self._overlay.neighbours()
         return {known.endpoint_id: None for known in self._table}
 
-    def _publish(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
+    def _happened(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
+        connection = self.connection(endpoint_id) if kind == "connected" else None
+        if connection is not None:
+            self._met(endpoint_id, connection.remote)
+        self._publish(kind, node_id, endpoint_id, details, is_guest=not self.is_member(endpoint_id))
+
+    def _publish(
+        self,
+        kind: EventKind,
+        node_id: int,
+        endpoint_id: EndpointId,
+        details: Mapping[str, object],
+        *,
+        is_guest: bool,
+    ) -> None:
         event = Event(kind, self._clock.wall(), node_id, endpoint_id, details)
-        log_event(event)
+        if not is_guest or self._guest_lines.has_room():
+            log_event(event)
         self._bus.publish(event)
 
     def _alone_since(self, endpoint_id: EndpointId) -> float | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import iroh
@@ -71,6 +72,8 @@ class Caller:
     target: iroh.EndpointAddr
     host: str
     sent: int = 0
+    streams: deque[object] = field(default_factory=lambda: deque(maxlen=64))
+    """Streams that are left open: one that is let go of ends."""
 
     @property
     def address(self) -> str:

@@ -43,6 +43,7 @@ async def say_half_a_hello(caller: Caller, _: int) -> iroh.Connection:
     connection = await caller.connect()
     stream = await connection.open_bi()
     await stream.send().write_all(encode(Hello(cluster=CLUSTER, node_id=1, entry=None))[:20])
+    caller.streams.append(stream)
     return connection
 
 
@@ -64,6 +65,7 @@ async def open_many_streams(caller: Caller, _: int) -> iroh.Connection:
     for _ in range(8):
         stream = await connection.open_uni()
         await stream.write(b"x" * 65536)
+        caller.streams.append(stream)
     return connection
 
 

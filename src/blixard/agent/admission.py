@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from blixard.dialling.hello import Admission, Hello, House, Welcome, refusal
+from blixard.loglimit import LineLimit
 
 if TYPE_CHECKING:
     from blixard.dialling.types import Clock
@@ -21,7 +22,7 @@ log = logging.getLogger("blixard.admission")
 # The same caller is logged once in so many seconds; every one is counted.
 LOG_AGAIN = 60.0
 CALLERS_REMEMBERED = 256
-# All callers together: whoever makes up a new identity for each call fills no disk.
+# All callers together.
 LINES_A_MINUTE = 30
 
 
@@ -43,8 +44,9 @@ class Doorkeeper:
         self._cluster = cluster
         self.admission: Admission = admission
         self._clock = clock
-        self._minute: float | None = None
-        self._lines = 0
+        self._limit = LineLimit(
+            clock, most=LINES_A_MINUTE, log=log, notice="more callers are refused, `blixard status` counts them"
+        )
         self._logged: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.refused: Counter[str] = Counter()
 
@@ -75,18 +77,8 @@ class Doorkeeper:
             reason: a sentence.
         """
         self.refused[kind] += 1
-        if self._is_news(who, kind) and self._has_room_in_log():
+        if self._is_news(who, kind) and self._limit.has_room():
             log.warning("caller refused", extra={"endpoint": who, "kind": kind, "reason": reason})
-
-    def _has_room_in_log(self) -> bool:
-        """Tell whether one more line may be written in this minute; the first that may not says so."""
-        now = self._clock.now()
-        if self._minute is None or now - self._minute >= LOG_AGAIN:
-            self._minute, self._lines = now, 0
-        self._lines += 1
-        if self._lines == LINES_A_MINUTE + 1:
-            log.warning("more callers are refused, see `blixard status` for how many", extra=dict(self.refused))
-        return self._lines <= LINES_A_MINUTE
 
     def _is_news(self, caller: str, kind: str) -> bool:
         now = self._clock.now()

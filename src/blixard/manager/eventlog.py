@@ -7,8 +7,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from blixard.dialling.types import REFUSALS
+from blixard.loglimit import LineLimit
 
 if TYPE_CHECKING:
+    from blixard.clock import Clock
     from blixard.peers.claims import Dropped
     from blixard.peers.events import Event, EventKind
 
@@ -28,8 +30,16 @@ _MESSAGES: dict[EventKind, tuple[int, str]] = {
     "circuit_closed": (logging.INFO, "circuit closed"),
 }
 
+GUEST_LINES = 300
+"""Lines a minute about guests: a hundred that come, connect and go."""
+
 # A log record has attributes of these names, which `extra` must not touch.
 _RENAMED = {"message": "reason"}
+
+
+def guest_lines(clock: Clock) -> LineLimit:
+    """Return the limit for lines about guests."""
+    return LineLimit(clock, most=GUEST_LINES, log=_log, notice="more about guests is not logged in this minute")
 
 
 def log_event(event: Event) -> None:

@@ -584,3 +584,41 @@ def test_attestations_for_another_cluster_are_refused() -> None:
     manager = DiscoveryManager(DiscoveryConfig(), cluster="other")
     assert not manager.add_peer(peer(7, seq=5))
     assert DiscoveryManager(DiscoveryConfig(), cluster=CLUSTER).add_peer(peer(7, seq=5))
+
+
+@simulate
+async def test_where_a_peer_was_reached_counts_also_when_no_source_says_it_any_more() -> None:
+    house = House(others=1)
+    (host,) = house.others
+    signed = peer(7, host.address, seq=5)
+    host.endpoint_id, host.node_id = signed.endpoint_id, 7
+    house.source.set([peer(7, host.address, seq=5)])
+    await house.manager.start()
+    await asyncio.sleep(5)
+    house.source.set([peer(7, "198.51.100.1:1", seq=4)])
+    await house.manager.refresh_peers()
+    house.manager.add_peer(peer(7, host.address, "203.0.113.9:1", seq=6), "hello")
+    (status,) = house.manager.status()
+    assert {each.address: each.state for each in status.addresses} == {
+        host.address: "usable",
+        "203.0.113.9:1": "held_back",
+    }
+    await house.manager.stop()
+
+
+def test_guests_without_end_fill_no_log_and_members_are_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "blixard.peers")
+
+    async def main() -> None:
+        house = House(others=1)
+        await house.manager.start()
+        for number in range(5, 1000):
+            assert house.manager.add_peer(peer(number, "10.0.0.1:1", seq=5), "hello")
+        house.source.set([house.network.peer(house.others[0])])
+        await house.manager.refresh_peers()
+        await house.manager.stop()
+
+    run(main())
+    guests = [record for record in caplog.records if getattr(record, "node", 2) != 2]
+    assert len(guests) == 300
+    assert any(getattr(record, "node", 0) == 2 for record in caplog.records)
