@@ -98,7 +98,9 @@ def test_what_was_signed_earlier_is_refused_after_a_restart_too(fleet: Fleet, ke
     assert connections(node) == before
     node.run("systemctl restart blixard")
     settles_refused(fleet, node, TOO_OLD)
-    assert node.states({2}) == {2: None}, "a peer of the refused file"
+    fleet.settles(lambda: node.states({2, 3}), {2: "connected", 3: "connected"})
+    (memory_of,) = {source["memory_of"] for source in node.status()["sources"] if source["name"].startswith("static:")}
+    assert memory_of, "node 3, which the refused file lacks, is from memory"
 
 
 def test_the_next_run_puts_it_right(fleet: Fleet) -> None:
