@@ -73,10 +73,11 @@ def _check_folder(status: os.stat_result, path: Path) -> None:
     if status.st_uid != 0:
         check_own(status, str(path), kind="a folder")
     elif status.st_mode & OTHERS_WRITE:
+        inner = "name a folder in it with --data-dir, which the node makes for itself alone"
         raise InputError(
             f"has mode {stat.S_IMODE(status.st_mode):04o}, which lets others write there",
             file=str(path),
-            mend=f"chmod go-w {shlex.quote(str(path))}",
+            mend=inner if os.geteuid() else f"chmod go-w {shlex.quote(str(path))}",
         )
 
 

@@ -62,13 +62,13 @@ def user_name(number: int) -> str:
 
 
 class Walk:
-    """Where a path led, with no link followed but those of root and of this user.
+    """Where a path led; root has followed no link but its own.
 
     Attributes:
         descriptor: of the last directory that is there, opened with O_PATH; whoever walked closes it.
         missing: the names below it that are not there.
-        stranger: who owns what ended the way, a link or something else that is no directory and is neither root's nor
-            this user's; None where there was none.
+        stranger: who owns what ended the way for root: a link of somebody else's, or something of theirs that is no
+            directory; None where there was none.
     """
 
     def __init__(self, missing: list[str]) -> None:
@@ -95,7 +95,7 @@ def walk(folder: Place) -> Walk:
             if stat.S_ISDIR(status.st_mode):
                 _enter(way, name)
                 continue
-            if status.st_uid not in (0, os.geteuid()):
+            if status.st_uid != 0 == os.geteuid():
                 way.stranger = status.st_uid
             if way.stranger is not None or not stat.S_ISLNK(status.st_mode):
                 break

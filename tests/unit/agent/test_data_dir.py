@@ -234,3 +234,42 @@ def test_a_socket_that_a_killed_node_left_keeps_no_node_out(data_dir: Path) -> N
     (data_dir / "agent.sock").chmod(0o600)
     assert _node(data_dir, "--detach").returncode == 0
     assert "stopped" in _blixard("stop", "--data-dir", data_dir).stdout
+
+
+def _as_somebody(path: Path) -> str:
+    """What a user who is not root is told of a data directory; empty where it is taken."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(SOMEBODY)
+            os.setuid(SOMEBODY)
+            make_data_dir(path)
+        except Exception as error:
+            os.write(tell, f"{type(error).__name__} {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    os.waitpid(child, 0)
+    with os.fdopen(told) as words:
+        return words.read()
+
+
+@as_root
+def test_a_user_who_is_not_root_makes_a_folder_in_what_root_gave_to_many(where_everybody_may_write: Path) -> None:
+    room = where_everybody_may_write
+    room.parent.chmod(0o755)
+    room.chmod(0o777)
+    assert "which lets others write there; name a folder in it with --data-dir" in _as_somebody(room)
+    assert _as_somebody(room / "node") == ""
+    assert (room / "node").stat().st_mode & 0o7777 == 0o700
+    assert _as_somebody(room / "node") == ""
+
+    (room / "node" / "agent.log").symlink_to("/etc/hostname")
+    assert "agent.log: is a link, not a file" in _as_somebody(room / "node")
+    (room / "roots").mkdir(0o755)
+    assert _as_somebody(room / "roots") == ""
+    (room / "another").mkdir(0o755)
+    os.chown(room / "another", SOMEBODY + 1, SOMEBODY)
+    assert f"was made by {SOMEBODY + 1} where everybody may" in _as_somebody(room / "another")
