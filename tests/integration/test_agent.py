@@ -207,7 +207,7 @@ def test_a_configuration_that_cannot_be_used_is_one_line(tmp_path: Path, text: s
 def test_a_registry_that_cannot_be_written_stops_the_start_and_leaves_no_socket(tmp_path: Path) -> None:
     (tmp_path / "node-registry.json").mkdir()
     line = fails_to_start("--bind", "127.0.0.1:0", "--data-dir", tmp_path)
-    assert line.startswith(f"blixard: {tmp_path}/node-registry.json: cannot be written: ")
+    assert line.startswith(f"blixard: {tmp_path}/node-registry.json: is a folder, not a file; ")
     assert not (tmp_path / SOCKET_NAME).exists()
 
 

@@ -112,7 +112,8 @@ async def test_callers_that_never_say_hello_are_closed_and_hold_nobody_up(
     endpoint_id = iroh.EndpointId.from_bytes(read_secret_key(key_path(one.data_dir)).public().raw)
     where = iroh.EndpointAddr(endpoint_id, None, [f"127.0.0.1:{one.port}"])
     caller = await start_party()
-    silent = [await caller.endpoint.connect(where, DISCOVERY_ALPN) for _ in range(8)]
+    # As many as one key may have; what becomes of more of them is in tests/attacks.
+    silent = [await caller.endpoint.connect(where, DISCOVERY_ALPN) for _ in range(4)]
     stream = await silent[0].open_bi()
     await stream.send().write_all(b'{"v":1,')
     two.start("--join", one.registry)
