@@ -127,6 +127,7 @@ def test_the_commands_regenerate_check_sign_and_open_a_change(checkout: Checkout
     assert set(checkout.git("diff", "--name-only", "main").splitlines()) == {
         "inventories/prod/.blixard/discovery-peers.json",
         "inventories/prod/.blixard/discovery-peers.json.sig",
+        "inventories/prod/.blixard/registry/MANIFEST",
     }
     assert "peers-17" in checkout.git("ls-remote", "--heads", "origin")
 
