@@ -292,6 +292,28 @@ def test_a_manifest_by_somebody_else_or_from_before_does_not_help(tmp_path: Path
         signed.run()
 
 
+def test_a_peers_file_that_was_signed_after_the_manifest_says_who_has_left(tmp_path: Path) -> None:
+    """As `blixard peers sign` does it without the record: the manifest stays behind, and must bring nobody back."""
+    signed = Repository(tmp_path, signs=True)
+    signed.run({"one": attested(1), "two": attested(2)})
+    present = signed.file("two").read_bytes()
+    signed.now = NOW + timedelta(hours=1)
+    signed.run(states={"two": "absent"}, max_removals=1)
+    absent = signed.file("two").read_bytes()
+    behind = Repository(tmp_path / "behind", signs=True)
+    behind.run({"one": attested(1), "two": attested(2)})
+    (signed.record / "MANIFEST").write_bytes((behind.record / "MANIFEST").read_bytes())
+
+    signed.file("two").write_bytes(present)
+    assert any("two.json in the record: the Iroh id" in line for line in signed.run().refused)
+    signed.file("two").write_bytes(absent)
+    assert not signed.run().refused
+    assert [member["state"] for member in json.loads((signed.record / "MANIFEST").read_bytes())["members"]] == [
+        "present",
+        "absent",
+    ]
+
+
 @pytest.mark.parametrize("edit", [_another_that_claims_to_follow, _absent_and_another_in_its_place], ids=_name)
 def test_where_members_may_leave_an_edit_still_puts_nobody_in_their_place(
     repository: Repository, edit: Callable[[Repository], None]
