@@ -34,7 +34,11 @@ def test_the_others_do_not_notice(fleet: Fleet) -> None:
 def test_with_a_key_of_its_own_it_is_a_member(fleet: Fleet) -> None:
     fleet.nodes["clone"].run(f"rm {KEY}")
 
-    run = fleet.playbook("site.yml")
+    # Its former key leaves with that, and nobody leaves unseen.
+    refused = fleet.playbook("site.yml")
+    assert refused.returncode != 0
+    assert "would leave (node 3), and at most 0 may leave at once" in refused.output
+    run = fleet.playbook("site.yml", "-e", "blixard_max_removals=1")
 
     assert run.returncode == 0
     fleet.settles_connected()

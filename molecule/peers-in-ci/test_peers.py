@@ -70,7 +70,6 @@ def test_an_entry_that_is_gone_is_named(fleet: Fleet) -> None:
     gate = fleet.playbook("peers.yml", "--check", "--diff")
 
     assert gate.returncode != 0
-    assert "+0 −1 ~0 peers" in gate.output
-    assert f"node 7 {kept.endpoint_id.short}" in gate.output
+    assert "would leave (node 7), and at most 0 may leave at once" in gate.output
     assert diff_peers(before, read_peers(fleet.peers_file)) == PeersDiff()
     write_registry(fleet.registry / "node7.json", kept)

@@ -329,6 +329,15 @@ def test_a_new_machine_takes_over_name_and_number_of_one_that_leaves_in_the_same
     assert not repository.run().refused
 
 
+def test_a_host_whose_entry_was_removed_comes_back_with_a_new_key_as_one_removal(repository: Repository) -> None:
+    repository.file("two").unlink()
+    anew = {"two": attest(entry(2, iroh_node_id=key(32).public().base64), key(32), cluster=CLUSTER, now=NOW)}
+
+    assert any("1 member of" in line for line in repository.run(anew).refused)
+    assert not repository.run(anew, max_removals=1).refused
+    assert not repository.run().refused
+
+
 def test_what_an_operator_does_on_purpose_goes_through(repository: Repository) -> None:
     moved = attest(entry(1, direct_addresses=("10.0.0.1:7001",)), key(1), cluster=CLUSTER, now=repository.now)
     assert not repository.run({"one": moved, "four": attested(4)}).refused

@@ -117,7 +117,8 @@ def update_record(
         announcements=announcements,
     )
     refused += merged.refused
-    expected = Expected(ids, hosts, entries, _unattested(nodes))
+    renewed = [name for name in entries if name not in before]
+    expected = Expected(ids, hosts, entries, renewed, _unattested(nodes))
     refused += _held(before, merged, signed_off, expected, cluster, max_removals, now)
     if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(

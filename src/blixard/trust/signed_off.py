@@ -83,6 +83,7 @@ class Expected:
         announced: new Iroh ids by host name, on the operator's word or on a verified announcement.
         hosts: every name in the inventory; None when nobody knows.
         gathered: hosts that this run has asked; only of them a new key is taken for that of a new machine.
+        renewed: those of them that the record had no entry of, since somebody removed it for a new one.
         unattested: hosts whose entry has no attestation, since another implementation runs their node. None when nobody
             says so: then all entries are attested, or none is.
     """
@@ -90,6 +91,7 @@ class Expected:
     announced: Mapping[str, EndpointId] = field(default_factory=dict)
     hosts: Collection[str] | None = None
     gathered: Collection[str] = ()
+    renewed: Collection[str] = ()
     unattested: Collection[str] | None = None
 
 
@@ -327,7 +329,8 @@ class _Comparison:
         name = self.by_node.get(member.node_id)
         if name is None:
             return None
-        is_new = member.iroh_node_id in self.left and name in self.expected.gathered
+        has_left = member.iroh_node_id in self.left or name in self.expected.renewed
+        is_new = has_left and name in self.expected.gathered
         return None if is_new and not self._follows(name, member) else name
 
     def replaced(self, name: str, member: Member) -> Iterator[str]:
