@@ -111,7 +111,7 @@ def test_what_a_host_shows_as_the_file_before_sends_nothing_to_the_terminal(stag
     assert "{{ 1 + 1 }}" in run.output
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another account")
+@pytest.mark.root
 def test_in_a_directory_of_another_account_files_become_that_accounts_and_links_are_replaced(stage: Stage) -> None:
     victim = stage.room / "victim"
     victim.write_text("as it was\n")
@@ -143,7 +143,7 @@ def test_in_a_directory_of_another_account_files_become_that_accounts_and_links_
     assert (stage.data_dir / "registry.d" / "node1.json").read_text() == ENTRY
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.root
 def test_a_data_directory_is_given_to_its_account_without_following_what_is_planted_there(stage: Stage) -> None:
     victim = stage.room / "victim"
     victim.write_text("as it was\n")

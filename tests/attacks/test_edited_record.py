@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.run import blixard
-from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
+from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 
 from blixard.documents.peers import format_peers, parse_peers
 from blixard.documents.record import read_record
@@ -52,15 +52,10 @@ class Repository:
 
     def run(self, gathered: dict[str, NodeRegistryEntry] | None = None, **options: Any) -> Update:
         """A run of the role: merge, render, sign."""
-        arguments: dict[str, Any] = {
-            "cluster": CLUSTER,
+        arguments = {
+            **RUN,
             "now": self.now,
-            "max_removals": 0,
-            "states": {},
-            "announced": {},
             "peers_file": self.peers_file,
-            "upstream_compat": False,
-            "check": False,
             "hosts": HOSTS,
             "nodes": {},
             "signers": [FLEET_KEY.public().hex] if self.signs else [],

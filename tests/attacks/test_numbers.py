@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.run import blixard, refused
-from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
+from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 
 from blixard.agent.config import parse_config
 from blixard.agent.own import OwnEntry
@@ -185,16 +185,7 @@ def test_the_fleets_signature_is_bounded_and_comes_back_like_a_nodes(tmp_path: P
 
 def run(**changes: Any) -> dict[str, Any]:
     """What a run of the playbook gives with what it gathered."""
-    return {
-        "cluster": CLUSTER,
-        "now": NOW,
-        "max_removals": 0,
-        "states": {},
-        "announced": {},
-        "peers_file": None,
-        "upstream_compat": False,
-        "check": False,
-    } | changes
+    return {**RUN, **changes}
 
 
 def test_a_recorded_number_far_ahead_gives_way_to_a_good_one_and_is_said_until_then(tmp_path: Path) -> None:

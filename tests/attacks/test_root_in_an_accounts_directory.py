@@ -31,7 +31,7 @@ from blixard.fleet.host import run
 from blixard.fleet.identity import Wanted, keep_for
 from blixard.trust.keys import create_secret_key
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray, and become another account")
+pytestmark = pytest.mark.root
 
 ACCOUNT = 54321
 """A user and a group that this machine does not have."""

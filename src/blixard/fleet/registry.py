@@ -14,6 +14,7 @@ from blixard.documents.states import ABSENT, RECORDED_AT, state_of
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError, one_line
 from blixard.fleet.announcements import announced_ids
+from blixard.fleet.signature import parse_signers
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
@@ -220,18 +221,6 @@ def _held(
         if signed_off is not None:
             refused += too_many_removed(after.removed, max_removals, signed_off.where)
     return refused
-
-
-def parse_signers(texts: Sequence[str]) -> list[EndpointId]:
-    """Return the ids that `blixard_trusted_signers` lists, in any form.
-
-    Raises:
-        InputError: one is no id.
-    """
-    try:
-        return [EndpointId.parse(text) for text in texts]
-    except InputError as error:
-        raise error.located(file="blixard_trusted_signers") from None
 
 
 def _peers_before(path: Path | None) -> list[DiscoveredPeer] | None:

@@ -94,7 +94,7 @@ def keep_signature(
         InputError: the key is not trusted, or a file cannot be used.
         TrustError: there is no key, and the nodes would refuse what is there.
     """
-    trusted = [_signer(text) for text in signers]
+    trusted = parse_signers(signers)
     if key is None and not trusted:
         return Signature()
     if key is not None and trusted and key.public() not in trusted:
@@ -150,8 +150,13 @@ def _described(sig: bytes, *, changed: bool) -> Signature:
     return Signature(changed, signer.base64, seq, sha256_hex(sig))
 
 
-def _signer(text: str) -> EndpointId:
+def parse_signers(texts: Sequence[str]) -> list[EndpointId]:
+    """Return the ids that `blixard_trusted_signers` lists, in any form.
+
+    Raises:
+        InputError: one is no id.
+    """
     try:
-        return EndpointId.parse(text)
+        return [EndpointId.parse(text) for text in texts]
     except InputError as error:
         raise error.located(file="blixard_trusted_signers") from None

@@ -302,7 +302,7 @@ def open_room() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.root
 @pytest.mark.parametrize("mode", [0o755, 0o700], ids=["socket only", "directory too"])
 async def test_another_user_is_told_that_the_node_is_not_for_them(open_room: Path, mode: int) -> None:
     await asyncio.to_thread(open_room.chmod, mode)

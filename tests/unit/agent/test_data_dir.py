@@ -18,7 +18,7 @@ from blixard.agent.data_dir import make_data_dir
 from blixard.errors import InputError
 
 SOMEBODY = 54321
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+as_root = pytest.mark.root
 
 OWN_FILES = [
     "iroh-secret-key",

@@ -50,6 +50,19 @@ def peer(number: int, **changes: Any) -> DiscoveredPeer:
     return DiscoveredPeer(**{**values, **changes})
 
 
+RUN: dict[str, Any] = {
+    "cluster": CLUSTER,
+    "now": NOW,
+    "max_removals": 0,
+    "states": {},
+    "announced": {},
+    "peers_file": None,
+    "upstream_compat": False,
+    "check": False,
+}
+"""What a run of the playbook tells `update_record` beside what it gathered."""
+
+
 # The seed's own example documents, as printed there.
 
 SEED_REGISTRY = """{

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
+from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key, peer
 
 from blixard.documents.peers import format_peers, parse_peers, write_peers
 from blixard.documents.registry import format_registry
@@ -27,17 +27,7 @@ def record(tmp_path: Path) -> Path:
 
 
 def _update(folder: Path, gathered: dict[str, Any], **changes: Any) -> Update:
-    arguments: dict[str, Any] = {
-        "cluster": CLUSTER,
-        "now": NOW,
-        "max_removals": 0,
-        "states": {},
-        "announced": {},
-        "peers_file": None,
-        "upstream_compat": False,
-        "check": False,
-    }
-    return update_record(folder, gathered, **{**arguments, **changes})
+    return update_record(folder, gathered, **{**RUN, **changes})
 
 
 def _files(folder: Path) -> dict[str, bytes]:
