@@ -37,15 +37,14 @@ OPEN = CONNECTED | {
         {"address": "172.17.0.1:7001", "sources": [], "state": "quarantined", "reason": "another node", "until_s": 55.0}
     ],
 }
-GOOD = datetime.now(timezone.utc)
 FAILED = {"state": "failed", "error": "/srv/peers.json: is not JSON", "problems": []}
 SOURCES = [
     {"name": "static:/srv/peers.json", "good_at": None, **FAILED},
-    {"name": "static:/srv/more.json", "good_at": format_time(GOOD - timedelta(hours=5)), **FAILED},
+    {"name": "static:/srv/more.json", "good_at": None, **FAILED},
     {
         "name": "registry:/srv/r",
         "state": "found",
-        "good_at": format_time(GOOD),
+        "good_at": None,
         "error": None,
         "problems": ["/srv/r/9.json: is empty"],
     },
@@ -64,6 +63,9 @@ STATUS: dict[str, Any] = {
 def answer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Give the answer of a node that the test may change."""
     status = json.loads(json.dumps(STATUS))
+    now = datetime.now(timezone.utc)
+    status["sources"][1]["good_at"] = format_time(now - timedelta(hours=5))
+    status["sources"][2]["good_at"] = format_time(now)
     monkeypatch.setattr("blixard.cli.status.ask", lambda data_dir, op: status)
     return dict(status)
 
