@@ -15,10 +15,9 @@ ROLE = PROJECT / "roles" / "blixard"
 
 @cache
 def _load_plugins() -> None:
-    from ansible.plugins.loader import filter_loader, init_plugin_loader
+    from ansible.plugins.loader import init_plugin_loader
 
-    init_plugin_loader()
-    filter_loader.add_directory(str(PROJECT / "filter_plugins"))
+    init_plugin_loader([str(PROJECT / "collections")])
 
 
 @cache

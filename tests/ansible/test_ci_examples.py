@@ -89,7 +89,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     tmp = tmp_path_factory.mktemp("ci")
     root = tmp / "work"
     root.mkdir()
-    for name in ("action_plugins", "ansible.cfg", "filter_plugins", "library", "playbooks", "roles", ".venv"):
+    for name in (
+        "action_plugins",
+        "ansible.cfg",
+        "collections",
+        "filter_plugins",
+        "library",
+        "playbooks",
+        "roles",
+        ".venv",
+    ):
         (root / name).symlink_to(PROJECT / name)
     checkout = Checkout(root, tmp)
     (checkout.kept / "registry").mkdir(parents=True)

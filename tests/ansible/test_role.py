@@ -70,24 +70,20 @@ def test_every_variable_that_the_role_uses_is_one_that_it_has() -> None:
     code = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
     registered = set(re.findall(r"(?:register|loop_var|index_var): (\w+)", code))
     set_for_a_task = set(re.findall(r"^\s+(__blixard_\w+):", code, re.MULTILINE))
-    filters_and_modules = set(re.findall(r"\| (blixard_\w+)", code)) | set(
-        re.findall(r"^  (blixard_\w+):$", code, re.MULTILINE)
-    )
-    used = set(VARIABLE.findall(code)) - filters_and_modules
+    code = re.sub(r"\bblixard\.fleet\.\w+", "", code)
+    used = set(VARIABLE.findall(code))
 
     assert used - set(OPTIONS) - set(own) - registered - set_for_a_task == set()
     assert set(own) - used == set()
 
 
 def test_every_default_is_used() -> None:
-    text = (
-        "\n".join(
-            path.read_text() for folder in ("tasks", "templates", "vars") for path in (ROLE / folder).rglob("*.*")
-        )
-        + (PROJECT / "filter_plugins" / "blixard.py").read_text()
-    )
+    folders = ("defaults", "tasks", "templates", "vars")
+    files = [path for folder in folders for path in (ROLE / folder).rglob("*.*")]
+    text = "\n".join(path.read_text() for path in [*files, PROJECT / "filter_plugins" / "blixard.py"])
+    values = re.sub(r"^\w+:", "", text, flags=re.MULTILINE)
 
-    assert [name for name in DEFAULTS if name not in text] == []
+    assert [name for name in DEFAULTS if name not in values] == []
 
 
 def test_the_role_names_the_files_of_a_data_directory_as_the_package_does() -> None:

@@ -84,7 +84,7 @@ def test_a_good_document_is_written_once_with_mode_diff_and_backup_as_copy_does(
 def test_what_is_observed_to_be_there_is_not_sent_again(stage: Stage) -> None:
     stage.dest.write_text(ENTRY)
     stage.dest.chmod(0o640)
-    observed = "{{ '" + str(stage.dest) + "' | blixard_observe }}"
+    observed = "{{ '" + str(stage.dest) + "' | blixard.fleet.observe }}"
 
     same = stage.run(stage.task(ENTRY, observed=observed), arguments=("-vvv",))
     assert (same.code, same.changed) == (0, {"node1": 0}), same.output
