@@ -12,13 +12,14 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-# Here, once in the controller's main process, and not anew in the process of every task.
-import jsonschema  # noqa: F401
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 from ansible.template import trust_as_template
+from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
+
+# Here, once in the controller's main process, and not anew in the process of every task.
+from jsonschema import validate as _validate  # noqa: F401
 
 from blixard.documents.schemas import validate_text
 from blixard.errors import BlixardError
