@@ -14,7 +14,7 @@ description:
   - The key is made on the host and never leaves it. Neither the result nor the diff holds it; both name
     the id that belongs to it.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the host.
@@ -66,7 +66,7 @@ options:
 requirements:
   - blixard (in the environment of the Python that runs the module)
 seealso:
-  - module: iroh_node_info
+  - module: blixard.fleet.iroh_node_info
 """
 
 EXAMPLES = r"""
