@@ -18,8 +18,8 @@ description:
     entry older than the recorded one, a retired id that comes back, and more removals than O(max_removals).
     All refusals come in one message, and then nothing is written.
   - The record is also compared with what was last signed off. That is the manifest in its folder where a fleet key
-    signs one (see M(blixard.fleet.blixard_signature)), and the peers file at hand. Whoever edits the record cannot take an
-    attestation away, put another node in a member's place, bring back who has left, or remove a member unseen.
+    signs one (see M(blixard.fleet.blixard_signature)), and the peers file at hand. Whoever edits the record cannot take
+    an attestation away, put another node in a member's place, bring back who has left, or remove a member unseen.
   - Returns the peers that follow from the record, for the peers file.
   - Runs on the controller; delegate it to C(localhost).
 author:

@@ -54,8 +54,8 @@ options:
     default: false
   data_dir:
     description:
-      - Data directory of the node. When O(dest) lies in it, the document goes to M(blixard.fleet.blixard_put) instead of
-        M(ansible.builtin.copy), and so becomes the account's that owns the directory.
+      - Data directory of the node. When O(dest) lies in it, the document goes to M(blixard.fleet.blixard_put) instead
+        of M(ansible.builtin.copy), and so becomes the account's that owns the directory.
       - Then O(owner) and O(group) are only compared with what was O(observed), O(mode) is needed as octal digits, and
         what only M(ansible.builtin.copy) knows is not done.
     type: str
