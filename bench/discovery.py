@@ -29,21 +29,21 @@ from typing import TYPE_CHECKING
 import iroh
 
 from blixard.agent.checker import DEFAULT_TIMEOUT, Checker
-from blixard.agent.client import ask
+from blixard.agent.control_client import ask
 from blixard.agent.entry import key_path
 from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
-from blixard.dialling.acceptor import Acceptor
-from blixard.dialling.connector import Connector, bind_endpoint, bound_port
-from blixard.dialling.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
-from blixard.documents.peers import format_peers, parse_peers
+from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.transport.acceptor import Acceptor
+from blixard.transport.connector import Connector, bind_endpoint, bound_port
+from blixard.transport.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
 from blixard.trust.attestation import attest
 from blixard.trust.keys import SecretKey, create_secret_key
 
 if TYPE_CHECKING:
-    from blixard.dialling.link import Link
+    from blixard.transport.connection import Link
 
 CLUSTER = "bench"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)

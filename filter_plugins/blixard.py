@@ -15,10 +15,10 @@ from ansible import constants as C
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from blixard.documents.names import KEPT, REGISTRY_FILE_NAME
+from blixard.documents.data_dir_files import KEPT, REGISTRY_FILE_NAME
+from blixard.documents.entry_states import PRESENT, state_of
 from blixard.documents.record import read_record
-from blixard.documents.registry import read_registry
-from blixard.documents.states import PRESENT, state_of
+from blixard.documents.registry_file import read_registry
 from blixard.errors import BlixardError, InputError
 from blixard.fleet import places, quorum
 from blixard.fleet import report as fleet_report

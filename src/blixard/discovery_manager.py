@@ -11,36 +11,36 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from blixard.clock import SystemClock, TimeLimit, limited
-from blixard.dialling.names import Lookup, look_up, system_lookup
+from blixard.dialling.address_proofs import TRY_TIMEOUT, Proofs
+from blixard.dialling.host_lookup import Lookup, look_up, system_lookup
 from blixard.dialling.overlay import Overlay
 from blixard.dialling.probing import probe_all
-from blixard.dialling.proof import TRY_TIMEOUT, Proofs
+from blixard.dialling.protocols import STOPPED, DialError
 from blixard.dialling.scheduler import DialScheduler
-from blixard.dialling.types import STOPPED, DialError
 from blixard.dialling.vetting import Vetting
 from blixard.errors import BlixardError
 from blixard.manager.additions import AddedBy, Additions
-from blixard.manager.config import DiscoveryConfig
-from blixard.manager.eventlog import guest_lines, log_dropped, log_event
-from blixard.manager.handover import Handover
+from blixard.manager.discovery_config import DiscoveryConfig
+from blixard.manager.event_log import guest_lines, log_dropped, log_event
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
+from blixard.manager.source_reconciler import Handover
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.numbers import is_clock_set
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
 from blixard.sources.attestations import AttestationCheck
-from blixard.sources.memory import Memory
-from blixard.sources.named import DiscoverySource, make_sources
-from blixard.sources.seen import SeenNumbers
+from blixard.sources.factory import DiscoverySource, make_sources
+from blixard.sources.snapshots import Memory
 from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.tools import Tools
 from blixard.tasks import spawn
+from blixard.trust.highest_seq import SeenNumbers
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
-    from blixard.dialling.types import AddressProber, Connection, Dialler, Introducer
+    from blixard.dialling.protocols import AddressProber, Connection, Dialler, Introducer
     from blixard.model.addresses import HostPort, SocketAddress
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket

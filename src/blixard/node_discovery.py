@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.clock import SystemClock
-from blixard.documents.registry import read_registry, write_registry
+from blixard.documents.registry_file import read_registry, write_registry
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Failed, Found
-from blixard.sources.named import registry_at
+from blixard.sources.factory import registry_at
 from blixard.sources.threads import Worker
 from blixard.sources.tools import Tools
 

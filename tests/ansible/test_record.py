@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.ansible.fleet import Fleet, Run, free_ports
 
-from blixard.documents.peers import read_peers
+from blixard.documents.entry_states import state_of
+from blixard.documents.peers_file import read_peers
 from blixard.documents.record import read_record
-from blixard.documents.states import state_of
 from blixard.trust.keys import KEY_FILE_NAME, create_secret_key
 
 # As a run that ends before it restarts anybody.

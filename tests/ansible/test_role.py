@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.ansible.rendering import PROJECT, ROLE, load_yaml
 
-from blixard.documents.names import KEPT
+from blixard.documents.data_dir_files import KEPT
 
 DEFAULTS: dict[str, Any] = load_yaml(ROLE / "defaults" / "main.yml")
 SPECS: dict[str, Any] = load_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from blixard.agent import control, scrape
-from blixard.agent.client import SOCKET_NAME, ask
-from blixard.agent.control import ControlServer, Operation, Tell
+from blixard.agent import control_server, scrape
+from blixard.agent.control_client import SOCKET_NAME, ask
+from blixard.agent.control_server import ControlServer, Operation, Tell
 from blixard.agent.options import Bind
 from blixard.agent.scrape import serving_metrics
 
@@ -246,7 +246,7 @@ async def test_more_talks_than_there_may_be_are_told_to_come_back(node: Node) ->
 
 
 async def test_an_answer_that_nobody_reads_is_thrown_away(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(control_server, "ANSWER_TIMEOUT", 0.2)
     with contextlib.ExitStack() as held:
         for _ in range(32):
             held.enter_context(node.say(op="much"))

@@ -15,11 +15,10 @@ from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 from blixard.agent.config import parse_config
 from blixard.agent.own import OwnEntry
 from blixard.clock import SystemClock
-from blixard.dialling.hello import Hello, House, refusal
 from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
-from blixard.documents.peers import build_peers, format_peers
+from blixard.documents.peers_file import build_peers, format_peers
 from blixard.documents.record import merge_record, write_record
-from blixard.documents.registry import write_registry
+from blixard.documents.registry_file import write_registry
 from blixard.errors import InputError, TrustError
 from blixard.fleet.registry import update_record
 from blixard.fleet.signature import keep_signature
@@ -30,8 +29,9 @@ from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
 from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Sighting
+from blixard.transport.hello import Hello, House, refusal
 from blixard.trust.attestation import attest, verify_attestation
-from blixard.trust.fleet import parse_sig, renew_signature, sign_peers, verify_peers
+from blixard.trust.peers_signature import parse_sig, renew_signature, sign_peers, verify_peers
 
 HIGHEST = 2**53 - 1
 DAY = 86400

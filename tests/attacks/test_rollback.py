@@ -14,7 +14,7 @@ from tests.unit.sources.files import peers_file_of, write
 
 from blixard.agent.problems import problems
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
-from blixard.trust.fleet import sign_peers
+from blixard.trust.peers_signature import sign_peers
 
 OLD_KEY, NEW_KEY = 1000, 1001
 BOTH = (OLD_KEY, NEW_KEY)

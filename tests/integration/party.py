@@ -12,12 +12,12 @@ from typing import Protocol
 
 import iroh
 
-from blixard.dialling.acceptor import Acceptor
-from blixard.dialling.connector import Connector, bind_endpoint, bound_port
-from blixard.dialling.hello import Hello, Purpose, Welcome
-from blixard.dialling.link import Link
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
+from blixard.transport.acceptor import Acceptor
+from blixard.transport.connection import Link
+from blixard.transport.connector import Connector, bind_endpoint, bound_port
+from blixard.transport.hello import Hello, Purpose, Welcome
 from blixard.trust.keys import SecretKey
 
 Judge = Callable[[Hello, EndpointId], Welcome]

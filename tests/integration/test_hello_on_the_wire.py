@@ -7,11 +7,11 @@ import iroh
 import pytest
 from tests.integration.party import Party, StartParty
 
-from blixard.dialling.connector import AddressProber, bind_endpoint
-from blixard.dialling.hello import DISCOVERY_ALPN, MAX_HELLO_BYTES, Welcome
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
+from blixard.transport.connector import AddressProber, bind_endpoint
+from blixard.transport.hello import DISCOVERY_ALPN, MAX_HELLO_BYTES, Welcome
 from blixard.trust.keys import SecretKey
 
 TIMEOUT = 10.0

@@ -19,8 +19,8 @@ from tests.unit.agent.settings import settings
 
 from blixard.agent.entry import REGISTRY_FILE_NAME, key_path
 from blixard.agent.node import Node as RunningNode
-from blixard.dialling.hello import DISCOVERY_ALPN
 from blixard.model.entry import NodeRegistryEntry
+from blixard.transport.hello import DISCOVERY_ALPN
 from blixard.trust.attestation import attest
 from blixard.trust.keys import read_secret_key
 

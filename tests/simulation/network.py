@@ -11,7 +11,7 @@ from random import Random
 
 from tests.simulation.virtual_time import START_WALL, VirtualClock
 
-from blixard.dialling.types import DialError, PathKind
+from blixard.dialling.protocols import DialError, PathKind
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId

@@ -8,11 +8,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from blixard.dialling.hello import Admission, Hello, House, Welcome, refusal
-from blixard.loglimit import LineLimit
+from blixard.log_limit import LineLimit
+from blixard.transport.hello import Admission, Hello, House, Welcome, refusal
 
 if TYPE_CHECKING:
-    from blixard.dialling.types import Clock
+    from blixard.dialling.protocols import Clock
     from blixard.discovery_manager import DiscoveryManager
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId

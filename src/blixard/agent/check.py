@@ -13,11 +13,11 @@ from blixard.agent.config import discovery_of
 from blixard.agent.entry import key_path, last_signed
 from blixard.agent.problems import all_problems, problems
 from blixard.clock import SystemClock
-from blixard.dialling.hello import Hello, Purpose
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
-from blixard.documents.limits import MAX_PEERS
+from blixard.documents.size_limits import MAX_PEERS
 from blixard.errors import InputError
 from blixard.model import fields
+from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, read_secret_key
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Found:
         problems: Callable[[DiscoveryManager], list[str]],
     ) -> tuple[list[Edge], list[str]]:
         """Return the edges, and what is wrong with the sources: who is not found is not checked."""
-        from blixard.dialling.connector import AddressProber, connector_apart
+        from blixard.transport.connector import AddressProber, connector_apart
 
         manager = DiscoveryManager(
             replace(self.discovery, auto_connect=False, state_dir=None),

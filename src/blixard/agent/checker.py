@@ -11,15 +11,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blixard.dialling.backoff import delay
-from blixard.dialling.hello import turned_away
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
+from blixard.transport.hello import turned_away
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
-    from blixard.dialling.link import Link
-    from blixard.dialling.types import AddressProber, Connection
+    from blixard.dialling.protocols import AddressProber, Connection
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import DiscoveredPeer
+    from blixard.transport.connection import Link
 
 DEFAULT_TIMEOUT = 10.0
 PING_TIMEOUT = 2.0

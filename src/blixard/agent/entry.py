@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.dialling.advertise import Verdict, candidates_of, judge, local_addresses
-from blixard.documents.names import REGISTRY_FILE_NAME as REGISTRY_FILE_NAME
-from blixard.documents.peers import read_peers
-from blixard.documents.registry import read_registry
+from blixard.agent.advertise import Verdict, candidates_of, judge, local_addresses
+from blixard.documents.data_dir_files import REGISTRY_FILE_NAME as REGISTRY_FILE_NAME
+from blixard.documents.peers_file import read_peers
+from blixard.documents.registry_file import read_registry
 from blixard.errors import InputError, TrustError
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.numbers import is_ahead
@@ -106,7 +106,7 @@ async def current_entry(config: NodeConfig) -> NodeRegistryEntry:
     Raises:
         InputError: there is no usable key, or the address cannot be bound.
     """
-    from blixard.dialling.connector import bind_endpoint, bound_port
+    from blixard.transport.connector import bind_endpoint, bound_port
 
     key = read_secret_key(key_path(config.data_dir), own=True)
     endpoint = await bind_endpoint(key, str(config.bind))

@@ -17,7 +17,7 @@ import iroh
 from blixard import __version__
 from blixard.agent.admission import Doorkeeper
 from blixard.agent.config import discovery_of
-from blixard.agent.control import ControlServer
+from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
 from blixard.agent.entry import key_path
 from blixard.agent.logs import set_up
@@ -28,18 +28,18 @@ from blixard.agent.own import OwnEntry
 from blixard.agent.process import only_node_here
 from blixard.agent.reload import changed_settings
 from blixard.clock import SystemClock
-from blixard.dialling.acceptor import Acceptor
-from blixard.dialling.connector import AddressProber, Connector, bind_endpoint, bound_port
-from blixard.dialling.hello import Hello, Purpose
 from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer
+from blixard.transport.acceptor import Acceptor
+from blixard.transport.connector import AddressProber, Connector, bind_endpoint, bound_port
+from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
     from blixard.agent.config import NodeConfig
-    from blixard.dialling.link import Link
     from blixard.model.entry import NodeRegistryEntry
+    from blixard.transport.connection import Link
 
 log = logging.getLogger("blixard.node")
 

@@ -13,10 +13,10 @@ from blixard.agent.check import report, request_of
 from blixard.agent.checker import Apart, Checker, ring
 from blixard.agent.findings import findings
 from blixard.agent.problems import look_again, problems
-from blixard.dialling.connector import AddressProber, connector_apart
+from blixard.transport.connector import AddressProber, connector_apart
 
 if TYPE_CHECKING:
-    from blixard.agent.control import Operation, Tell
+    from blixard.agent.control_server import Operation, Tell
     from blixard.agent.node import Node
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from blixard.dialling.advertise import parse_network
+from blixard.agent.advertise import parse_network
 from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.addresses import SocketAddress, parse_relay_url

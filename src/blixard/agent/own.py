@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.agent.entry import REGISTRY_FILE_NAME, advertised, last_signed, signed_entry
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.limits import MAX_REGISTRY_BYTES
-from blixard.documents.registry import format_registry
+from blixard.documents.registry_file import format_registry
+from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import InputError
 from blixard.model.numbers import is_ahead
 

@@ -12,10 +12,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from blixard import __version__
-from blixard.cli import check, discover, key, node, peers, registry, status
+from blixard.cli import (
+    check_command,
+    discover_command,
+    key_command,
+    node_command,
+    peers_command,
+    registry_command,
+    status_command,
+)
 from blixard.errors import BlixardError, InputError
 
-GROUPS = (node, status, discover, check, key, registry, peers)
+GROUPS = (node_command, status_command, discover_command, check_command, key_command, registry_command, peers_command)
 
 
 class Parser(argparse.ArgumentParser):

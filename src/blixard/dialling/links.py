@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blixard.dialling.protocols import DUPLICATE
 from blixard.dialling.tiebreak import newer_stays
-from blixard.dialling.types import DUPLICATE
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
-    from blixard.dialling.types import Connection
+    from blixard.dialling.protocols import Connection
     from blixard.model.ids import EndpointId
 
 CLOSE_WAIT = 5.0

@@ -8,7 +8,7 @@ their limit together, and open the circuits of peers that are well.
 from __future__ import annotations
 
 from blixard.dialling.breaker import DIAL_TIMEOUT
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
 
 MOST_DIALS = 16
 """Dials in flight at once: enough to hide one peer's silence behind the others, few enough that a dead network

@@ -8,13 +8,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from blixard.dialling.breaker import DIAL_TIMEOUT
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
 from blixard.model.addresses import SocketAddress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blixard.dialling.types import AddressProber
+    from blixard.dialling.protocols import AddressProber
     from blixard.model.ids import EndpointId
 
 PROBES_AT_ONCE = 8

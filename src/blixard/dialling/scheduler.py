@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 from blixard.dialling import backoff
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.dialling.breaker import DIAL_TIMEOUT, LEASE
+from blixard.dialling.dial_state import Pursuit
 from blixard.dialling.links import CLOSE_WAIT, Links
 from blixard.dialling.pace import Pace
 from blixard.dialling.probing import longest, probe_all
-from blixard.dialling.pursuit import Pursuit
-from blixard.dialling.types import NOWHERE, REMOVED, STOPPED, DialError
-from blixard.model.limits import MAX_ADDRESSES
+from blixard.dialling.protocols import NOWHERE, REMOVED, STOPPED, DialError
+from blixard.model.value_limits import MAX_ADDRESSES
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from blixard.clock import Clock
     from blixard.dialling.breaker import Circuit, Permit
-    from blixard.dialling.types import AddressProber, Connection, Dialler
+    from blixard.dialling.protocols import AddressProber, Connection, Dialler
     from blixard.dialling.vetting import Vetting
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from blixard.documents.own import open_own, sort_of
+from blixard.documents.own_files import open_own, sort_of
 from blixard.errors import InputError
 
 _PART = ".part"

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.documents.limits import MAX_RECORD_ENTRIES
-from blixard.documents.registry import read_registry, write_registry
-from blixard.documents.states import (
+from blixard.documents.entry_states import (
     ABSENT,
     ANNOUNCEMENTS,
     FIELDS,
@@ -32,6 +30,8 @@ from blixard.documents.states import (
     retired_ids,
     state_of,
 )
+from blixard.documents.registry_file import read_registry, write_registry
+from blixard.documents.size_limits import MAX_RECORD_ENTRIES
 from blixard.errors import InputError
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time

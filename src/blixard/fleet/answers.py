@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
-from blixard.documents.limits import KIB, MAX_PEERS, MIB
+from blixard.documents.size_limits import KIB, MAX_PEERS, MIB
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError, one_line
 from blixard.fleet.look import KEY_FILE_NAME
@@ -26,10 +26,10 @@ from blixard.fleet.report import summary, troubles
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
-from blixard.model.limits import MAX_NODE_ID
+from blixard.model.value_limits import MAX_NODE_ID
 from blixard.model.words import EMPTY, MISSING, quoted, too_large, too_long, too_many, too_small, wrong_kind
 from blixard.trust.attestation import verify_attestation
-from blixard.trust.rotation import verify_announcement
+from blixard.trust.key_announcement import verify_announcement
 
 Options = Mapping[str, Any]
 

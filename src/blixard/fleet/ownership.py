@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from blixard.documents.account import user_name, walk
-from blixard.documents.limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
-from blixard.documents.names import KEPT, Kept
-from blixard.documents.own import sort_of
+from blixard.documents.data_dir_files import KEPT, Kept
+from blixard.documents.own_files import sort_of
+from blixard.documents.size_limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 from blixard.trust.keys import KEY_FORM

@@ -12,9 +12,9 @@ from blixard.peers.status import AddressStatus, ErrorStatus, PeerStatus
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from blixard.dialling.proof import Proofs
-    from blixard.dialling.pursuit import Pursuit
-    from blixard.dialling.types import Connection
+    from blixard.dialling.address_proofs import Proofs
+    from blixard.dialling.dial_state import Pursuit
+    from blixard.dialling.protocols import Connection
     from blixard.dialling.vetting import Vetting
     from blixard.peers.claims import Known
 

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from blixard.model.limits import MAX_ADDRESSES
+from blixard.model.value_limits import MAX_ADDRESSES
 
 if TYPE_CHECKING:
     from blixard.model.addresses import HostPort

@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from blixard.documents.times import format_time
+from blixard.documents.json_times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from blixard.dialling.types import PathKind
+    from blixard.dialling.protocols import PathKind
     from blixard.model.ids import EndpointId
 
 PeerState = Literal["discovered", "connecting", "connected", "backing_off", "open", "refused"]

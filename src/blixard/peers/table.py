@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from blixard.documents.times import parse_time
+from blixard.documents.json_times import parse_time
 from blixard.model.numbers import is_ahead
 from blixard.peers.claims import OPERATORS, Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
-from blixard.peers.holders import Holders
+from blixard.peers.node_id_owners import Holders
 from blixard.sources.base import Failed, Found
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blixard.documents.registry import parse_registry
-from blixard.documents.states import PRESENT, state_of
-from blixard.documents.times import parse_time
+from blixard.documents.entry_states import PRESENT, state_of
+from blixard.documents.json_times import parse_time
+from blixard.documents.registry_file import parse_registry
 from blixard.errors import TrustError
 from blixard.model.addresses import HostPort
 from blixard.model.entry import DiscoveredPeer

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_REGISTRY_BYTES
+from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import BlixardError, InputError
 from blixard.sources.base import Answer, Failed
+from blixard.sources.file_stamps import Stamp, stamp, stamp_of
 from blixard.sources.looking import LookingSource
 from blixard.sources.registry_entry import RegistryReader
 from blixard.sources.registry_set import RegistrySet, is_registry_name
-from blixard.sources.stamps import Stamp, stamp, stamp_of
 
 if TYPE_CHECKING:
     from blixard.sources.attestations import AttestationCheck

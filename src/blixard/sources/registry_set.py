@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blixard.documents.limits import MAX_RECORD_ENTRIES
+from blixard.documents.size_limits import MAX_RECORD_ENTRIES
 from blixard.errors import BlixardError, InputError
 from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting, unique
 

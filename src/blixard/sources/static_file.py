@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
+from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError
 from blixard.sources.base import Answer, Failed, Nothing
+from blixard.sources.file_stamps import Stamp, stamp
 from blixard.sources.looking import LookingSource
-from blixard.sources.peers_list import PeersReader
-from blixard.sources.stamps import Stamp, stamp
-from blixard.trust.fleet import SIGNATURE_SUFFIX
+from blixard.sources.peers_reader import PeersReader
+from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.sources.attestations import AttestationCheck
-    from blixard.sources.memory import Memory
-    from blixard.sources.seen import SeenNumbers
+    from blixard.sources.snapshots import Memory
+    from blixard.trust.highest_seq import SeenNumbers
 
 
 class StaticFile(LookingSource):

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.sources.attestations import AttestationCheck
     from blixard.sources.host_port import IsKnown
-    from blixard.sources.memory import Memory
-    from blixard.sources.seen import SeenNumbers
+    from blixard.sources.snapshots import Memory
     from blixard.sources.ticket import Introduce
+    from blixard.trust.highest_seq import SeenNumbers
 
 
 @dataclass(frozen=True)

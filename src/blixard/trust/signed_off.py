@@ -12,17 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from blixard.documents.entry_states import ABSENT, announcements_of, retired_ids, state_of
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.documents.record import SUFFIX
-from blixard.documents.states import ABSENT, announcements_of, retired_ids, state_of
+from blixard.documents.size_limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
 from blixard.model.numbers import check_number, is_ahead
 from blixard.trust.attestation import verify_attestation
-from blixard.trust.fleet import SIGNATURE_SUFFIX, verify_peers
+from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.manifest import FILE_NAME, content_digest, verify_manifest
-from blixard.trust.rotation import verify_announcement
+from blixard.trust.peers_signature import SIGNATURE_SUFFIX, verify_peers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -11,10 +11,10 @@ from tests.unit.agent.virtual_clock import VirtualClock
 from tests.unit.documents.samples import attested, key, peer
 
 from blixard.agent.admission import CALLERS_REMEMBERED, LOG_AGAIN, Doorkeeper
-from blixard.dialling.hello import MAX_REASON, Admission, Hello, encode
 from blixard.discovery_manager import DiscoveryManager
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
+from blixard.transport.hello import MAX_REASON, Admission, Hello, encode
 
 
 class FakeManager:

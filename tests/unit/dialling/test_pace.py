@@ -7,7 +7,7 @@ import pytest
 
 from blixard.dialling.breaker import DIAL_TIMEOUT
 from blixard.dialling.pace import LATE, MOST_DIALS, Pace
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
 
 
 @pytest.mark.parametrize(

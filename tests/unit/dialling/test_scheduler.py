@@ -15,7 +15,7 @@ from blixard.dialling import backoff
 from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, THRESHOLD
 from blixard.dialling.links import CLOSE_WAIT
 from blixard.dialling.pace import MOST_DIALS
-from blixard.dialling.types import Connection, DialError, Dialler
+from blixard.dialling.protocols import Connection, DialError, Dialler
 from blixard.model.entry import DiscoveredPeer
 
 SOON = 1.0

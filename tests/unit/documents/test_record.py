@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 
+from blixard.documents.entry_states import state_of
 from blixard.documents.files import write_atomic
-from blixard.documents.peers import build_peers
+from blixard.documents.peers_file import build_peers
 from blixard.documents.record import MergeResult, check_name, merge_record, read_record, write_record
-from blixard.documents.registry import format_registry
+from blixard.documents.registry_file import format_registry
 from blixard.documents.schemas import validate
-from blixard.documents.states import state_of
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest

@@ -19,7 +19,7 @@ from tests.unit.documents.samples import key as secret_key
 from blixard.fleet.answers import shown
 from blixard.fleet.remote import result
 from blixard.trust.attestation import attest
-from blixard.trust.rotation import announce
+from blixard.trust.key_announcement import announce
 
 NOW = datetime.now(timezone.utc)
 CONFIG = '{"node_id": 1}'

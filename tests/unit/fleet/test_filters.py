@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import attested
 
-from blixard.documents.registry import write_registry
+from blixard.documents.registry_file import write_registry
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
 

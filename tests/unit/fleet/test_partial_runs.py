@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, entry, key
 
-from blixard.documents.peers import format_peers, parse_peers, read_peers
+from blixard.documents.peers_file import format_peers, parse_peers, read_peers
 from blixard.fleet.registry import Update, update_record
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
-from blixard.trust.rotation import announce
+from blixard.trust.key_announcement import announce
 
 RUNS = 100
 MOST_REMOVALS = 1

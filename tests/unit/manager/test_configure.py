@@ -14,7 +14,7 @@ from tests.unit.sources.files import peers_file_of, write
 
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.peers.table import ABSENT_INTERVALS
-from blixard.trust.fleet import sign_peers
+from blixard.trust.peers_signature import sign_peers
 
 INTERVAL = 60.0
 SOON = 1.0

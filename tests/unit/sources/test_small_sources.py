@@ -19,8 +19,8 @@ from blixard.model.entry import Attestation, DiscoveredPeer
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Failed, Found, Nothing
+from blixard.sources.factory import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.host_port import HostPortLocation
-from blixard.sources.named import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.registry_files import RegistryFiles
 from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.ticket import TicketLocation

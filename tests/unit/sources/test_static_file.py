@@ -14,9 +14,9 @@ from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, remove, w
 from blixard.clock import SystemClock
 from blixard.documents.files import write_atomic
 from blixard.sources.base import Failed, Found, Nothing
-from blixard.sources.seen import SeenNumbers
 from blixard.sources.static_file import StaticFile
-from blixard.trust.fleet import sign_peers
+from blixard.trust.highest_seq import SeenNumbers
+from blixard.trust.peers_signature import sign_peers
 
 FLEET = key(1000)
 

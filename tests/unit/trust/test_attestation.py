@@ -15,8 +15,8 @@ from hypothesis import given
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 from tests.unit.model.strategies import entries, secret_keys
 
-from blixard.documents.peers import format_peers, parse_peers
-from blixard.documents.registry import format_registry, parse_registry
+from blixard.documents.peers_file import format_peers, parse_peers
+from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.trust.attestation import attest, verify_attestation

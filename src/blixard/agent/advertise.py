@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Which of its addresses a node tells others about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from blixard.errors import InputError
+from blixard.model.addresses import SocketAddress
+from blixard.model.value_limits import MAX_ADDRESSES
+
+Network = IPv4Network | IPv6Network
+
+# Name prefixes of interfaces that lead to containers and virtual machines of this host only. Every Docker
+# host has the same 172.17.0.1, so such an address in a registry sends peers to themselves.
+BRIDGE_PREFIXES = (
+    *("docker", "br-", "veth", "virbr", "cni", "podman", "lxc", "lxd", "incus", "vmnet", "vboxnet"),
+    *("flannel", "cali", "cilium", "kube-"),
+)
+
+
+def parse_network(text: object, place: str = "") -> Network:
+    """Parse a CIDR such as `10.0.0.0/8` or `fd00::/8`; host bits may be set, as in `10.1.2.3/8`."""
+    if not isinstance(text, str):
+        raise InputError("not a network", place=place, mend="write a CIDR such as 10.0.0.0/8")
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise InputError(f"{text!r} is not a network", place=place, mend="write a CIDR such as 10.0.0.0/8") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdvertisePolicy:
+    """What the operator said about advertised addresses.
+
+    Args:
+        include: if given, only addresses inside one of these networks are told.
+        exclude: addresses inside one of these are never told, even if included.
+        extra: addresses told in any case, such as the public side of a NAT.
+        bridges: also tell addresses of container and VM bridges.
+    """
+
+    include: tuple[Network, ...] = ()
+    exclude: tuple[Network, ...] = ()
+    extra: tuple[SocketAddress, ...] = ()
+    bridges: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One candidate address and why it is told to others or kept back."""
+
+    address: SocketAddress
+    told: bool
+    why: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return it for reports."""
+        return {"address": str(self.address), "told": self.told, "why": self.why}
+
+
+def judge(
+    candidates: Iterable[SocketAddress],
+    policy: AdvertisePolicy,
+    *,
+    bridge_addresses: Collection[IPv4Address | IPv6Address] = (),
+) -> list[Verdict]:
+    """Judge every candidate, extra addresses first; the same candidates in any order give the same list.
+
+    Loopback is told only when there is nothing else, so that three nodes on one machine find each other
+    and a node with a real address never sends its peers to themselves.
+    """
+    rest = sorted(set(candidates) - set(policy.extra))
+    verdicts = [Verdict(address, True, "extra") for address in dict.fromkeys(policy.extra)]
+    verdicts += [_verdict(address, policy, bridge_addresses, loopback=False) for address in rest]
+    if not any(verdict.told for verdict in verdicts):
+        verdicts = [_verdict(address, policy, bridge_addresses, loopback=True) for address in rest]
+    return _bounded(verdicts)
+
+
+def _bounded(verdicts: list[Verdict]) -> list[Verdict]:
+    """Keep back what an entry has no room for: some hosts carry every service address of their cluster."""
+    surplus = {verdict.address for verdict in [each for each in verdicts if each.told][MAX_ADDRESSES:]}
+    why = f"more than {MAX_ADDRESSES} addresses"
+    return [Verdict(each.address, False, why) if each.address in surplus else each for each in verdicts]
+
+
+def _verdict(
+    address: SocketAddress,
+    policy: AdvertisePolicy,
+    bridge_addresses: Collection[IPv4Address | IPv6Address],
+    *,
+    loopback: bool,
+) -> Verdict:
+    excluded = next((network for network in policy.exclude if address.ip in network), None)
+    if excluded:
+        return Verdict(address, False, f"excluded by {excluded}")
+    if address.ip.is_link_local:
+        return Verdict(address, False, "link-local")
+    if policy.include:
+        included = next((network for network in policy.include if address.ip in network), None)
+        why = f"included by {included}" if included else "outside of what is included"
+        return Verdict(address, included is not None, why)
+    if address.ip.is_loopback:
+        why = "loopback, and there is nothing else" if loopback else "loopback"
+        return Verdict(address, loopback, why)
+    if address.ip in bridge_addresses and not policy.bridges:
+        return Verdict(address, False, "container or VM bridge")
+    return Verdict(address, True, "address of this host")
+
+
+@dataclass(frozen=True)
+class LocalAddresses:
+    """This host's IP addresses, and which of them belong to container and VM bridges."""
+
+    all: frozenset[IPv4Address | IPv6Address]
+    bridges: frozenset[IPv4Address | IPv6Address]
+
+
+def local_addresses() -> LocalAddresses:
+    """Ask the operating system for this host's addresses."""
+    import ifaddr
+
+    everything: set[IPv4Address | IPv6Address] = set()
+    bridges: set[IPv4Address | IPv6Address] = set()
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            # ifaddr gives IPv4 as text and IPv6 as (text, flow info, scope id).
+            address = ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].split("%")[0])
+            everything.add(address)
+            if adapter.name.startswith(BRIDGE_PREFIXES):
+                bridges.add(address)
+    return LocalAddresses(frozenset(everything), frozenset(bridges))
+
+
+def candidates_of(bind: tuple[IPv4Address | IPv6Address, int], local: LocalAddresses) -> list[SocketAddress]:
+    """Return the addresses at which a socket bound to `bind` (address, real port) can be reached."""
+    ip, port = bind
+    if not ip.is_unspecified:
+        return [SocketAddress(ip, port)]
+    usable = (a for a in local.all if a.version == ip.version and not (a.is_unspecified or a.is_multicast))
+    return sorted(SocketAddress(a, port) for a in usable)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Reaching peers over Iroh, and being reached."""
