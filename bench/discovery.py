@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING
 
 import iroh
 
-from blixard.agent.checker import DEFAULT_TIMEOUT, Checker
+from blixard.agent.connectivity import DEFAULT_TIMEOUT, Checker
 from blixard.agent.control_client import ask
-from blixard.agent.entry import key_path
+from blixard.agent.own_entry import key_path
 from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from blixard.clock import SystemClock, TimeLimit, limited
 from blixard.dialling.address_proofs import TRY_TIMEOUT, Proofs
+from blixard.dialling.address_vetting import Vetting, probe_all
 from blixard.dialling.host_lookup import Lookup, look_up, system_lookup
 from blixard.dialling.overlay import Overlay
-from blixard.dialling.probing import probe_all
 from blixard.dialling.protocols import STOPPED, DialError
 from blixard.dialling.scheduler import DialScheduler
-from blixard.dialling.vetting import Vetting
 from blixard.errors import BlixardError
 from blixard.manager.additions import AddedBy, Additions
 from blixard.manager.discovery_config import DiscoveryConfig
@@ -30,12 +29,12 @@ from blixard.model.numbers import is_clock_set
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
-from blixard.sources.attestations import AttestationCheck
+from blixard.sources.base import Tools
 from blixard.sources.factory import DiscoverySource, make_sources
 from blixard.sources.snapshots import Memory
-from blixard.sources.threads import StillBusy, Worker
-from blixard.sources.tools import Tools
+from blixard.sources.worker import StillBusy, Worker
 from blixard.tasks import spawn
+from blixard.trust.attestation import AttestationCheck
 from blixard.trust.highest_seq import SeenNumbers
 
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ from blixard.clock import SystemClock
 from blixard.documents.registry_file import read_registry, write_registry
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
-from blixard.sources.attestations import AttestationCheck
-from blixard.sources.base import Failed, Found
+from blixard.sources.base import Failed, Found, Tools
 from blixard.sources.factory import registry_at
-from blixard.sources.threads import Worker
-from blixard.sources.tools import Tools
+from blixard.sources.worker import Worker
+from blixard.trust.attestation import AttestationCheck
 
 if TYPE_CHECKING:
     from blixard.clock import Clock

@@ -10,7 +10,7 @@ from tests.attacks.callers import callers, victims
 from tests.integration.nodes import Node, are_meshed, eventually, give_peers
 
 from blixard.agent.control_client import ask
-from blixard.agent.entry import key_path
+from blixard.agent.own_entry import key_path
 from blixard.trust.keys import read_secret_key
 
 MakeNode = Callable[[int], Node]

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.cli.run import blixard, refused
 from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 
-from blixard.agent.config import parse_config
-from blixard.agent.own import OwnEntry
+from blixard.agent.node_config import parse_config
+from blixard.agent.own_entry import OwnEntry
 from blixard.clock import SystemClock
 from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.documents.peers_file import build_peers, format_peers
@@ -27,10 +27,9 @@ from blixard.model.encodings import encode_base64
 from blixard.model.entry import Attestation, DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
-from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Sighting
 from blixard.transport.hello import Hello, House, refusal
-from blixard.trust.attestation import attest, verify_attestation
+from blixard.trust.attestation import AttestationCheck, attest, verify_attestation
 from blixard.trust.peers_signature import parse_sig, renew_signature, sign_peers, verify_peers
 
 HIGHEST = 2**53 - 1

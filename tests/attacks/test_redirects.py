@@ -16,11 +16,10 @@ from tests.unit.sources.files import CHECK, in_an_hour, registry_of
 from blixard.errors import InputError
 from blixard.model.networks import Network, may_lead, network_of
 from blixard.sources import http_client
-from blixard.sources.base import Answer, Failed, Found
+from blixard.sources.base import Answer, Failed, Found, Tools
 from blixard.sources.http_client import Deadline, Limits, Target
 from blixard.sources.http_document import HttpSource
 from blixard.sources.remote_files import RemoteSource
-from blixard.sources.tools import Tools
 
 __all__ = ["authority"]
 

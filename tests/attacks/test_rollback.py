@@ -12,7 +12,7 @@ from tests.integration.web import Web, reply, serving
 from tests.unit.peers.people import CLUSTER, NOON, endpoint_id, key, peer
 from tests.unit.sources.files import peers_file_of, write
 
-from blixard.agent.problems import problems
+from blixard.agent.source_report import problems
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.trust.peers_signature import sign_peers
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
 
-from blixard.agent.config import parse_config
+from blixard.agent.node_config import parse_config
 from blixard.documents.json_times import format_time, parse_time, upstream_time
 from blixard.documents.peers_file import build_peers, format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry

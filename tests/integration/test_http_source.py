@@ -25,11 +25,10 @@ from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, Discove
 from blixard.errors import InputError
 from blixard.node_discovery import NodeDiscovery
 from blixard.sources import http_document as http_source
-from blixard.sources.base import Answer, Failed, Found
+from blixard.sources.base import Answer, Failed, Found, Tools
 from blixard.sources.factory import Unusable, make_sources, registry_at
 from blixard.sources.http_client import MAX_REDIRECTS, Limits
 from blixard.sources.http_document import HttpSource
-from blixard.sources.tools import Tools
 from blixard.trust.peers_signature import sign_peers
 
 __all__ = ["authority"]

@@ -17,8 +17,8 @@ from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_
 from tests.integration.party import StartParty
 from tests.unit.agent.settings import settings
 
-from blixard.agent.entry import REGISTRY_FILE_NAME, key_path
 from blixard.agent.node import Node as RunningNode
+from blixard.agent.own_entry import REGISTRY_FILE_NAME, key_path
 from blixard.model.entry import NodeRegistryEntry
 from blixard.transport.hello import DISCOVERY_ALPN
 from blixard.trust.attestation import attest

@@ -14,7 +14,7 @@ from blixard.agent.node import Node
 from blixard.errors import InputError
 
 if TYPE_CHECKING:
-    from blixard.agent.config import NodeConfig
+    from blixard.agent.node_config import NodeConfig
 
 
 def run_until_signal(read_config: Callable[[], NodeConfig]) -> int:

@@ -16,17 +16,15 @@ import iroh
 
 from blixard import __version__
 from blixard.agent.admission import Doorkeeper
-from blixard.agent.config import discovery_of
 from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
-from blixard.agent.entry import key_path
 from blixard.agent.logs import set_up
-from blixard.agent.monitor import monitored
+from blixard.agent.metrics_server import monitored
+from blixard.agent.node_config import changed_settings, discovery_of
 from blixard.agent.notify import notify, reloading, watchdog_interval
 from blixard.agent.operations import Operations
-from blixard.agent.own import OwnEntry
+from blixard.agent.own_entry import OwnEntry, key_path
 from blixard.agent.process import only_node_here
-from blixard.agent.reload import changed_settings
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
@@ -37,7 +35,7 @@ from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
-    from blixard.agent.config import NodeConfig
+    from blixard.agent.node_config import NodeConfig
     from blixard.model.entry import NodeRegistryEntry
     from blixard.transport.connection import Link
 

@@ -9,10 +9,8 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from blixard import __version__
-from blixard.agent.check import report, request_of
-from blixard.agent.checker import Apart, Checker, ring
-from blixard.agent.findings import findings
-from blixard.agent.problems import look_again, problems
+from blixard.agent.connectivity import Apart, Checker, report, request_of, ring
+from blixard.agent.source_report import findings, look_again, problems
 from blixard.transport.connector import AddressProber, connector_apart
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
             # After each peer the node says so, and no peer takes longer than its time.
             answer: dict[str, Any] = ask(args.data_dir, "check", request, timeout=args.timeout + 20, progress=show)
         return answer
-    from blixard.agent.check import check_as_stranger
+    from blixard.agent.connectivity import check_as_stranger
 
     named = sources(args)
     with progress("peers checked") as show:

@@ -17,7 +17,7 @@ from blixard.documents.account import as_owner_of
 from blixard.errors import one_line
 
 if TYPE_CHECKING:
-    from blixard.agent.config import AnySource
+    from blixard.agent.node_config import AnySource
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -74,7 +74,7 @@ def _found(args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _look(named: list[AnySource]) -> dict[str, Any]:
-    from blixard.agent.findings import findings
+    from blixard.agent.source_report import findings
     from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
 
     manager = DiscoveryManager(DiscoveryConfig(named, auto_connect=False))

@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.agent.config import load_config
+from blixard.agent.node_config import load_config
 from blixard.agent.options import add_flags
 from blixard.cli.output import print_line
 
 if TYPE_CHECKING:
-    from blixard.agent.config import NodeConfig
+    from blixard.agent.node_config import NodeConfig
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from blixard.clock import TimeLimit, limited
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
-from blixard.sources.threads import Worker
+from blixard.sources.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from blixard.dialling import backoff
+from blixard.dialling.address_vetting import longest, probe_all
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.dialling.breaker import DIAL_TIMEOUT, LEASE
+from blixard.dialling.connection_pool import CLOSE_WAIT, Links
 from blixard.dialling.dial_state import Pursuit
-from blixard.dialling.links import CLOSE_WAIT, Links
 from blixard.dialling.pace import Pace
-from blixard.dialling.probing import longest, probe_all
 from blixard.dialling.protocols import NOWHERE, REMOVED, STOPPED, DialError
 from blixard.model.value_limits import MAX_ADDRESSES
 from blixard.tasks import spawn
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from blixard.clock import Clock
+    from blixard.dialling.address_vetting import Vetting
     from blixard.dialling.breaker import Circuit, Permit
     from blixard.dialling.protocols import AddressProber, Connection, Dialler
-    from blixard.dialling.vetting import Vetting
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.peers.events import EventKind

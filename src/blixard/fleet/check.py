@@ -48,8 +48,8 @@ def check(
             raise
     import asyncio
 
-    from blixard.agent.check import check_from_files
-    from blixard.agent.config import load_config
+    from blixard.agent.connectivity import check_from_files
+    from blixard.agent.node_config import load_config
     from blixard.fleet import packages  # noqa: F401
     from blixard.transport import connector  # noqa: F401
 

@@ -153,8 +153,8 @@ def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> 
     import asyncio
     from datetime import datetime, timezone
 
-    from blixard.agent.config import parse_config
-    from blixard.agent.entry import current_entry, key_path, last_signed, signed_entry
+    from blixard.agent.node_config import parse_config
+    from blixard.agent.own_entry import current_entry, key_path, last_signed, signed_entry
     from blixard.fleet import packages  # noqa: F401
     from blixard.transport import connector  # noqa: F401
     from blixard.trust.keys import read_secret_key

@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blixard.agent.config import parse_config
 from blixard.agent.control_client import AgentError, AgentNotRunning, ask
-from blixard.agent.entry import last_signed, signed_entry
+from blixard.agent.node_config import parse_config
+from blixard.agent.own_entry import last_signed, signed_entry
 from blixard.documents.account import as_owner_of
 from blixard.documents.data_dir_files import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.documents.files import sync_folder

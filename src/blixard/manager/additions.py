@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.peers.table import Change, PeerTable
-    from blixard.sources.attestations import AttestationCheck
+    from blixard.trust.attestation import AttestationCheck
 
 MOST_GUESTS = 1024
 """Whoever may come in can invent identities without end; the table must not grow with them."""

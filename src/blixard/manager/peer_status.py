@@ -6,16 +6,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from blixard.dialling.vetting import Verdict
+from blixard.dialling.address_vetting import Verdict
 from blixard.peers.status import AddressStatus, ErrorStatus, PeerStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from blixard.dialling.address_proofs import Proofs
+    from blixard.dialling.address_vetting import Vetting
     from blixard.dialling.dial_state import Pursuit
     from blixard.dialling.protocols import Connection
-    from blixard.dialling.vetting import Vetting
     from blixard.peers.claims import Known
 
 

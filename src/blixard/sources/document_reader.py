@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from blixard.sources.base import Found
 from blixard.sources.peers_reader import PeersReader
-from blixard.sources.registry_entry import RegistryReader
+from blixard.sources.registry_reader import RegistryReader
 
 if TYPE_CHECKING:
-    from blixard.sources.base import Answer, Sighting
-    from blixard.sources.tools import Tools
+    from blixard.sources.base import Answer, Sighting, Tools
 
 _JSON_SPACE = b" \t\r\n"
 

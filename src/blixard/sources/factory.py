@@ -20,8 +20,7 @@ from blixard.sources.ticket import TicketLocation
 from blixard.sources.urls import name_of, scheme_of
 
 if TYPE_CHECKING:
-    from blixard.sources.base import Source, SourceKind
-    from blixard.sources.tools import Tools
+    from blixard.sources.base import Source, SourceKind, Tools
 
 
 class DiscoverySource:

@@ -12,13 +12,12 @@ from blixard.errors import BlixardError
 from blixard.sources.base import Answer, Failed, Found
 from blixard.sources.document_reader import DocumentReader
 from blixard.sources.http_client import Deadline, Limits, Target, Validators, get
-from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.urls import beside, name_of, shown
+from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
-    from blixard.sources.base import SourceKind
-    from blixard.sources.tools import Tools
+    from blixard.sources.base import SourceKind, Tools
 
 _GRACE = 1.0
 """Seconds beyond the limit after which the thread is left to itself: looking up a name cannot be interrupted."""

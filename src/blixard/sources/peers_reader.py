@@ -14,14 +14,14 @@ from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.sources.base import Failed, Found, Sighting
 from blixard.sources.snapshots import Remembered
-from blixard.sources.threads import StillBusy, Worker
+from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import parse_sig, verify_peers
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
-    from blixard.sources.attestations import AttestationCheck
     from blixard.sources.base import Answer
     from blixard.sources.snapshots import Memory
+    from blixard.trust.attestation import AttestationCheck
     from blixard.trust.highest_seq import SeenNumbers
 
 

@@ -15,12 +15,11 @@ from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import BlixardError, InputError
 from blixard.sources.base import Answer, Failed
 from blixard.sources.file_stamps import Stamp, stamp, stamp_of
-from blixard.sources.looking import LookingSource
-from blixard.sources.registry_entry import RegistryReader
-from blixard.sources.registry_set import RegistrySet, is_registry_name
+from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name
+from blixard.sources.worker import LookingSource
 
 if TYPE_CHECKING:
-    from blixard.sources.attestations import AttestationCheck
+    from blixard.trust.attestation import AttestationCheck
 
 _MAGIC = frozenset("*?[")
 

@@ -14,15 +14,13 @@ from blixard.errors import BlixardError, InputError, TrustError
 from blixard.sources.base import Answer, Failed
 from blixard.sources.document_reader import DocumentReader
 from blixard.sources.file_stamps import RACY
-from blixard.sources.registry_entry import RegistryReader
-from blixard.sources.registry_set import RegistrySet, is_registry_name
-from blixard.sources.threads import StillBusy, Worker
+from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name
 from blixard.sources.urls import has_user, name_of, scheme_of, scrubbed, shown
+from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
-    from blixard.sources.base import SourceKind
-    from blixard.sources.tools import Tools
+    from blixard.sources.base import SourceKind, Tools
 
 TIMEOUT = 9.0
 """Seconds for one look; less than the manager gives a source, so that the reason is told."""

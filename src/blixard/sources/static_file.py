@@ -14,14 +14,14 @@ from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError
 from blixard.sources.base import Answer, Failed, Nothing
 from blixard.sources.file_stamps import Stamp, stamp
-from blixard.sources.looking import LookingSource
 from blixard.sources.peers_reader import PeersReader
+from blixard.sources.worker import LookingSource
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
-    from blixard.sources.attestations import AttestationCheck
     from blixard.sources.snapshots import Memory
+    from blixard.trust.attestation import AttestationCheck
     from blixard.trust.highest_seq import SeenNumbers
 
 

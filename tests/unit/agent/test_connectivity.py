@@ -17,8 +17,17 @@ from hypothesis import strategies as st
 from tests.unit.agent.virtual_clock import VirtualClock
 from tests.unit.documents.samples import key, peer
 
-from blixard.agent.check import report, request_of
-from blixard.agent.checker import ATTEMPT_TIMEOUT, SHORTEST_ATTEMPT, Apart, Checker, Edge, Outcome, ring
+from blixard.agent.connectivity import (
+    ATTEMPT_TIMEOUT,
+    SHORTEST_ATTEMPT,
+    Apart,
+    Checker,
+    Edge,
+    Outcome,
+    report,
+    request_of,
+    ring,
+)
 from blixard.dialling.backoff import LONGEST, SHORTEST
 from blixard.dialling.protocols import DialError
 from blixard.documents.schemas import validate

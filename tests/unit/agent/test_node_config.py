@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.unit.documents.samples import key
 from tests.unit.model.strategies import json_values
 
-from blixard.agent.config import NodeConfig, discovery_of, load_config, parse_config, sources_of
+from blixard.agent.node_config import NodeConfig, discovery_of, load_config, parse_config, sources_of
 from blixard.agent.options import OPTIONS, Bind, Option, add_flags
 from blixard.discovery_manager import DiscoverySource
 from blixard.documents.schemas import load_schema, validate

@@ -14,8 +14,9 @@ from tests.unit.agent.settings import settings
 from tests.unit.documents.samples import CLUSTER, NOW, key
 
 from blixard.agent.advertise import AdvertisePolicy, LocalAddresses
-from blixard.agent.entry import (
+from blixard.agent.own_entry import (
     REGISTRY_FILE_NAME,
+    OwnEntry,
     advertised,
     current_entry,
     key_path,
@@ -23,7 +24,6 @@ from blixard.agent.entry import (
     own_entry,
     signed_entry,
 )
-from blixard.agent.own import OwnEntry
 from blixard.clock import SystemClock
 from blixard.documents.peers_file import build_peers, write_peers
 from blixard.documents.registry_file import read_registry, write_registry
@@ -41,7 +41,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this a host with one real address, loopback and a Docker bridge."""
     texts = ["127.0.0.1", "192.168.1.10", "172.17.0.1", "::1", "fe80::1", "2001:db8::10"]
     local = LocalAddresses(frozenset(map(ip_address, texts)), frozenset([ip_address("172.17.0.1")]))
-    monkeypatch.setattr("blixard.agent.entry.local_addresses", lambda: local)
+    monkeypatch.setattr("blixard.agent.own_entry.local_addresses", lambda: local)
 
 
 def told(data_dir: Path, bind: str, **policy: object) -> list[str]:
@@ -110,7 +110,7 @@ def test_a_node_with_a_relay_needs_no_address(tmp_path: Path) -> None:
 
 
 def test_a_host_without_any_address_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blixard.agent.entry.local_addresses", lambda: LocalAddresses(frozenset(), frozenset()))
+    monkeypatch.setattr("blixard.agent.own_entry.local_addresses", lambda: LocalAddresses(frozenset(), frozenset()))
     with pytest.raises(InputError, match="no address to tell the peers: this host has none"):
         own_entry(settings(tmp_path, bind="0.0.0.0:7001"), OWN, 7001)
 

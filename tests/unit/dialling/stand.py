@@ -9,9 +9,9 @@ from random import Random
 from tests.simulation.network import Host, Network, SimConnection, SimDialler, SimProber
 from tests.simulation.virtual_time import run
 
+from blixard.dialling.address_vetting import Vetting
 from blixard.dialling.protocols import Dialler
 from blixard.dialling.scheduler import DialScheduler
-from blixard.dialling.vetting import Vetting
 from blixard.model.ids import EndpointId
 from blixard.peers.events import EventKind
 

@@ -9,8 +9,8 @@ import pytest
 from tests.simulation.virtual_time import run
 from tests.unit.peers.people import endpoint_id
 
+from blixard.dialling.address_vetting import PROBES_AT_ONCE, longest, probe_all
 from blixard.dialling.breaker import DIAL_TIMEOUT
-from blixard.dialling.probing import PROBES_AT_ONCE, longest, probe_all
 from blixard.dialling.protocols import DialError
 from blixard.model.addresses import SocketAddress
 from blixard.model.ids import EndpointId

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from tests.simulation.network import endpoint
 
-from blixard.dialling.vetting import QUARANTINE, Vetting
+from blixard.dialling.address_vetting import QUARANTINE, Vetting
 
 ALICE, BOB = endpoint(0, 1), endpoint(0, 2)
 DOCKER, LAN, OTHER = "172.17.0.1:7001", "10.0.0.1:7001", "10.0.0.2:7001"

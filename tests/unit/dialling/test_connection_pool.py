@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.simulation.network import endpoint
 
-from blixard.dialling.tiebreak import SIMULTANEOUS, newer_stays
+from blixard.dialling.connection_pool import SIMULTANEOUS, newer_stays
 
 SMALL, GREAT = sorted(endpoint(0, number) for number in (1, 2))
 AGES = st.floats(0, SIMULTANEOUS)

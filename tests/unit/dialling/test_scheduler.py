@@ -13,7 +13,7 @@ from tests.unit.dialling.stand import Stand, simulate
 
 from blixard.dialling import backoff
 from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, THRESHOLD
-from blixard.dialling.links import CLOSE_WAIT
+from blixard.dialling.connection_pool import CLOSE_WAIT
 from blixard.dialling.pace import MOST_DIALS
 from blixard.dialling.protocols import Connection, DialError, Dialler
 from blixard.model.entry import DiscoveredPeer

@@ -16,10 +16,9 @@ from tests.unit.peers.people import CLUSTER, NOON, key, peer
 from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, registry_of, write
 
 from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES
-from blixard.sources.base import Answer, Failed, Found
+from blixard.sources.base import Answer, Failed, Found, Tools
 from blixard.sources.factory import registry_at
 from blixard.sources.remote_files import RemoteSource
-from blixard.sources.tools import Tools
 from blixard.trust.peers_signature import sign_peers
 
 TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP server for Prometheus: one path, one answer a connection."""
+"""The HTTP server for Prometheus: one path, one answer a connection, gathered at each scrape from a node's parts."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from blixard.agent.metrics import CONTENT_TYPE
+from blixard import __version__
+from blixard.agent.metrics import CONTENT_TYPE, EventCounts, exposition, node_families, peer_families, source_families
+from blixard.agent.options import Bind
 from blixard.errors import InputError
 
 if TYPE_CHECKING:
-    from blixard.agent.options import Bind
+    from blixard.agent.node import Node
+    from blixard.peers.events import Subscription
+
 
 PATH = "/metrics"
 MAX_REQUEST_BYTES = 8 * 1024
@@ -134,3 +140,51 @@ def _head(status: str, length: int) -> bytes:
         "Connection: close",
     )
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+log = logging.getLogger("blixard.metrics")
+
+
+@contextlib.asynccontextmanager
+async def monitored(node: Node) -> AsyncIterator[None]:
+    """Serve the metrics of `node` while the context lasts, if it is to have any.
+
+    Raises:
+        InputError: the address for them cannot be had.
+    """
+    bind = node.config.metrics
+    if bind is None:
+        yield
+        return
+    counts = EventCounts()
+    counting = asyncio.create_task(_count(node.manager.subscribe(), counts))
+    try:
+        async with serving_metrics(bind, lambda: _text(node, counts)) as port:
+            log.info("metrics served", extra={"url": f"http://{Bind(bind.ip, port)}{PATH}"})
+            yield
+    finally:
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
+
+
+async def _count(events: Subscription, counts: EventCounts) -> None:
+    async for event in events:
+        counts.add(event)
+
+
+def _text(node: Node, counts: EventCounts) -> bytes:
+    config = node.config
+    return exposition(
+        itertools.chain(
+            node_families(
+                config.node_id,
+                config.cluster,
+                __version__,
+                node.doorkeeper.refused,
+                len(node.manager.not_remembered()),
+            ),
+            peer_families(node.manager.status()),
+            source_families(node.manager.source_status(), node.clock.wall()),
+            counts.families(),
+        )
+    )

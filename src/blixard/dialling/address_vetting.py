@@ -1,22 +1,57 @@
 # SPDX-License-Identifier: MIT
-"""Which of a peer's addresses are dialled: pure bookkeeping of shared, impostor and good ones.
-
-iroh tries all addresses of a dial at once. When another iroh node answers at one of them, the whole dial fails,
-and the endpoint goes on failing for that peer for a while even at its good addresses. Every Docker host
-lists 172.17.0.1, so two things are done about it. Before: an address that several peers list, or that is this
-node's own, is held back while the peer has others. After: each address is probed alone, and where somebody else
-answers it is quarantined. A quarantined address comes back only after a probe has found the peer there.
-"""
+"""Which addresses of a peer are dialled: who answers at each, and the quarantine of those where another does."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from blixard.dialling.breaker import DIAL_TIMEOUT
+from blixard.dialling.protocols import DialError
+from blixard.model.addresses import SocketAddress
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blixard.dialling.protocols import AddressProber
     from blixard.model.ids import EndpointId
     from blixard.peers.status import AddressState
+
+
+PROBES_AT_ONCE = 8
+"""Addresses of one peer probed at the same time; each costs an endpoint of 4 descriptors and 0.5 MB."""
+
+_log = logging.getLogger("blixard.dialling")
+
+
+def longest(addresses: Sequence[str]) -> float:
+    """Return the seconds that probing these addresses may take."""
+    return DIAL_TIMEOUT * -(-len(addresses) // PROBES_AT_ONCE)
+
+
+async def probe_all(
+    prober: AddressProber, endpoint_id: EndpointId, addresses: Sequence[str], *, timeout: float = DIAL_TIMEOUT
+) -> dict[str, bool | None]:
+    """Probe each address alone: True the peer answers there, False another iroh node does, None nobody did."""
+    slots = asyncio.Semaphore(PROBES_AT_ONCE)
+
+    async def probe(address: str) -> bool | None:
+        async with slots:
+            try:
+                return await prober.probe(SocketAddress.parse(address), endpoint_id, timeout=timeout)
+            except DialError:
+                return None
+            except Exception:
+                # One broken probe must not take the answers of the others with it.
+                _log.exception("probing an address broke", extra={"address": address})
+                return None
+
+    answers = await asyncio.gather(*(probe(address) for address in addresses))
+    return dict(zip(addresses, answers, strict=True))
+
 
 QUARANTINE = 300.0
 """Seconds until a quarantined address is probed again: as long as a circuit stays open at most, so that a peer that

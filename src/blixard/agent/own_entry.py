@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What a node says about itself: its addresses as they are now, signed with its own key."""
+"""What a node says about itself: its addresses as they are now, signed with its own key, and its registry file."""
 
 from __future__ import annotations
 
 import contextlib
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blixard.agent.advertise import Verdict, candidates_of, judge, local_addresses
 from blixard.documents.data_dir_files import REGISTRY_FILE_NAME as REGISTRY_FILE_NAME
+from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.peers_file import read_peers
-from blixard.documents.registry_file import read_registry
+from blixard.documents.registry_file import format_registry, read_registry
+from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import InputError, TrustError
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.numbers import is_ahead
@@ -19,8 +21,12 @@ from blixard.trust.attestation import attest, verify_attestation
 from blixard.trust.keys import KEY_FILE_NAME, SecretKey, read_secret_key
 
 if TYPE_CHECKING:
-    from blixard.agent.config import NodeConfig
+    from pathlib import Path
+
+    from blixard.agent.node_config import NodeConfig
+    from blixard.clock import Clock
     from blixard.model.ids import EndpointId
+    from blixard.trust.keys import SecretKey
 
 
 def advertised(config: NodeConfig, port: int) -> list[Verdict]:
@@ -117,3 +123,57 @@ async def current_entry(config: NodeConfig) -> NodeRegistryEntry:
     now = datetime.now(timezone.utc)
     previous = last_signed(config, key.public(), now)
     return signed_entry(config, key, port, now=now, previous=previous)
+
+
+class OwnEntry:
+    """What this node says of itself now.
+
+    Attributes:
+        entry: the signed entry.
+    """
+
+    def __init__(self, config: NodeConfig, key: SecretKey, port: int, clock: Clock) -> None:
+        """`port` is the one that the endpoint really has.
+
+        Raises:
+            InputError: as `signed_entry`.
+        """
+        self._key = key
+        self._port = port
+        self._clock = clock
+        self.entry = self.signed(config, last_signed(config, key.public(), clock.wall()))
+
+    def signed(self, config: NodeConfig, previous: NodeRegistryEntry | None) -> NodeRegistryEntry:
+        """Return the entry under `config`, with the signature of `previous` where nothing has changed."""
+        return signed_entry(config, self._key, self._port, now=self._clock.wall(), previous=previous)
+
+    def addresses(self, config: NodeConfig) -> list[dict[str, Any]]:
+        """Return each address of this host, whether the peers are told of it, and why."""
+        return [verdict.to_json() for verdict in advertised(config, self._port)]
+
+    def is_ahead(self) -> bool:
+        """Tell whether the entry was signed far ahead of now, by a clock that was set since: then no peer takes it."""
+        attestation = self.entry.attestation
+        return attestation is not None and is_ahead(attestation.seq, self._clock.wall())
+
+    def update(self, config: NodeConfig) -> bool:
+        """Look at the addresses anew, keep the registry file as it must be, and tell whether the entry changed.
+
+        Raises:
+            InputError: there is no address to tell any more, or the file cannot be written. What was said last
+                stands then.
+        """
+        entry = self.signed(config, self.entry)
+        changed, self.entry = entry != self.entry, entry
+        keep_file(config.data_dir / REGISTRY_FILE_NAME, format_registry(entry))
+        return changed
+
+
+def keep_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` unless that is what stands there: who watches the file shall not read it for nothing."""
+    try:
+        if read_limited(path, MAX_REGISTRY_BYTES) == data:
+            return
+    except InputError:
+        pass  # missing or damaged: it is written anew
+    write_atomic(path, data, 0o644)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with the sources, for whoever asks: a node that refuses a peers file works on with what it had."""
+"""What the sources of a manager have found, each fact with its source, and what is wrong with them."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blixard.clock import TimeLimit, limited
 
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from blixard.clock import Clock
     from blixard.discovery_manager import DiscoveryManager
     from blixard.peers.status import SourceStatus
+
+
+def findings(manager: DiscoveryManager) -> dict[str, Any]:
+    """Return the document of `blixard discover --json`."""
+    return {
+        "peers": [peer.to_json() for peer in manager.status()],
+        "sources": [source.to_json() for source in manager.source_status()],
+        "dropped": [dropped.to_json() for dropped in manager.dropped()],
+    }
+
 
 PATIENCE = 3.0
 """Seconds to wait for a fresh look: enough for files and a healthy server, not for a dead one."""

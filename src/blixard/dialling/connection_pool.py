@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The live connections, one for each peer."""
+"""The live connections, one for each peer, and which of two of one pair stays."""
 
 from __future__ import annotations
 
@@ -8,14 +8,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blixard.dialling.breaker import LEASE
 from blixard.dialling.protocols import DUPLICATE
-from blixard.dialling.tiebreak import newer_stays
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
     from blixard.dialling.protocols import Connection
     from blixard.model.ids import EndpointId
+
+
+SIMULTANEOUS = LEASE
+"""Seconds within which two connections may stem from both sides dialling at once. A node dials only while it has
+no connection, so a dial that arrives later means that the peer has lost the older one."""
+
+
+def newer_stays(
+    *, own: EndpointId | None, peer: EndpointId, older_is_ours: bool, newer_is_ours: bool, older_age: float
+) -> bool:
+    """Tell whether the newer of two connections stays.
+
+    Of two that both sides dialled at once, the one that the greater endpoint id dialled stays. Otherwise the
+    newer does: its dialler no longer has the older one.
+
+    Args:
+        own: this node's id; None for a stranger, whom nobody dials.
+        peer: the other node's id.
+        older_is_ours, newer_is_ours: whether this node dialled it.
+        older_age: seconds since the older one was made.
+    """
+    if own is None or older_is_ours == newer_is_ours or older_age > SIMULTANEOUS:
+        return True
+    return newer_is_ours == (own > peer)
+
 
 CLOSE_WAIT = 5.0
 """Seconds that a stop waits for dials to end, and then for connections to say that they are closed."""
