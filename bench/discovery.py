@@ -43,7 +43,7 @@ from blixard.trust.attestation import attest
 from blixard.trust.keys import SecretKey, create_secret_key
 
 if TYPE_CHECKING:
-    from blixard.transport.connection import Link
+    from blixard.transport.connection import IrohConnection
 
 CLUSTER = "bench"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -163,7 +163,7 @@ async def serve(count: int) -> None:
     """Run the endpoints until standard input ends; they dial the peers that come in there."""
     keys = [SecretKey.generate() for _ in range(count)]
     endpoints = [await bind_endpoint(key, "127.0.0.1:0") for key in keys]
-    links: list[Link] = []
+    links: list[IrohConnection] = []
 
     def welcome(_: Hello, __: object) -> Welcome:
         return Welcome(admitted=True, cluster=CLUSTER)

@@ -23,19 +23,19 @@ from blixard.manager.discovery_config import DiscoveryConfig
 from blixard.manager.event_log import guest_lines, log_dropped, log_event
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
-from blixard.manager.source_reconciler import Handover
+from blixard.manager.source_reconciler import SourceReconciler
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.numbers import is_clock_set
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
-from blixard.sources.base import Tools
+from blixard.sources.base import SourceContext
 from blixard.sources.factory import DiscoverySource, make_sources
-from blixard.sources.snapshots import Memory
+from blixard.sources.snapshots import SnapshotStore
 from blixard.sources.worker import StillBusy, Worker
 from blixard.tasks import spawn
 from blixard.trust.attestation import AttestationCheck
-from blixard.trust.highest_seq import SeenNumbers
+from blixard.trust.highest_seq import HighestSeq
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -127,7 +127,7 @@ class DiscoveryManager:
             if dialler is not None
             else None
         )
-        self._tools = Tools(
+        self._context = SourceContext(
             check=check,
             wall=clock.wall,
             is_known=self._is_known,
@@ -135,11 +135,11 @@ class DiscoveryManager:
             own=own,
             cluster=cluster,
             signers=config.trusted_signers,
-            seen=SeenNumbers(config.state_dir, clock.wall),
-            memory=Memory(config.state_dir) if config.state_dir is not None else None,
+            seen=HighestSeq(config.state_dir, clock.wall),
+            memory=SnapshotStore(config.state_dir) if config.state_dir is not None else None,
         )
         self._poller = Poller(
-            make_sources(config.sources, self._tools),
+            make_sources(config.sources, self._context),
             interval=interval,
             clock=clock,
             rng=self._rng,
@@ -149,7 +149,7 @@ class DiscoveryManager:
         self._forget_former_sources()
         self._keeper: Worker[None] = Worker()
         self._keeping: asyncio.Task[None] | None = None
-        self._handover = Handover(self._table)
+        self._reconciler = SourceReconciler(self._table)
         self._lifecycle = asyncio.Lock()
         self._is_running = False
         self._is_clock_set = is_clock_set(clock.wall())
@@ -198,9 +198,9 @@ class DiscoveryManager:
         async with self._lifecycle:
             before, self._config = self._config, config
             trusted, trusted_before = frozenset(config.trusted_signers), frozenset(before.trusted_signers)
-            self._tools = replace(self._tools, signers=trusted)
+            self._context = replace(self._context, signers=trusted)
             old = {source.name: source for source in self._poller.sources}
-            sources = make_sources(config.sources, self._tools)
+            sources = make_sources(config.sources, self._context)
             if trusted == trusted_before:
                 sources = [_same(old.get(source.name), source, config.sources) for source in sources]
             self._poller.change(sources, interval=config.refresh_seconds)
@@ -211,7 +211,7 @@ class DiscoveryManager:
             # Without signers anybody's word counted; that is less than the word of any of them.
             narrowed = bool(trusted) and not (trusted_before and trusted_before <= trusted)
             self._take_changes(
-                self._handover.begin(
+                self._reconciler.begin(
                     came=came,
                     gone=old.keys() - {source.name for source in sources},
                     distrusted=came & old.keys() if narrowed else (),
@@ -326,7 +326,7 @@ class DiscoveryManager:
                 vetting=self._vetting,
                 proofs=self._proofs,
                 relay_url=self._dialled(known).relay_url,
-                pursuit=self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None,
+                dial_state=self._scheduler.dial_state(endpoint_id) if self._scheduler is not None else None,
                 connection=self.connection(endpoint_id),
                 wanted=endpoint_id in wanted,
                 now=now,
@@ -341,7 +341,7 @@ class DiscoveryManager:
 
     def not_remembered(self) -> list[str]:
         """Return a line for each thing that had to be remembered over a restart and could not be written."""
-        kept = (self._tools.seen, self._tools.memory)
+        kept = (self._context.seen, self._context.memory)
         return [each.problem for each in kept if each is not None and each.problem is not None]
 
     def dropped(self) -> list[Dropped]:
@@ -353,7 +353,7 @@ class DiscoveryManager:
             await limited(self._clock, START_WAIT, self._poller.answered())
 
     def _take_answer(self, origin: Origin, answer: Answer) -> None:
-        self._take_changes(self._handover.take(origin, answer, self._clock.now()))
+        self._take_changes(self._reconciler.take(origin, answer, self._clock.now()))
 
     def _take_changes(self, changes: Iterable[Change]) -> None:
         members_changed = False
@@ -456,12 +456,12 @@ class DiscoveryManager:
         self._bus.publish(event)
 
     def _alone_since(self, endpoint_id: EndpointId) -> float | None:
-        pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
-        return self._clock.now() if pursuit is None else pursuit.alone_since
+        dial_state = self._scheduler.dial_state(endpoint_id) if self._scheduler is not None else None
+        return self._clock.now() if dial_state is None else dial_state.alone_since
 
     def _is_proven(self, endpoint_id: EndpointId) -> bool:
-        pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
-        return pursuit is not None and pursuit.is_proven
+        dial_state = self._scheduler.dial_state(endpoint_id) if self._scheduler is not None else None
+        return dial_state is not None and dial_state.is_proven
 
     def _tidy(self) -> None:
         """Let go of what has expired."""
@@ -479,13 +479,13 @@ class DiscoveryManager:
             await self._keeper.run(self._write_again)
 
     def _write_again(self) -> None:
-        for each in (self._tools.seen, self._tools.memory):
+        for each in (self._context.seen, self._context.memory):
             if each is not None:
                 each.write_again()
 
     def _forget_former_sources(self) -> None:
-        if self._tools.memory is not None:
-            self._tools.memory.forget_all_but([source.name for source in self._poller.sources])
+        if self._context.memory is not None:
+            self._context.memory.forget_all_but([source.name for source in self._poller.sources])
 
     def _is_known(self, where: HostPort) -> bool:
         text = str(where)

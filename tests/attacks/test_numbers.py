@@ -28,7 +28,7 @@ from blixard.model.entry import Attestation, DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
 from blixard.sources.base import Sighting
-from blixard.transport.hello import Hello, House, refusal
+from blixard.transport.hello import AdmissionContext, Hello, refusal
 from blixard.trust.attestation import AttestationCheck, attest, verify_attestation
 from blixard.trust.peers_signature import parse_sig, renew_signature, sign_peers, verify_peers
 
@@ -110,7 +110,7 @@ def test_an_attestation_under_a_number_more_than_a_day_ahead_is_refused_everywhe
         verify_attestation(one, cluster=CLUSTER, now=NOW)
     check = AttestationCheck(cluster=CLUSTER, wall=lambda: NOW)
     assert str(seq) in str(check.problem(as_peer(one)))
-    house = House(cluster=CLUSTER, admission="open", node_id=9, known_as=None, holder=None)
+    house = AdmissionContext(cluster=CLUSTER, admission="open", node_id=9, known_as=None, holder=None)
     hello = Hello(cluster=CLUSTER, node_id=1, entry=one, purpose="mesh")
     no = refusal(hello, one.endpoint_id, house, NOW)
     assert no is not None

@@ -16,14 +16,14 @@ from tests.unit.sources.files import CHECK, in_an_hour, registry_of
 from blixard.errors import InputError
 from blixard.model.networks import Network, may_lead, network_of
 from blixard.sources import http_client
-from blixard.sources.base import Answer, Failed, Found, Tools
+from blixard.sources.base import Answer, Failed, Found, SourceContext
 from blixard.sources.http_client import Deadline, Limits, Target
 from blixard.sources.http_document import HttpSource
 from blixard.sources.remote_files import RemoteSource
 
 __all__ = ["authority"]
 
-TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
+TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
 BODY = registry_of(peer(1))
 GLOBAL, PRIVATE, LINK_LOCAL, LOOPBACK = "203.0.113.1", "10.0.0.1", "169.254.169.254", "127.0.0.1"
 

@@ -15,7 +15,7 @@ import iroh
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.transport.acceptor import Acceptor
-from blixard.transport.connection import Link
+from blixard.transport.connection import IrohConnection
 from blixard.transport.connector import Connector, bind_endpoint, bound_port
 from blixard.transport.hello import Hello, Purpose, Welcome
 from blixard.trust.keys import SecretKey
@@ -35,7 +35,7 @@ class Party:
     key: SecretKey
     endpoint: iroh.Endpoint
     connector: Connector
-    arrived: asyncio.Queue[Link] = field(default_factory=asyncio.Queue)
+    arrived: asyncio.Queue[IrohConnection] = field(default_factory=asyncio.Queue)
 
     @property
     def address(self) -> str:

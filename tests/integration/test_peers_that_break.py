@@ -186,4 +186,4 @@ async def test_fifty_nodes_that_start_at_once_are_all_connected_with_each_other(
             assert len(each.manager.status()) == MANY - 1
             assert {status.state for status in each.manager.status()} == {"connected"}
             # On a machine that starves a caller may run out of time, and comes again.
-            assert not each.doorkeeper.refused.keys() - {"no_handshake", "no_hello"}
+            assert not each.admission_control.refused.keys() - {"no_handshake", "no_hello"}

@@ -49,66 +49,66 @@ class AdvertisePolicy:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AddressDecision:
     """One candidate address and why it is told to others or kept back."""
 
     address: SocketAddress
-    told: bool
-    why: str
+    advertised: bool
+    reason: str
 
     def to_json(self) -> dict[str, object]:
         """Return it for reports."""
-        return {"address": str(self.address), "told": self.told, "why": self.why}
+        return {"address": str(self.address), "told": self.advertised, "why": self.reason}
 
 
-def judge(
+def decide(
     candidates: Iterable[SocketAddress],
     policy: AdvertisePolicy,
     *,
     bridge_addresses: Collection[IPv4Address | IPv6Address] = (),
-) -> list[Verdict]:
+) -> list[AddressDecision]:
     """Judge every candidate, extra addresses first; the same candidates in any order give the same list.
 
     Loopback is told only when there is nothing else, so that three nodes on one machine find each other
     and a node with a real address never sends its peers to themselves.
     """
     rest = sorted(set(candidates) - set(policy.extra))
-    verdicts = [Verdict(address, True, "extra") for address in dict.fromkeys(policy.extra)]
-    verdicts += [_verdict(address, policy, bridge_addresses, loopback=False) for address in rest]
-    if not any(verdict.told for verdict in verdicts):
-        verdicts = [_verdict(address, policy, bridge_addresses, loopback=True) for address in rest]
-    return _bounded(verdicts)
+    decisions = [AddressDecision(address, True, "extra") for address in dict.fromkeys(policy.extra)]
+    decisions += [_decide_on(address, policy, bridge_addresses, loopback=False) for address in rest]
+    if not any(decision.advertised for decision in decisions):
+        decisions = [_decide_on(address, policy, bridge_addresses, loopback=True) for address in rest]
+    return _bounded(decisions)
 
 
-def _bounded(verdicts: list[Verdict]) -> list[Verdict]:
+def _bounded(decisions: list[AddressDecision]) -> list[AddressDecision]:
     """Keep back what an entry has no room for: some hosts carry every service address of their cluster."""
-    surplus = {verdict.address for verdict in [each for each in verdicts if each.told][MAX_ADDRESSES:]}
-    why = f"more than {MAX_ADDRESSES} addresses"
-    return [Verdict(each.address, False, why) if each.address in surplus else each for each in verdicts]
+    surplus = {decision.address for decision in [each for each in decisions if each.advertised][MAX_ADDRESSES:]}
+    reason = f"more than {MAX_ADDRESSES} addresses"
+    return [AddressDecision(each.address, False, reason) if each.address in surplus else each for each in decisions]
 
 
-def _verdict(
+def _decide_on(
     address: SocketAddress,
     policy: AdvertisePolicy,
     bridge_addresses: Collection[IPv4Address | IPv6Address],
     *,
     loopback: bool,
-) -> Verdict:
+) -> AddressDecision:
     excluded = next((network for network in policy.exclude if address.ip in network), None)
     if excluded:
-        return Verdict(address, False, f"excluded by {excluded}")
+        return AddressDecision(address, False, f"excluded by {excluded}")
     if address.ip.is_link_local:
-        return Verdict(address, False, "link-local")
+        return AddressDecision(address, False, "link-local")
     if policy.include:
         included = next((network for network in policy.include if address.ip in network), None)
-        why = f"included by {included}" if included else "outside of what is included"
-        return Verdict(address, included is not None, why)
+        reason = f"included by {included}" if included else "outside of what is included"
+        return AddressDecision(address, included is not None, reason)
     if address.ip.is_loopback:
-        why = "loopback, and there is nothing else" if loopback else "loopback"
-        return Verdict(address, loopback, why)
+        reason = "loopback, and there is nothing else" if loopback else "loopback"
+        return AddressDecision(address, loopback, reason)
     if address.ip in bridge_addresses and not policy.bridges:
-        return Verdict(address, False, "container or VM bridge")
-    return Verdict(address, True, "address of this host")
+        return AddressDecision(address, False, "container or VM bridge")
+    return AddressDecision(address, True, "address of this host")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from blixard.dialling.protocols import AddressProber, Connection
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import DiscoveredPeer
-    from blixard.transport.connection import Link
+    from blixard.transport.connection import IrohConnection
 
 
 DEFAULT_TIMEOUT = 10.0
@@ -47,7 +47,7 @@ FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local
 class Prober(Protocol):
     """Dials a peer for a check: the connection is not kept as the one of the mesh."""
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Link: ...
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection: ...
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,7 @@ class _Found:
         problems: Callable[[DiscoveryManager], list[str]],
     ) -> tuple[list[Edge], list[str]]:
         """Return the edges, and what is wrong with the sources: who is not found is not checked."""
-        from blixard.transport.connector import AddressProber, connector_apart
+        from blixard.transport.connector import ScratchProber, connector_apart
 
         manager = DiscoveryManager(
             replace(self.discovery, auto_connect=False, state_dir=None),
@@ -363,7 +363,7 @@ class _Found:
                 clock=SystemClock(),
                 rng=SystemRandom(),
                 own_node_id=self.own_node_id,
-                apart=Apart(AddressProber(), lambda: connector_apart(self.key, self.hello)),
+                apart=Apart(ScratchProber(), lambda: connector_apart(self.key, self.hello)),
             )
             await manager.refresh_peers()
             peers = ring(manager.get_dialled(), self.own_node_id, sample)

@@ -27,16 +27,16 @@ REQUEST_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 30.0
 """Seconds for the whole answer to be read."""
 
-MOST_TALKS = 32
+MAX_TALKS = 32
 """Talks at once. In a full house the oldest one that has asked for nothing yet goes."""
 
-MOST_CHECKS = 4
+MAX_CHECKS = 4
 """Operations at once that dial all peers; further ones wait. They end when whoever asked has gone."""
 
 GONE_INTERVAL = 0.5
 """Seconds between two looks at whether somebody who said all has gone."""
 
-BUSY = f"{MOST_TALKS} others are talking to it; try again in a moment"
+BUSY = f"{MAX_TALKS} others are talking to it; try again in a moment"
 
 _COSTLY = frozenset({"check"})
 
@@ -55,7 +55,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
         self._silent: dict[asyncio.Task[None], None] = {}
-        self._checks = asyncio.Semaphore(MOST_CHECKS)
+        self._checks = asyncio.Semaphore(MAX_CHECKS)
         self._resources = contextlib.ExitStack()
 
     async def start(self) -> None:
@@ -116,7 +116,7 @@ class ControlServer:
 
     def _make_room(self) -> bool:
         """Tell whether one more talk may begin."""
-        if len(self._talks) < MOST_TALKS:
+        if len(self._talks) < MAX_TALKS:
             return True
         oldest = next(iter(self._silent), None)
         if oldest is None:

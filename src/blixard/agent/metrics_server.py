@@ -26,7 +26,7 @@ MAX_REQUEST_BYTES = 8 * 1024
 REQUEST_TIMEOUT = 5.0
 """Seconds for a connection from its first to its last byte, in both directions."""
 
-MOST_SCRAPERS = 16
+MAX_SCRAPERS = 16
 """Connections at once; a monitoring system has one or two."""
 
 KEPT = 1.0
@@ -89,7 +89,7 @@ class _Scrapers:
 
     def _make_room(self) -> None:
         """In a full house, end the connection that asked for nothing yet, the oldest of who has most of them."""
-        if len(self._open) < MOST_SCRAPERS:
+        if len(self._open) < MAX_SCRAPERS:
             return
         idle = {scraper: who for scraper, who in self._open.items() if scraper not in self._answered} or self._open
         has = Counter(idle.values())
@@ -180,7 +180,7 @@ def _text(node: Node, counts: EventCounts) -> bytes:
                 config.node_id,
                 config.cluster,
                 __version__,
-                node.doorkeeper.refused,
+                node.admission_control.refused,
                 len(node.manager.not_remembered()),
             ),
             peer_families(node.manager.status()),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import iroh
 
 from blixard import __version__
-from blixard.agent.admission import Doorkeeper
+from blixard.agent.admission import AdmissionControl
 from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
 from blixard.agent.logs import set_up
@@ -30,14 +30,14 @@ from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer
 from blixard.transport.acceptor import Acceptor
-from blixard.transport.connector import AddressProber, Connector, bind_endpoint, bound_port
+from blixard.transport.connector import Connector, ScratchProber, bind_endpoint, bound_port
 from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
     from blixard.agent.node_config import NodeConfig
     from blixard.model.entry import NodeRegistryEntry
-    from blixard.transport.connection import Link
+    from blixard.transport.connection import IrohConnection
 
 log = logging.getLogger("blixard.node")
 
@@ -63,7 +63,7 @@ class Node:
     own: OwnEntry
     connector: Connector
     manager: DiscoveryManager
-    doorkeeper: Doorkeeper
+    admission_control: AdmissionControl
 
     def __init__(self, config: NodeConfig, read_again: Callable[[], NodeConfig]) -> None:
         """`read_again` reads the configuration from where `config` came."""
@@ -124,12 +124,12 @@ class Node:
         self.own = OwnEntry(config, self.key, bound_port(endpoint, config.bind.ip.version == 6), clock)
         self.connector = Connector(endpoint, self.hello, learned=self._learn)
         self.manager = self._make_manager(config)
-        self.doorkeeper = Doorkeeper(
+        self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
-        keeper = self.doorkeeper
+        keeper = self.admission_control
         return Acceptor(
             endpoint,
             keeper.welcome,
@@ -145,7 +145,7 @@ class Node:
             own=self.key.public(),
             own_node_id=config.node_id,
             cluster=config.cluster,
-            prober=AddressProber(),
+            prober=ScratchProber(),
             introducer=self.connector,
             relay_url=config.relay_url,
             clock=self.clock,
@@ -192,7 +192,7 @@ class Node:
         """Return what this node says first, as it is now."""
         return Hello(cluster=self.config.cluster, node_id=self.config.node_id, entry=self.own.entry, purpose=purpose)
 
-    def _arrived(self, link: Link, hello: Hello) -> None:
+    def _arrived(self, link: IrohConnection, hello: Hello) -> None:
         if hello.entry is not None:
             self._learn(hello.entry)
         self.manager.adopt(link)
@@ -258,7 +258,7 @@ class Node:
         before, self.config = self.config, new
         set_up(new.log_level, new.log_format)
         if new.admission != before.admission:
-            self.doorkeeper.admission = new.admission
+            self.admission_control.admission = new.admission
             self._warn_if_open()
             if new.admission == "known":
                 self.manager.dismiss_guests()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from blixard import __version__
 from blixard.agent.connectivity import Apart, Checker, report, request_of, ring
 from blixard.agent.source_report import findings, look_again, problems
-from blixard.transport.connector import AddressProber, connector_apart
+from blixard.transport.connector import ScratchProber, connector_apart
 
 if TYPE_CHECKING:
     from blixard.agent.control_server import Operation, Tell
@@ -59,7 +59,7 @@ class Operations:
             **await self.info(request, tell),
             "peers": [peer.to_json() for peer in node.manager.status()],
             "sources": [source.to_json() for source in node.manager.source_status()],
-            "refused_callers": dict(node.doorkeeper.refused),
+            "refused_callers": dict(node.admission_control.refused),
             "not_remembered": node.manager.not_remembered(),
         }
 
@@ -75,7 +75,7 @@ class Operations:
             own_node_id=config.node_id,
             connected=lambda peer: node.manager.connection(peer.endpoint_id),
             # Not over the relay, where this node's key already has an endpoint.
-            apart=Apart(AddressProber(), lambda: connector_apart(node.key, node.hello)),
+            apart=Apart(ScratchProber(), lambda: connector_apart(node.key, node.hello)),
         )
         peers = ring(node.manager.get_dialled(), config.node_id, sample)
         edges = await checker.check(peers, timeout=timeout, tell=tell)

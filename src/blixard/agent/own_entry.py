@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blixard.agent.advertise import Verdict, candidates_of, judge, local_addresses
+from blixard.agent.advertise import AddressDecision, candidates_of, decide, local_addresses
 from blixard.documents.data_dir_files import REGISTRY_FILE_NAME as REGISTRY_FILE_NAME
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.peers_file import read_peers
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from blixard.trust.keys import SecretKey
 
 
-def advertised(config: NodeConfig, port: int) -> list[Verdict]:
+def advertised(config: NodeConfig, port: int) -> list[AddressDecision]:
     """Judge this host's addresses for an endpoint bound to `port`, each with the reason for or against it."""
     local = local_addresses()
     # Who binds to the address of a bridge wants it told; among all addresses of a host it is there by chance.
     bridges = local.bridges if config.bind.ip.is_unspecified else frozenset()
-    return judge(candidates_of((config.bind.ip, port), local), config.advertise, bridge_addresses=bridges)
+    return decide(candidates_of((config.bind.ip, port), local), config.advertise, bridge_addresses=bridges)
 
 
 def own_entry(config: NodeConfig, own: EndpointId, port: int) -> NodeRegistryEntry:
@@ -43,10 +43,10 @@ def own_entry(config: NodeConfig, own: EndpointId, port: int) -> NodeRegistryEnt
     Raises:
         InputError: no address is left to tell, and there is no relay.
     """
-    verdicts = advertised(config, port)
-    told = [str(verdict.address) for verdict in verdicts if verdict.told]
+    decisions = advertised(config, port)
+    told = [str(decision.address) for decision in decisions if decision.advertised]
     if not told and config.relay_url is None:
-        kept = ", ".join(f"{verdict.address} ({verdict.why})" for verdict in verdicts) or "this host has none"
+        kept = ", ".join(f"{decision.address} ({decision.reason})" for decision in decisions) or "this host has none"
         raise InputError(
             f"no address to tell the peers: {kept}",
             place="/advertise",
@@ -149,7 +149,7 @@ class OwnEntry:
 
     def addresses(self, config: NodeConfig) -> list[dict[str, Any]]:
         """Return each address of this host, whether the peers are told of it, and why."""
-        return [verdict.to_json() for verdict in advertised(config, self._port)]
+        return [decision.to_json() for decision in advertised(config, self._port)]
 
     def is_ahead(self) -> bool:
         """Tell whether the entry was signed far ahead of now, by a clock that was set since: then no peer takes it."""

@@ -41,13 +41,13 @@ GUEST_TRIES = 2
 HOST_TRIES = 4
 """Tries at one host, for all peers together, as long as this node runs."""
 
-MOST_HOSTS = 4096
+MAX_HOSTS = 4096
 """Hosts whose tries are remembered. With that many, no other host is tried: forgetting one would be a new budget."""
 
 GUEST_ADDRESSES = 4
 """Addresses of a guest that are dialled: it has proved each by calling from there."""
 
-MOST_MET = 8
+MAX_MET = 8
 """Addresses remembered at which one peer was met, the newest."""
 
 _V6_HOST = 64
@@ -72,7 +72,7 @@ class Tries:
     def spend(self, host: str, *, for_guest: bool) -> bool:
         """Take one try at `host`; False when there is none left. Guests leave half of the room to members."""
         spent = self._spent.get(host, 0)
-        most = MOST_HOSTS // 2 if for_guest else MOST_HOSTS
+        most = MAX_HOSTS // 2 if for_guest else MAX_HOSTS
         if spent >= HOST_TRIES or (spent == 0 and len(self._spent) >= most):
             return False
         self._spent[host] = spent + 1
@@ -123,7 +123,7 @@ class Proofs:
             return
         peer.met.pop(address, None)
         peer.met[address] = None
-        while len(peer.met) > MOST_MET:
+        while len(peer.met) > MAX_MET:
             del peer.met[next(iter(peer.met))]
 
     def host(self, endpoint_id: EndpointId) -> str | None:

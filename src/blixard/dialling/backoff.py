@@ -30,12 +30,12 @@ GRACE = 0.25
 """Seconds that the smaller of two ids leaves to the greater, whose connection would stay anyway."""
 
 # Above this the power is far beyond LONGEST; it also keeps 2.0 ** n from overflowing.
-_MOST_DOUBLINGS = 32
+_MAX_DOUBLINGS = 32
 
 
 def ceiling(failures: int) -> float:
     """Return the greatest wait in seconds after `failures` failures in a row (1 or more)."""
-    return min(LONGEST, FIRST_CEILING * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
+    return min(LONGEST, FIRST_CEILING * 2.0 ** min(failures - 1, _MAX_DOUBLINGS))
 
 
 def delay(failures: int, rng: Random) -> float:

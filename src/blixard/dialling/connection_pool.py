@@ -49,7 +49,7 @@ OnLost = Callable[["EndpointId", str], None]
 
 
 @dataclass(eq=False)
-class _Link:
+class _Pooled:
     """A live connection, who dialled it, and the task that waits for its end."""
 
     connection: Connection
@@ -58,7 +58,7 @@ class _Link:
     watcher: asyncio.Task[None] | None = None
 
 
-class Links:
+class ConnectionPool:
     """Holds one connection for each peer, watches it, and decides when a second one comes."""
 
     def __init__(self, *, own: EndpointId | None, clock: Clock, on_lost: OnLost) -> None:
@@ -66,22 +66,22 @@ class Links:
         self._own = own
         self._clock = clock
         self._on_lost = on_lost
-        self._links: dict[EndpointId, _Link] = {}
+        self._pooled: dict[EndpointId, _Pooled] = {}
         self._watchers: dict[asyncio.Task[None], None] = {}
 
     def __contains__(self, endpoint_id: object) -> bool:
-        return endpoint_id in self._links
+        return endpoint_id in self._pooled
 
     def get(self, endpoint_id: EndpointId) -> Connection | None:
         """Return the live connection to a peer."""
-        link = self._links.get(endpoint_id)
+        link = self._pooled.get(endpoint_id)
         return None if link is None else link.connection
 
     def offer(self, connection: Connection, *, is_ours: bool) -> bool:
         """Hold a connection; False when it was closed because the one that is there stays."""
         endpoint_id = connection.endpoint_id
         now = self._clock.now()
-        link = self._links.get(endpoint_id)
+        link = self._pooled.get(endpoint_id)
         if link is not None:
             if not newer_stays(
                 own=self._own,
@@ -93,7 +93,7 @@ class Links:
                 connection.close(DUPLICATE)
                 return False
             link.connection.close(DUPLICATE)
-        link = self._links[endpoint_id] = _Link(connection, is_ours, now)
+        link = self._pooled[endpoint_id] = _Pooled(connection, is_ours, now)
         link.watcher = spawn(self._watch(endpoint_id, link), f"connection with {endpoint_id.short}")
         self._watchers[link.watcher] = None
         link.watcher.add_done_callback(lambda task: self._watchers.pop(task, None))
@@ -101,13 +101,13 @@ class Links:
 
     def drop(self, endpoint_id: EndpointId, reason: str) -> None:
         """Close the connection to a peer, if there is one."""
-        link = self._links.pop(endpoint_id, None)
+        link = self._pooled.pop(endpoint_id, None)
         if link is not None:
             link.connection.close(reason)
 
     async def close(self, reason: str) -> None:
         """Close all connections and wait, not for ever, until they are closed."""
-        for endpoint_id in tuple(self._links):
+        for endpoint_id in tuple(self._pooled):
             self.drop(endpoint_id, reason)
         watchers = list(self._watchers)
         if not watchers:
@@ -117,9 +117,9 @@ class Links:
             watcher.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _watch(self, endpoint_id: EndpointId, link: _Link) -> None:
+    async def _watch(self, endpoint_id: EndpointId, link: _Pooled) -> None:
         reason = await link.connection.closed()
         # One that was dropped or replaced is no longer here, and its end is no loss.
-        if self._links.get(endpoint_id) is link:
-            del self._links[endpoint_id]
+        if self._pooled.get(endpoint_id) is link:
+            del self._pooled[endpoint_id]
             self._on_lost(endpoint_id, reason)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.peers.status import PeerState
 
-MOST_REMEMBERED = 256
+MAX_REMEMBERED = 256
 """Ways to a peer that are remembered as tried: four times as many as a peer can list."""
 
 
 @dataclass
-class Pursuit:
+class DialState:
     """The record of one peer. Times are monotonic seconds.
 
     Attributes:
@@ -174,5 +174,5 @@ class Pursuit:
         for way in ways:
             self._tried.pop(way, None)
             self._tried[way] = None
-        for way in list(self._tried)[: max(0, len(self._tried) - MOST_REMEMBERED)]:
+        for way in list(self._tried)[: max(0, len(self._tried) - MAX_REMEMBERED)]:
             del self._tried[way]

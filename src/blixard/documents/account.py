@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from blixard.errors import InputError
 
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 _NOBODY = 65534
 
 Place = str | os.PathLike[str]
@@ -126,7 +126,7 @@ def _enter(way: Walk, name: str) -> None:
 
 def _follow(way: Walk, name: str, links: int) -> None:
     target = os.readlink(name, dir_fd=way.descriptor)
-    if links > _MOST_LINKS:
+    if links > _MAX_LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
     way.missing.pop()
     way.missing += _names(target)

@@ -12,7 +12,7 @@ REGISTRY_FILE_NAME = "node-registry.json"
 PEERS_FILE_NAME = "discovery-peers.json"
 SIGNATURE_SUFFIX = ".sig"
 SEEN_FILE_NAME = "seen-signatures.json"
-MEMORY_FOLDER_NAME = "remembered-peers"
+SNAPSHOTS_FOLDER_NAME = "remembered-peers"
 JOIN_FOLDER_NAME = "registry.d"
 PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
@@ -43,7 +43,7 @@ KEPT = (
     Kept(JOIN_FOLDER_NAME, kind="folder", inside=r".+\.json"),
     Kept(REGISTRY_FILE_NAME, by_node=True),
     Kept(SEEN_FILE_NAME, by_node=True),
-    Kept(MEMORY_FOLDER_NAME, kind="folder", content="any", by_node=True, inside="[0-9a-f]{32}"),
+    Kept(SNAPSHOTS_FOLDER_NAME, kind="folder", content="any", by_node=True, inside="[0-9a-f]{32}"),
     Kept(LOG_FILE_NAME, content="any", by_node=True),
     Kept(PID_FILE_NAME, content="any", by_node=True),
     Kept(SOCKET_NAME, kind="socket", content="any", by_node=True),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blixard.peers.table import Change, PeerTable
     from blixard.trust.attestation import AttestationCheck
 
-MOST_GUESTS = 1024
+MAX_GUESTS = 1024
 """Whoever may come in can invent identities without end; the table must not grow with them."""
 
 GUEST_KEPT = 24 * 3600.0
@@ -127,7 +127,7 @@ class Additions:
         there.
         """
         guests = [claim.sighting.endpoint_id for claim in self._table.claims_of(_GUESTS)]
-        if len(guests) < MOST_GUESTS:
+        if len(guests) < MAX_GUESTS:
             return []
         absent = self._absent_guests()
         if absent:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from blixard.sources.base import Answer
 
 
-class Handover:
+class SourceReconciler:
     """Passes answers on to the table, and lets go of former sources when their successors have answered well.
 
     So a new location that is mistyped, or a server that is down, erases nobody.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from blixard.peers.claims import Standing
 
 
-class Holders:
+class NodeIdOwners:
     """Of all endpoint ids that claim one node id, the one with the best standing holds it."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from blixard.documents.json_times import parse_time
 from blixard.model.numbers import is_ahead
 from blixard.peers.claims import OPERATORS, Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
-from blixard.peers.node_id_owners import Holders
+from blixard.peers.node_id_owners import NodeIdOwners
 from blixard.sources.base import Failed, Found
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PeerTable:
         self._most_expiries = 0
         self._refused: dict[tuple[str, EndpointId], Dropped] = {}
         self._news: list[Dropped] = []
-        self._holders = Holders()
+        self._holders = NodeIdOwners()
         self._known: dict[EndpointId, Known] = {}
 
     def __len__(self) -> int:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.sources.host_port import IsKnown
-    from blixard.sources.snapshots import Memory
+    from blixard.sources.snapshots import SnapshotStore
     from blixard.sources.ticket import Introduce
     from blixard.trust.attestation import AttestationCheck
-    from blixard.trust.highest_seq import SeenNumbers
+    from blixard.trust.highest_seq import HighestSeq
 
 
 SourceKind = Literal["manual", "static", "registry", "join", "hello"]
@@ -177,7 +177,7 @@ def _clash(loser: Sighting, winner: Sighting) -> str:
 
 
 @dataclass(frozen=True)
-class Tools:
+class SourceContext:
     """Verification, the date and time, and what only a running node can do."""
 
     check: AttestationCheck
@@ -187,5 +187,5 @@ class Tools:
     own: EndpointId | None = None
     cluster: str | None = None
     signers: Collection[EndpointId] = ()
-    seen: SeenNumbers | None = None
-    memory: Memory | None = None
+    seen: HighestSeq | None = None
+    memory: SnapshotStore | None = None

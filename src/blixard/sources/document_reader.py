@@ -11,7 +11,7 @@ from blixard.sources.peers_reader import PeersReader
 from blixard.sources.registry_reader import RegistryReader
 
 if TYPE_CHECKING:
-    from blixard.sources.base import Answer, Sighting, Tools
+    from blixard.sources.base import Answer, Sighting, SourceContext
 
 _JSON_SPACE = b" \t\r\n"
 
@@ -19,19 +19,19 @@ _JSON_SPACE = b" \t\r\n"
 class DocumentReader:
     """Reads what is at one place, again and again; the same content gives the very same answer."""
 
-    def __init__(self, place: str, tools: Tools, *, name: str) -> None:
+    def __init__(self, place: str, context: SourceContext, *, name: str) -> None:
         """`name` is that of the source."""
         self._place = place
-        self._registry = RegistryReader(tools.check, tools.wall)
+        self._registry = RegistryReader(context.check, context.wall)
         self._peers = PeersReader(
             place,
             name=name,
-            check=tools.check,
-            wall=tools.wall,
-            signers=tools.signers,
-            cluster=tools.cluster,
-            seen=tools.seen,
-            memory=tools.memory,
+            check=context.check,
+            wall=context.wall,
+            signers=context.signers,
+            cluster=context.cluster,
+            seen=context.seen,
+            memory=context.memory,
         )
         self._sighting: Sighting | None = None
         self._found: Found | None = None

@@ -20,7 +20,7 @@ from blixard.sources.ticket import TicketLocation
 from blixard.sources.urls import name_of, scheme_of
 
 if TYPE_CHECKING:
-    from blixard.sources.base import Source, SourceKind, Tools
+    from blixard.sources.base import Source, SourceContext, SourceKind
 
 
 class DiscoverySource:
@@ -61,74 +61,74 @@ class Unusable:
         return self._answer
 
 
-def make_sources(named: Iterable[Named | Source], tools: Tools) -> list[Source]:
+def make_sources(named: Iterable[Named | Source], context: SourceContext) -> list[Source]:
     """Make the sources, in order; one that is named twice is made once."""
     made: dict[str, Source] = {}
     for each in named:
-        for source in _make(each, tools):
+        for source in _make(each, context):
             made.setdefault(source.name, source)
     return list(made.values())
 
 
-def _make(named: Named | Source, tools: Tools) -> list[Source]:
+def _make(named: Named | Source, context: SourceContext) -> list[Source]:
     if isinstance(named, DiscoverySource.NodeRegistry):
-        return [registry_at(location, tools) for location in named.locations]
+        return [registry_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.StaticFile):
         return [
             StaticFile(
                 named.path,
-                check=tools.check,
-                wall=tools.wall,
-                signers=tools.signers,
-                cluster=tools.cluster,
-                seen=tools.seen,
-                memory=tools.memory,
+                check=context.check,
+                wall=context.wall,
+                signers=context.signers,
+                cluster=context.cluster,
+                seen=context.seen,
+                memory=context.memory,
             )
         ]
     return [named]
 
 
-def registry_at(location: str | Path, tools: Tools) -> Source:
+def registry_at(location: str | Path, context: SourceContext) -> Source:
     """Return the source for one location of registries.
 
     What exists as a path is one, whatever else it looks like.
     """
     try:
-        return _understand(location, tools)
+        return _understand(location, context)
     except InputError as error:
         return Unusable(str(location), error)
 
 
-def _understand(location: str | Path, tools: Tools) -> Source:
+def _understand(location: str | Path, context: SourceContext) -> Source:
     text = str(location)
     if not text or "\0" in text:
         raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
     if isinstance(location, Path) or os.path.lexists(text):
-        return _files(text, tools)
+        return _files(text, context)
     scheme = scheme_of(text)
     if scheme is not None:
-        return _at_url(scheme, text, tools)
+        return _at_url(scheme, text, context)
     if looks_like_ticket(text):
-        return TicketLocation(parse_ticket(text), introduce=tools.introduce, check=tools.check, own=tools.own)
+        return TicketLocation(parse_ticket(text), introduce=context.introduce, check=context.check, own=context.own)
     where = _host_port(text)
-    return _files(text, tools) if where is None else HostPortLocation(where, tools.is_known)
+    return _files(text, context) if where is None else HostPortLocation(where, context.is_known)
 
 
-def _at_url(scheme: str, url: str, tools: Tools) -> Source:
+def _at_url(scheme: str, url: str, context: SourceContext) -> Source:
     if scheme == "file":
-        return _files(url.partition("://")[2], tools)
+        return _files(url.partition("://")[2], context)
     # Imported here: ssl and http cost 10 ms that a node with files only need not spend.
     if scheme in ("http", "https"):
         from blixard.sources.http_document import HttpSource
 
-        return HttpSource(url, tools)
+        return HttpSource(url, context)
     from blixard.sources.remote_files import RemoteSource
 
-    return RemoteSource(url, tools)
+    return RemoteSource(url, context)
 
 
-def _files(path: str, tools: Tools) -> Source:
-    return RegistryFiles(path, check=tools.check, wall=tools.wall)
+def _files(path: str, context: SourceContext) -> Source:
+    return RegistryFiles(path, check=context.check, wall=context.wall)
 
 
 def _host_port(text: str) -> HostPort | None:

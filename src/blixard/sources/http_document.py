@@ -17,7 +17,7 @@ from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
-    from blixard.sources.base import SourceKind, Tools
+    from blixard.sources.base import SourceContext, SourceKind
 
 _GRACE = 1.0
 """Seconds beyond the limit after which the thread is left to itself: looking up a name cannot be interrupted."""
@@ -36,7 +36,7 @@ class HttpSource:
 
     kind: SourceKind = "registry"
 
-    def __init__(self, url: str, tools: Tools, *, limits: Limits | None = None) -> None:
+    def __init__(self, url: str, context: SourceContext, *, limits: Limits | None = None) -> None:
         """`limits`: of time; together well below what the manager gives a source.
 
         Raises:
@@ -47,7 +47,7 @@ class HttpSource:
         self._place = name_of(url)
         self.name = f"registry:{self._place}"
         self._limits = limits or Limits()
-        self._reader = DocumentReader(self._place, tools, name=self.name)
+        self._reader = DocumentReader(self._place, context, name=self.name)
         self._worker: Worker[Found] = Worker()
         self._good: Found | None = None
         self._validators: Validators | None = None

@@ -13,16 +13,16 @@ from blixard.documents.canonical import sha256_hex
 from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.sources.base import Failed, Found, Sighting
-from blixard.sources.snapshots import Remembered
+from blixard.sources.snapshots import Snapshot
 from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import parse_sig, verify_peers
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.sources.base import Answer
-    from blixard.sources.snapshots import Memory
+    from blixard.sources.snapshots import SnapshotStore
     from blixard.trust.attestation import AttestationCheck
-    from blixard.trust.highest_seq import SeenNumbers
+    from blixard.trust.highest_seq import HighestSeq
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class PeersReader:
         wall: Callable[[], datetime],
         signers: Collection[EndpointId] = (),
         cluster: str | None = None,
-        seen: SeenNumbers | None = None,
-        memory: Memory | None = None,
+        seen: HighestSeq | None = None,
+        memory: SnapshotStore | None = None,
     ) -> None:
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`.
 
@@ -189,7 +189,7 @@ class PeersReader:
         if good.problems and not self._signers:
             # Of a part that was refused, what it said before is what is good.
             data = format_peers(list(good.peers))
-        self._memory.keep(self._name, Remembered(data, signature, self._wall()))
+        self._memory.keep(self._name, Snapshot(data, signature, self._wall()))
 
     def _recall(self) -> _Recalled | None:
         assert self._memory is not None  # noqa: S101  (else there is nothing to recall)

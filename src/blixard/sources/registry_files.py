@@ -16,7 +16,7 @@ from blixard.errors import BlixardError, InputError
 from blixard.sources.base import Answer, Failed
 from blixard.sources.file_stamps import Stamp, stamp, stamp_of
 from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name
-from blixard.sources.worker import LookingSource
+from blixard.sources.worker import BlockingSource
 
 if TYPE_CHECKING:
     from blixard.trust.attestation import AttestationCheck
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MAGIC = frozenset("*?[")
 
 
-class RegistryFiles(LookingSource):
+class RegistryFiles(BlockingSource):
     """Reads those files again that have changed.
 
     In a folder or a pattern a missing file takes its node away; a location that is itself missing is a failure.

@@ -20,7 +20,7 @@ from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
-    from blixard.sources.base import SourceKind, Tools
+    from blixard.sources.base import SourceContext, SourceKind
 
 TIMEOUT = 9.0
 """Seconds for one look; less than the manager gives a source, so that the reason is told."""
@@ -56,15 +56,15 @@ class RemoteSource:
 
     kind: SourceKind = "registry"
 
-    def __init__(self, url: str, tools: Tools, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, context: SourceContext, *, timeout: float = TIMEOUT) -> None:
         self._url = url
         self._shown = shown(url)
         self._place = name_of(url)
         self.name = f"registry:{self._place}"
         self._timeout = timeout
-        self._wall = tools.wall
-        self._set = RegistrySet(RegistryReader(tools.check, tools.wall), self._read_registry)
-        self._document = DocumentReader(self._place, tools, name=self.name)
+        self._wall = context.wall
+        self._set = RegistrySet(RegistryReader(context.check, context.wall), self._read_registry)
+        self._document = DocumentReader(self._place, context, name=self.name)
         self._paths: dict[str, str] = {}
         self._unread: set[str] = set()
         self._known: tuple[object, Answer] | None = None

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from blixard.documents.canonical import canonical_bytes, sha256_hex
-from blixard.documents.data_dir_files import MEMORY_FOLDER_NAME
+from blixard.documents.data_dir_files import SNAPSHOTS_FOLDER_NAME
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.documents.strictjson import loads
@@ -27,7 +27,7 @@ _NAME_LENGTH = 32
 
 
 @dataclass(frozen=True)
-class Remembered:
+class Snapshot:
     """A peers file as a source had it: its bytes, those of its signature (empty: none), and since when."""
 
     data: bytes
@@ -35,7 +35,7 @@ class Remembered:
     taken_at: datetime
 
 
-class Memory:
+class SnapshotStore:
     """A folder (0700) with one file (0600) for each source: a line that describes it, then the peers file as it was.
 
     It is trusted no more than where the bytes came from first: whoever recalls them verifies them again. May be used
@@ -44,13 +44,13 @@ class Memory:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is the data directory; nothing is made in it before there is something to keep."""
-        self._folder = folder / MEMORY_FOLDER_NAME
+        self._folder = folder / SNAPSHOTS_FOLDER_NAME
         self._lock = threading.Lock()
-        self._unwritten: dict[str, Remembered] = {}
+        self._unwritten: dict[str, Snapshot] = {}
         self.problem: str | None = None
         """Why something could not be kept, on one line; None when all is."""
 
-    def keep(self, source: str, new: Remembered) -> None:
+    def keep(self, source: str, new: Snapshot) -> None:
         """Remember what was taken from a source; costs no write when that is what is remembered.
 
         What cannot be written is tried again by `write_again`.
@@ -62,7 +62,7 @@ class Memory:
                 self._unwritten[source] = new
             self._write()
 
-    def recall(self, source: str) -> Remembered | None:
+    def recall(self, source: str) -> Snapshot | None:
         """Return what was last taken from a source; None when nothing is remembered, or the file is damaged."""
         with self._lock:
             return self._unwritten.get(source) or self._recall(source)
@@ -119,7 +119,7 @@ class Memory:
         except OSError as error:
             raise InputError(f"cannot be made: {error.strerror}", file=str(self._folder)) from None
 
-    def _recall(self, source: str) -> Remembered | None:
+    def _recall(self, source: str) -> Snapshot | None:
         try:
             return _parse(read_limited(self._path(source), _LIMIT))
         except InputError:
@@ -135,7 +135,7 @@ class Memory:
             self.problem = f"{path}: cannot be removed: {error.strerror}"
 
 
-def _bytes(remembered: Remembered) -> bytes:
+def _bytes(remembered: Snapshot) -> bytes:
     head = {
         "version": 1,
         "taken_at": format_time(remembered.taken_at),
@@ -145,7 +145,7 @@ def _bytes(remembered: Remembered) -> bytes:
     return canonical_bytes(head) + b"\n" + remembered.data
 
 
-def _parse(content: bytes) -> Remembered:
+def _parse(content: bytes) -> Snapshot:
     line, _, data = content.partition(b"\n")
     if len(line) > _HEAD:
         raise InputError("has no line that describes it")
@@ -156,4 +156,4 @@ def _parse(content: bytes) -> Remembered:
         signature = base64.b64decode(str(head.get("signature")), validate=True)
     except binascii.Error:
         raise InputError("is damaged") from None
-    return Remembered(data, signature, parse_rfc3339(head.get("taken_at")))
+    return Snapshot(data, signature, parse_rfc3339(head.get("taken_at")))

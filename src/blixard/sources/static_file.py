@@ -15,17 +15,17 @@ from blixard.errors import BlixardError
 from blixard.sources.base import Answer, Failed, Nothing
 from blixard.sources.file_stamps import Stamp, stamp
 from blixard.sources.peers_reader import PeersReader
-from blixard.sources.worker import LookingSource
+from blixard.sources.worker import BlockingSource
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
-    from blixard.sources.snapshots import Memory
+    from blixard.sources.snapshots import SnapshotStore
     from blixard.trust.attestation import AttestationCheck
-    from blixard.trust.highest_seq import SeenNumbers
+    from blixard.trust.highest_seq import HighestSeq
 
 
-class StaticFile(LookingSource):
+class StaticFile(BlockingSource):
     """Reads a peers file again when it has changed, and parses it again when its bytes have.
 
     A file that was never there says nothing: it may be written later. One that was there, before a restart too, and is
@@ -40,8 +40,8 @@ class StaticFile(LookingSource):
         wall: Callable[[], datetime],
         signers: Collection[EndpointId] = (),
         cluster: str | None = None,
-        seen: SeenNumbers | None = None,
-        memory: Memory | None = None,
+        seen: HighestSeq | None = None,
+        memory: SnapshotStore | None = None,
     ) -> None:
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`."""
         self._path = Path(path).expanduser()

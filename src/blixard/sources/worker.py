@@ -82,7 +82,7 @@ def _set_exception(future: asyncio.Future[Result], error: BaseException) -> None
 _STUCK = "the last look at it has not come back; is its file system reachable?"
 
 
-class LookingSource(ABC):
+class BlockingSource(ABC):
     """A source whose work is blocking: it looks in a thread, and can tell whether it should look again."""
 
     def __init__(self, name: str, kind: SourceKind) -> None:

@@ -16,10 +16,10 @@ from blixard.dialling.address_proofs import host_of
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.ids import EndpointId
-from blixard.transport.caller_slots import Lobby
-from blixard.transport.connection import Link
+from blixard.transport.caller_slots import CallerSlots
+from blixard.transport.connection import IrohConnection
 from blixard.transport.hello import MAX_HELLO_BYTES, Hello, Welcome, decode_hello, encode
-from blixard.transport.stream_guard import OneStream
+from blixard.transport.stream_guard import StreamGuard
 
 log = logging.getLogger("blixard.acceptor")
 
@@ -27,10 +27,10 @@ log = logging.getLogger("blixard.acceptor")
 CALLER_TIMEOUT = 10.0
 CROWDED_TIMEOUT = 2.0
 # Callers whose hello is under way at once, and of one endpoint id: it needs one, and one that replaces it.
-MOST_CALLERS = 256
+MAX_CALLERS = 256
 CALLERS_PER_ID = 4
 # Connections that are no part of the mesh: checks, and those who were turned away and are to read why.
-MOST_VISITORS = 64
+MAX_VISITORS = 64
 VISITORS_PER_ID = 2
 # How long, in seconds, the connection of a check is kept, and that of one who was turned away.
 CHECK_LIFETIME = 60.0
@@ -61,7 +61,7 @@ class Acceptor:
         self,
         endpoint: iroh.Endpoint,
         welcome: Callable[[Hello, EndpointId], Welcome],
-        arrived: Callable[[Link, Hello], None],
+        arrived: Callable[[IrohConnection, Hello], None],
         *,
         is_known: Callable[[EndpointId], bool] = lambda _: False,
         turned_away: Callable[[TurnedAway, str, str], None] = lambda *_: None,
@@ -80,8 +80,8 @@ class Acceptor:
         self._arrived = arrived
         self._is_known = is_known
         self._turned_away = turned_away
-        self._callers: Lobby[_Caller] = Lobby(most=MOST_CALLERS, per_id=CALLERS_PER_ID)
-        self._visitors: Lobby[Link] = Lobby(most=MOST_VISITORS, per_id=VISITORS_PER_ID)
+        self._callers: CallerSlots[_Caller] = CallerSlots(most=MAX_CALLERS, per_id=CALLERS_PER_ID)
+        self._visitors: CallerSlots[IrohConnection] = CallerSlots(most=MAX_VISITORS, per_id=VISITORS_PER_ID)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -134,7 +134,7 @@ class Acceptor:
         else:
             await self._keep_for_a_while(link, caller)
 
-    async def _keep_for_a_while(self, link: Link, caller: _Caller) -> None:
+    async def _keep_for_a_while(self, link: IrohConnection, caller: _Caller) -> None:
         endpoint_id = link.endpoint_id
         visitor = self._visitors.enter(link, caller.host, endpoint_id=endpoint_id, is_known=self._is_known(endpoint_id))
         if visitor is not None:
@@ -148,13 +148,13 @@ class Acceptor:
             self._visitors.leave(link)
             link.close("check took too long" if link.admitted else "refused")
 
-    async def _hear(self, incoming: iroh.Incoming, caller: _Caller) -> tuple[Link, Hello]:
+    async def _hear(self, incoming: iroh.Incoming, caller: _Caller) -> tuple[IrohConnection, Hello]:
         accepting = await incoming.accept()
         connection = await accepting.connect()
         try:
             endpoint_id = caller.endpoint_id = EndpointId.from_bytes(connection.remote_id().to_bytes())
             self._displace(self._callers.identify(caller, endpoint_id, is_known=self._is_known(endpoint_id)))
-            stream = await OneStream(connection, is_dialler=False).hello
+            stream = await StreamGuard(connection, is_dialler=False).hello
             hello = decode_hello(await stream.recv().read_to_end(MAX_HELLO_BYTES))
             welcome = self._welcome(hello, endpoint_id)
             await stream.send().write_all(encode(welcome))
@@ -162,7 +162,7 @@ class Acceptor:
         except BaseException as error:
             connection.close(1, _farewell(error, caller))
             raise
-        link = Link(
+        link = IrohConnection(
             connection,
             endpoint_id,
             outgoing=False,

@@ -26,7 +26,7 @@ class _Place:
     is_known: bool = False
 
 
-class Lobby(Generic[Caller]):
+class CallerSlots(Generic[Caller]):
     """At most `most` callers at once, and `per_id` of one endpoint id."""
 
     def __init__(self, *, most: int, per_id: int) -> None:

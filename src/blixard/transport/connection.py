@@ -26,16 +26,16 @@ SILENCE = 2.6 * BEAT_INTERVAL
 # answered. One that is only slow must not be met with ever more work.
 PING_AGAIN = 0.25
 # Datagrams in one second: beats and their repetitions are a handful, and each costs this node an answer.
-MOST_DATAGRAMS = 100
+MAX_DATAGRAMS = 100
 # Bytes that this node may send more than three times what it received. iroh looks for further paths at up to 32
 # addresses that the peer names, with 350 bytes for each: once that is its good right, all the time it is an attack.
-MOST_UNANSWERED = 32 * 1024
+MAX_UNANSWERED = 32 * 1024
 
 _PING, _PONG = b"i", b"o"
 _NONCE = 8
 
 
-class Link:
+class IrohConnection:
     """A connection whose other end has proved its id and has said hello.
 
     Beats are sent by both ends. Either end closes the connection when nothing at all has come from the
@@ -140,7 +140,7 @@ class Link:
                 datagram = await self._connection.read_datagram()
                 self._heard = time.monotonic()
                 since, count = (self._heard, 1) if self._heard - since > 1 else (since, count + 1)
-                if count > MOST_DATAGRAMS:
+                if count > MAX_DATAGRAMS:
                     self.close("too many datagrams")
                     return
                 kind, nonce = datagram[:1], datagram[1:]
@@ -163,7 +163,7 @@ class Link:
 
     def _sends_too_much(self) -> bool:
         stats = self._connection.stats()
-        return stats.udp_tx_bytes > MOST_UNANSWERED + 3 * stats.udp_rx_bytes
+        return stats.udp_tx_bytes > MAX_UNANSWERED + 3 * stats.udp_rx_bytes
 
     async def _watch(self) -> None:
         ended = await self._connection.closed()

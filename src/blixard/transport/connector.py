@@ -16,7 +16,7 @@ import iroh.iroh_ffi
 from blixard.dialling.protocols import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
-from blixard.transport.connection import Link
+from blixard.transport.connection import IrohConnection
 from blixard.transport.hello import (
     DISCOVERY_ALPN,
     MAX_HELLO_BYTES,
@@ -27,7 +27,7 @@ from blixard.transport.hello import (
     encode,
     turned_away,
 )
-from blixard.transport.stream_guard import OneStream
+from blixard.transport.stream_guard import StreamGuard
 from blixard.trust.keys import SecretKey
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Connector:
         self._learned = learned
         self._hello = hello
 
-    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> Link:
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
         """Connect to `peer` for the mesh.
 
         Raises:
@@ -123,7 +123,7 @@ class Connector:
         link.start_beats()
         return link
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Link:
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
         """Connect to `peer` for a check; being turned away is an answer here, not an error.
 
         Raises:
@@ -148,7 +148,7 @@ class Connector:
             raise DialError("refused", "it does not say which node it is")
         return DiscoveredPeer.from_entry(welcome.entry, "join", datetime.now(timezone.utc))
 
-    async def _reach(self, peer: DiscoveredPeer, purpose: Purpose, timeout: float) -> tuple[Link, Welcome]:
+    async def _reach(self, peer: DiscoveredPeer, purpose: Purpose, timeout: float) -> tuple[IrohConnection, Welcome]:
         link, welcome = await self._connect(peer.endpoint_id, peer.relay_url, peer.socket_addresses, purpose, timeout)
         if welcome.node_id not in (None, peer.node_id):
             message = f"answers as node {welcome.node_id}, its entry says node {peer.node_id}"
@@ -163,7 +163,7 @@ class Connector:
         addresses: Sequence[SocketAddress],
         purpose: Purpose,
         timeout: float,
-    ) -> tuple[Link, Welcome]:
+    ) -> tuple[IrohConnection, Welcome]:
         direct = [str(address) for address in addresses]
         if not direct and relay_url is None:
             # iroh would dial where it has met the peer before.
@@ -179,9 +179,9 @@ class Connector:
 
     async def _shake_hands(
         self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
-    ) -> tuple[Link, Welcome]:
+    ) -> tuple[IrohConnection, Welcome]:
         connection = await self._endpoint.connect(remote, DISCOVERY_ALPN)
-        OneStream(connection, is_dialler=True)
+        StreamGuard(connection, is_dialler=True)
         try:
             started = time.monotonic()
             welcome = await _say_hello(connection, self._hello(purpose))
@@ -189,7 +189,7 @@ class Connector:
         except BaseException:
             connection.close(1, b"no hello")
             raise
-        link = Link(
+        link = IrohConnection(
             connection,
             endpoint_id,
             outgoing=True,
@@ -224,7 +224,7 @@ async def connector_apart(
         await endpoint.close()
 
 
-class AddressProber:
+class ScratchProber:
     """Finds out who answers at one address, each time from an endpoint of its own."""
 
     async def probe(self, address: SocketAddress, endpoint_id: EndpointId, *, timeout: float) -> bool:

@@ -121,7 +121,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class AdmissionContext:
     """What the accepting node knows when somebody knocks."""
 
     cluster: str
@@ -133,20 +133,20 @@ class House:
     """Endpoint id that is known under the node id which the caller claims."""
 
 
-def refusal(hello: Hello, caller: EndpointId, house: House, now: datetime) -> Refusal | None:
+def refusal(hello: Hello, caller: EndpointId, context: AdmissionContext, now: datetime) -> Refusal | None:
     """Decide who may speak: None lets the caller in. `caller` is what the handshake proved."""
-    if hello.cluster not in (None, house.cluster):
+    if hello.cluster not in (None, context.cluster):
         # Its own cluster's name is nothing to tell a stranger.
         return Refusal("wrong_cluster", f"this node is not of cluster {hello.cluster!r}")
-    if house.known_as is None and house.admission == "known":
+    if context.known_as is None and context.admission == "known":
         return Refusal("unknown", f"{caller.short} is in no peers file or registry of this node")
-    if house.known_as is None and hello.entry is None:
+    if context.known_as is None and hello.entry is None:
         return Refusal("unknown", f"{caller.short} is not known here and brings no entry of its own")
-    if house.known_as is not None and hello.node_id != house.known_as:
-        return Refusal("wrong_node_id", f"says it is node {hello.node_id}, is known as node {house.known_as}")
-    if hello.node_id == house.node_id or (house.holder is not None and house.holder != caller):
+    if context.known_as is not None and hello.node_id != context.known_as:
+        return Refusal("wrong_node_id", f"says it is node {hello.node_id}, is known as node {context.known_as}")
+    if hello.node_id == context.node_id or (context.holder is not None and context.holder != caller):
         return Refusal("node_id_taken", f"node id {hello.node_id} belongs to another node")
-    return _entry_refusal(hello, caller, house.cluster, now)
+    return _entry_refusal(hello, caller, context.cluster, now)
 
 
 def _entry_refusal(hello: Hello, caller: EndpointId, cluster: str, now: datetime) -> Refusal | None:

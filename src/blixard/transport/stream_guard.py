@@ -20,7 +20,7 @@ TOO_MANY_STREAMS = b"more than one stream"
 _watching: set[asyncio.Task[None]] = set()
 
 
-class OneStream:
+class StreamGuard:
     """Watches a connection from its handshake to its end.
 
     Attributes:

@@ -197,7 +197,7 @@ def _second(moment: datetime) -> str:
     return format_time(moment.astimezone(timezone.utc).replace(microsecond=0))
 
 
-MOST_REMEMBERED = 100_000
+MAX_REMEMBERED = 100_000
 """Attestations that are remembered as good: twice the peers of the largest peers file."""
 
 
@@ -223,7 +223,7 @@ class AttestationCheck:
             verify_attestation(peer, cluster=self._cluster, now=now)
         except TrustError as error:
             return str(error)
-        if len(self._good) >= MOST_REMEMBERED:
+        if len(self._good) >= MAX_REMEMBERED:
             self._good.clear()
         self._good[peer.iroh_node_id] = signed
         return None

@@ -43,7 +43,7 @@ class Taken:
     seq: int
 
 
-class SeenNumbers:
+class HighestSeq:
     """A small JSON file of numbers, by cluster and signer. Without a folder it remembers in memory only.
 
     Beside them stands for each place who signed what was taken there last. Where another trusted signer follows there,

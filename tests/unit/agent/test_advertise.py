@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blixard.agent.advertise import (
+    AddressDecision,
     AdvertisePolicy,
     LocalAddresses,
-    Verdict,
     candidates_of,
-    judge,
+    decide,
     local_addresses,
     parse_network,
 )
@@ -31,65 +31,67 @@ def at(ip: str, port: int = 7001) -> SocketAddress:
     return SocketAddress(ip_address(ip), port)
 
 
-def judged(*ips: str, bridges: tuple[str, ...] = (DOCKER,), **policy: Any) -> list[Verdict]:
-    return judge(map(at, ips), AdvertisePolicy(**policy), bridge_addresses=frozenset(map(ip_address, bridges)))
+def judged(*ips: str, bridges: tuple[str, ...] = (DOCKER,), **policy: Any) -> list[AddressDecision]:
+    return decide(map(at, ips), AdvertisePolicy(**policy), bridge_addresses=frozenset(map(ip_address, bridges)))
 
 
-def told(*ips: str, **policy: Any) -> list[str]:
-    return [str(verdict.address.ip) for verdict in judged(*ips, **policy) if verdict.told]
+def advertised(*ips: str, **policy: Any) -> list[str]:
+    return [str(decision.address.ip) for decision in judged(*ips, **policy) if decision.advertised]
 
 
 def test_a_docker_host_does_not_tell_the_address_that_every_docker_host_has() -> None:
-    assert told(LAN, DOCKER, LOOPBACK) == [LAN]
-    assert told(LAN, DOCKER, LOOPBACK, bridges=()) == [DOCKER, LAN]
+    assert advertised(LAN, DOCKER, LOOPBACK) == [LAN]
+    assert advertised(LAN, DOCKER, LOOPBACK, bridges=()) == [DOCKER, LAN]
 
 
 def test_the_bridge_is_told_when_the_operator_says_so() -> None:
-    verdicts = judge(
+    decisions = decide(
         map(at, [LAN, DOCKER]), AdvertisePolicy(bridges=True), bridge_addresses=frozenset([ip_address(DOCKER)])
     )
-    assert all(verdict.told for verdict in verdicts)
+    assert all(decision.advertised for decision in decisions)
 
 
 def test_loopback_is_told_when_there_is_nothing_else() -> None:
-    assert told(LOOPBACK) == [LOOPBACK]
-    assert told(LOOPBACK, DOCKER, LINK_LOCAL) == [LOOPBACK]
-    assert told("::1", "fe80::1") == ["::1"]
+    assert advertised(LOOPBACK) == [LOOPBACK]
+    assert advertised(LOOPBACK, DOCKER, LINK_LOCAL) == [LOOPBACK]
+    assert advertised("::1", "fe80::1") == ["::1"]
 
 
 def test_loopback_stays_at_home_where_there_is_a_real_address_of_any_family() -> None:
-    assert told(LOOPBACK, "::1", "2001:db8::1") == ["2001:db8::1"]
+    assert advertised(LOOPBACK, "::1", "2001:db8::1") == ["2001:db8::1"]
 
 
 @pytest.mark.parametrize("ip", [LINK_LOCAL, "fe80::1"])
 def test_a_link_local_address_is_never_told_even_if_included(ip: str) -> None:
-    assert told(LAN, ip) == [LAN]
-    assert told(ip, include=(ip_network("0.0.0.0/0"), ip_network("::/0"))) == []
+    assert advertised(LAN, ip) == [LAN]
+    assert advertised(ip, include=(ip_network("0.0.0.0/0"), ip_network("::/0"))) == []
 
 
 def test_only_what_is_included_is_told() -> None:
-    assert told(LAN, PUBLIC, LOOPBACK, include=(ip_network("203.0.113.0/24"),)) == [PUBLIC]
-    assert told(LAN, LOOPBACK, include=(ip_network("203.0.113.0/24"),)) == []
+    assert advertised(LAN, PUBLIC, LOOPBACK, include=(ip_network("203.0.113.0/24"),)) == [PUBLIC]
+    assert advertised(LAN, LOOPBACK, include=(ip_network("203.0.113.0/24"),)) == []
 
 
 def test_what_is_included_by_name_is_told_even_if_it_is_a_bridge_or_loopback() -> None:
-    assert told(LAN, DOCKER, include=(ip_network("172.17.0.0/16"),)) == [DOCKER]
-    assert told(LAN, LOOPBACK, include=(ip_network("127.0.0.0/8"),)) == [LOOPBACK]
+    assert advertised(LAN, DOCKER, include=(ip_network("172.17.0.0/16"),)) == [DOCKER]
+    assert advertised(LAN, LOOPBACK, include=(ip_network("127.0.0.0/8"),)) == [LOOPBACK]
 
 
 def test_exclusion_wins_over_inclusion() -> None:
-    assert told(LAN, PUBLIC, include=(ip_network("0.0.0.0/0"),), exclude=(ip_network("192.168.0.0/16"),)) == [PUBLIC]
+    assert advertised(LAN, PUBLIC, include=(ip_network("0.0.0.0/0"),), exclude=(ip_network("192.168.0.0/16"),)) == [
+        PUBLIC
+    ]
 
 
 def test_exclusion_of_all_real_addresses_brings_loopback_back_unless_that_is_excluded_too() -> None:
-    assert told(LAN, LOOPBACK, exclude=(ip_network("192.168.0.0/16"),)) == [LOOPBACK]
-    assert told(LAN, LOOPBACK, exclude=(ip_network("0.0.0.0/0"),)) == []
+    assert advertised(LAN, LOOPBACK, exclude=(ip_network("192.168.0.0/16"),)) == [LOOPBACK]
+    assert advertised(LAN, LOOPBACK, exclude=(ip_network("0.0.0.0/0"),)) == []
 
 
 def test_extra_addresses_come_first_in_the_operators_order_and_once() -> None:
     extra = (at(PUBLIC, 17001), at("203.0.113.1", 17001), at(PUBLIC, 17001), at(LAN))
-    verdicts = judged(LAN, LOOPBACK, extra=extra)
-    assert [(str(each.address), each.told) for each in verdicts] == [
+    decisions = judged(LAN, LOOPBACK, extra=extra)
+    assert [(str(each.address), each.advertised) for each in decisions] == [
         ("203.0.113.7:17001", True),
         ("203.0.113.1:17001", True),
         ("192.168.1.10:7001", True),
@@ -98,15 +100,15 @@ def test_extra_addresses_come_first_in_the_operators_order_and_once() -> None:
 
 
 def test_an_extra_address_is_told_even_if_its_network_is_excluded() -> None:
-    assert told(LAN, extra=(at(PUBLIC),), exclude=(ip_network("0.0.0.0/0"),)) == [PUBLIC]
+    assert advertised(LAN, extra=(at(PUBLIC),), exclude=(ip_network("0.0.0.0/0"),)) == [PUBLIC]
 
 
 def test_a_host_with_more_addresses_than_an_entry_holds_tells_as_many_as_fit() -> None:
     many = [f"10.0.{n // 250}.{n % 250 + 1}" for n in range(MAX_ADDRESSES + 30)]
-    verdicts = judged(*many, extra=(at(PUBLIC),))
-    assert sum(verdict.told for verdict in verdicts) == MAX_ADDRESSES
-    assert verdicts[0].told
-    assert verdicts[-1].why == f"more than {MAX_ADDRESSES} addresses"
+    decisions = judged(*many, extra=(at(PUBLIC),))
+    assert sum(decision.advertised for decision in decisions) == MAX_ADDRESSES
+    assert decisions[0].advertised
+    assert decisions[-1].reason == f"more than {MAX_ADDRESSES} addresses"
 
 
 addresses = st.lists(
@@ -124,13 +126,13 @@ def test_the_order_of_the_interfaces_changes_nothing_and_every_address_has_a_rea
 ) -> None:
     policy = AdvertisePolicy(include=include, exclude=exclude, bridges=bridges)
     docker = frozenset([ip_address(DOCKER)])
-    verdicts = judge(map(at, ips), policy, bridge_addresses=docker)
-    assert judge(map(at, data.draw(st.permutations(ips))), policy, bridge_addresses=docker) == verdicts
-    assert {verdict.address for verdict in verdicts} == set(map(at, ips))
-    assert all(verdict.why for verdict in verdicts)
-    for verdict in verdicts:
-        ip = verdict.address.ip
-        assert not (verdict.told and (ip.is_link_local or any(ip in network for network in exclude)))
+    decisions = decide(map(at, ips), policy, bridge_addresses=docker)
+    assert decide(map(at, data.draw(st.permutations(ips))), policy, bridge_addresses=docker) == decisions
+    assert {decision.address for decision in decisions} == set(map(at, ips))
+    assert all(decision.reason for decision in decisions)
+    for decision in decisions:
+        ip = decision.address.ip
+        assert not (decision.advertised and (ip.is_link_local or any(ip in network for network in exclude)))
 
 
 def test_a_socket_on_one_address_is_reached_there_alone() -> None:

@@ -35,7 +35,7 @@ from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
-from blixard.transport.connection import Link
+from blixard.transport.connection import IrohConnection
 
 
 @dataclass
@@ -71,14 +71,14 @@ class FakeProber:
     answers: list[Answer]
     dialled: list[tuple[float, DiscoveredPeer, float]] = field(default_factory=list)
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Link:
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
         self.dialled.append((self.clock.now(), peer, timeout))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, DialError):
             if answer.kind == "timeout":
                 await self.clock.sleep(timeout)
             raise answer
-        return cast("Link", answer)
+        return cast("IrohConnection", answer)
 
 
 @dataclass
@@ -291,13 +291,13 @@ async def test_never_more_edges_are_checked_at_once_than_allowed(clock: VirtualC
     now_open, most_open = 0, 0
 
     class Counting:
-        async def probe(self, _: DiscoveredPeer, *, timeout: float) -> Link:
+        async def probe(self, _: DiscoveredPeer, *, timeout: float) -> IrohConnection:
             nonlocal now_open, most_open
             now_open += 1
             most_open = max(most_open, now_open)
             await asyncio.sleep(0)
             now_open -= 1
-            return cast("Link", FakeLink(clock))
+            return cast("IrohConnection", FakeLink(clock))
 
     checker = Checker(Counting(), clock=clock, rng=Random(7), at_once=3)
     assert len(await checker.check([peer(n) for n in range(2, 22)])) == 20

@@ -46,7 +46,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def told(data_dir: Path, bind: str, **policy: object) -> list[str]:
     config = settings(data_dir, bind=bind, advertise=AdvertisePolicy(**policy))  # type: ignore[arg-type]
-    return [str(verdict.address) for verdict in advertised(config, 7001) if verdict.told]
+    return [str(decision.address) for decision in advertised(config, 7001) if decision.advertised]
 
 
 def attested(**changes: object) -> NodeRegistryEntry:

@@ -73,15 +73,15 @@ class Stand:
 
     def state(self, host: Host) -> str:
         """What the status would show."""
-        pursuit = self.scheduler.pursuit(host.endpoint_id)
-        assert pursuit is not None
-        return pursuit.state
+        dial_state = self.scheduler.dial_state(host.endpoint_id)
+        assert dial_state is not None
+        return dial_state.state
 
     def failures(self, host: Host) -> int:
         """The failures in a row that count against a peer now."""
-        pursuit = self.scheduler.pursuit(host.endpoint_id)
-        assert pursuit is not None
-        return pursuit.failures
+        dial_state = self.scheduler.dial_state(host.endpoint_id)
+        assert dial_state is not None
+        return dial_state.failures
 
     def call_in(self, host: Host) -> SimConnection:
         """The host dials this one; returns this end, not yet adopted."""

@@ -12,20 +12,20 @@ from tests.unit.peers.people import endpoint_id, peer
 
 from blixard.dialling import backoff
 from blixard.dialling.breaker import JITTER, LEASE, LONGEST_OPEN, Permit
-from blixard.dialling.dial_state import MOST_REMEMBERED, Pursuit
+from blixard.dialling.dial_state import MAX_REMEMBERED, DialState
 from blixard.dialling.protocols import DialError
 
 PEER = peer(1)
 LONGEST_WAIT = max(LONGEST_OPEN * (1 + JITTER), backoff.LONGEST, backoff.LOSS_LONGEST)
 
 
-def pursuit() -> Pursuit:
-    return Pursuit(PEER, endpoint_id(1), since=0.0, alone_since=0.0)
+def dial_state() -> DialState:
+    return DialState(PEER, endpoint_id(1), since=0.0, alone_since=0.0)
 
 
-def failed(times: int, kind: str = "timeout") -> Pursuit:
+def failed(times: int, kind: str = "timeout") -> DialState:
     """A peer that failed so often in a row, each dial being made when it was due."""
-    made, rng, now = pursuit(), Random(1), 0.0
+    made, rng, now = dial_state(), Random(1), 0.0
     for _ in range(times):
         permit = made.begin(now, rng, PEER.direct_addresses)
         assert permit is not None
@@ -36,7 +36,7 @@ def failed(times: int, kind: str = "timeout") -> Pursuit:
 
 
 def test_each_outcome_has_its_state() -> None:
-    assert pursuit().state == "discovered"
+    assert dial_state().state == "discovered"
     assert failed(1).state == "backing_off"
     assert failed(5).state == "open"
     assert failed(5, "refused").state == "refused"
@@ -67,13 +67,13 @@ def test_a_new_relay_is_a_new_way() -> None:
 
 
 def test_ways_are_not_remembered_without_end() -> None:
-    made, rng = pursuit(), Random(1)
-    for number in range(2 * MOST_REMEMBERED):
+    made, rng = dial_state(), Random(1)
+    for number in range(2 * MAX_REMEMBERED):
         permit = made.begin(0.0, rng, [f"10.0.0.1:{number + 1}"])
         assert permit is not None
         made.failed(permit, DialError("local", "no"), 0.0, rng)
-    assert len(made._tried) == MOST_REMEMBERED
-    assert not made.learn(peer(1, f"10.0.0.1:{2 * MOST_REMEMBERED}"))
+    assert len(made._tried) == MAX_REMEMBERED
+    assert not made.learn(peer(1, f"10.0.0.1:{2 * MAX_REMEMBERED}"))
 
 
 class PursuitTraces(RuleBasedStateMachine):
@@ -83,14 +83,14 @@ class PursuitTraces(RuleBasedStateMachine):
         super().__init__()
         self.rng = Random(0)
         self.now = 0.0
-        self.pursuit = pursuit()
-        self.pursuit.next_at = 0.0
+        self.dial_state = dial_state()
+        self.dial_state.next_at = 0.0
         self.permit: Permit | None = None
         self.old: list[Permit] = []
 
     @property
     def is_waiting(self) -> bool:
-        return self.permit is None and self.pursuit.connected_at is None
+        return self.permit is None and self.dial_state.connected_at is None
 
     @rule(seconds=st.one_of(st.floats(0, 700), st.sampled_from([0.25, 30.0, 60.0, LEASE, 360.0])))
     def time_passes(self, seconds: float) -> None:
@@ -99,9 +99,9 @@ class PursuitTraces(RuleBasedStateMachine):
     @precondition(lambda self: self.is_waiting)
     @rule()
     def its_time_comes(self) -> None:
-        assert self.pursuit.next_at is not None
-        self.now = max(self.now, self.pursuit.next_at)
-        self.permit = self.pursuit.begin(self.now, self.rng, PEER.direct_addresses)
+        assert self.dial_state.next_at is not None
+        self.now = max(self.now, self.dial_state.next_at)
+        self.permit = self.dial_state.begin(self.now, self.rng, PEER.direct_addresses)
         if self.permit is not None:
             self.old.append(self.permit)
 
@@ -109,70 +109,70 @@ class PursuitTraces(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["timeout", "unreachable", "wrong_id", "refused", "wrong_cluster", "local"]))
     def it_fails(self, kind: str) -> None:
         assert self.permit is not None
-        self.pursuit.failed(self.permit, DialError(kind, "no"), self.now, self.rng)
+        self.dial_state.failed(self.permit, DialError(kind, "no"), self.now, self.rng)
         self.permit = None
-        assert self.pursuit.next_at is not None
-        assert self.pursuit.next_at >= self.now + backoff.SHORTEST
+        assert self.dial_state.next_at is not None
+        assert self.dial_state.next_at >= self.now + backoff.SHORTEST
 
     @precondition(lambda self: self.permit is not None)
     @rule()
     def it_is_given_up(self) -> None:
         assert self.permit is not None
-        self.pursuit.cancelled(self.permit, self.now, self.rng)
+        self.dial_state.cancelled(self.permit, self.now, self.rng)
         self.permit = None
 
-    @precondition(lambda self: self.pursuit.connected_at is None)
+    @precondition(lambda self: self.dial_state.connected_at is None)
     @rule()
     def it_is_connected(self) -> None:
         """By the dial or by a call from there."""
-        self.pursuit.connected(self.now)
+        self.dial_state.connected(self.now)
         self.permit = None
 
-    @precondition(lambda self: self.pursuit.connected_at is not None)
+    @precondition(lambda self: self.dial_state.connected_at is not None)
     @rule(peers=st.integers(0, 10_000))
     def it_is_lost(self, peers: int) -> None:
-        self.pursuit.lost("gone", self.now, self.rng, peers)
-        assert self.pursuit.error is not None
-        assert self.pursuit.error[0].kind == "closed"
+        self.dial_state.lost("gone", self.now, self.rng, peers)
+        assert self.dial_state.error is not None
+        assert self.dial_state.error[0].kind == "closed"
 
     @precondition(lambda self: self.is_waiting)
     @rule()
     def a_probe_has_seen_it(self) -> None:
-        self.pursuit.sighted(self.now, self.rng)
+        self.dial_state.sighted(self.now, self.rng)
 
     @precondition(lambda self: self.is_waiting)
     @rule()
     def there_is_a_new_way(self) -> None:
-        self.pursuit.hurry(self.now)
+        self.dial_state.hurry(self.now)
 
     @invariant()
     def the_next_dial_is_never_farther_than_the_longest_wait(self) -> None:
         if self.is_waiting:
-            assert self.pursuit.next_at is not None
-            assert self.pursuit.next_at <= self.now + LONGEST_WAIT
+            assert self.dial_state.next_at is not None
+            assert self.dial_state.next_at <= self.now + LONGEST_WAIT
 
     @invariant()
     def when_its_time_comes_the_breaker_lets_it_through(self) -> None:
-        if self.is_waiting and self.pursuit.next_at is not None:
-            at = max(self.now, self.pursuit.next_at)
-            assert self.pursuit.breaker.begin(at, self.rng)[1] is not None
+        if self.is_waiting and self.dial_state.next_at is not None:
+            at = max(self.now, self.dial_state.next_at)
+            assert self.dial_state.breaker.begin(at, self.rng)[1] is not None
 
     @invariant()
     def the_state_says_what_is(self) -> None:
-        if self.pursuit.connected_at is not None:
-            assert self.pursuit.state == "connected"
+        if self.dial_state.connected_at is not None:
+            assert self.dial_state.state == "connected"
         elif self.permit is not None:
-            assert self.pursuit.state == "connecting"
-        elif self.pursuit.breaker.circuit == "open":
-            assert self.pursuit.state == "open"
+            assert self.dial_state.state == "connecting"
+        elif self.dial_state.breaker.circuit == "open":
+            assert self.dial_state.state == "open"
         else:
-            assert self.pursuit.state in ("discovered", "backing_off", "refused")
+            assert self.dial_state.state in ("discovered", "backing_off", "refused")
 
     @invariant()
     def a_connection_that_lives_ends_all_that_was_before(self) -> None:
-        if self.pursuit.connected_at is not None and self.now - self.pursuit.connected_at >= backoff.PROVEN_AFTER:
-            self.pursuit.settle(self.now)
-            assert (self.pursuit.failures, self.pursuit.breaker.trips) == (0, 0)
+        if self.dial_state.connected_at is not None and self.now - self.dial_state.connected_at >= backoff.PROVEN_AFTER:
+            self.dial_state.settle(self.now)
+            assert (self.dial_state.failures, self.dial_state.breaker.trips) == (0, 0)
 
 
 TestPursuitTraces = PursuitTraces.TestCase

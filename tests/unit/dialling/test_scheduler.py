@@ -14,7 +14,7 @@ from tests.unit.dialling.stand import Stand, simulate
 from blixard.dialling import backoff
 from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, THRESHOLD
 from blixard.dialling.connection_pool import CLOSE_WAIT
-from blixard.dialling.pace import MOST_DIALS
+from blixard.dialling.pace import MAX_DIALS
 from blixard.dialling.protocols import Connection, DialError, Dialler
 from blixard.model.entry import DiscoveredPeer
 
@@ -58,7 +58,7 @@ async def test_never_more_than_sixteen_dials_are_in_flight() -> None:
         host.is_up = False
     stand.begin()
     await asyncio.sleep(300)
-    assert stand.network.most_in_flight == MOST_DIALS
+    assert stand.network.most_in_flight == MAX_DIALS
 
 
 class Starved:
@@ -570,7 +570,7 @@ async def test_guests_that_do_not_answer_leave_half_of_the_slots_and_the_first_t
         stand.scheduler.learn(stand.network.peer(host), host.endpoint_id, is_guest=host is not member)
     stand.want(*guests)
     await asyncio.sleep(SOON)
-    assert stand.network.most_in_flight == MOST_DIALS // 2
+    assert stand.network.most_in_flight == MAX_DIALS // 2
     stand.want(*stand.others)
     await asyncio.sleep(SOON)
     assert len(stand.dialled_at(member)) == 1

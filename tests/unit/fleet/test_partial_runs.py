@@ -21,7 +21,7 @@ from blixard.trust.attestation import attest
 from blixard.trust.key_announcement import announce
 
 RUNS = 100
-MOST_REMOVALS = 1
+MAX_REMOVALS = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class World:
         arguments: dict[str, Any] = {
             "cluster": CLUSTER,
             "now": self.now,
-            "max_removals": MOST_REMOVALS,
+            "max_removals": MAX_REMOVALS,
             "states": {},
             "announced": {},
             "peers_file": peers_file,

@@ -20,7 +20,7 @@ INTERVAL = 60.0
 SOON = 1.0
 
 
-class House:
+class AdmissionContext:
     """Host 1 with a manager that knows hosts 2 and 3 from one source, and 4 from another."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class House:
 
 def test_connections_stay_to_those_whom_the_new_sources_name_and_the_others_are_let_go() -> None:
     async def main() -> None:
-        house = House()
+        house = AdmissionContext()
         await house.settle()
         dials = house.dials
         await house.use(house.third, house.second)
@@ -76,7 +76,7 @@ def test_connections_stay_to_those_whom_the_new_sources_name_and_the_others_are_
 
 def test_a_new_source_that_fails_erases_nobody_until_it_has_answered() -> None:
     async def main() -> None:
-        house = House()
+        house = AdmissionContext()
         await house.settle()
         house.third.fail()
         await house.use(house.third)
@@ -92,7 +92,7 @@ def test_a_new_source_that_fails_erases_nobody_until_it_has_answered() -> None:
 
 def test_a_source_that_comes_back_before_its_successor_answered_was_never_gone() -> None:
     async def main() -> None:
-        house = House()
+        house = AdmissionContext()
         await house.settle()
         house.third.fail()
         await house.use(house.third)
@@ -106,7 +106,7 @@ def test_a_source_that_comes_back_before_its_successor_answered_was_never_gone()
 
 def test_without_any_source_nobody_is_left() -> None:
     async def main() -> None:
-        house = House()
+        house = AdmissionContext()
         await house.settle()
         await house.use()
         assert house.states() == {}
@@ -117,7 +117,7 @@ def test_without_any_source_nobody_is_left() -> None:
 
 def test_an_answer_that_comes_after_its_source_has_gone_counts_no_longer() -> None:
     async def main() -> None:
-        house = House()
+        house = AdmissionContext()
         await house.settle()
         house.first.seconds = 5.0
         late = asyncio.ensure_future(house.manager.refresh_peers())
@@ -147,7 +147,7 @@ def test_the_order_of_the_new_configuration_decides_who_has_a_node_id() -> None:
 
 def test_a_new_interval_and_auto_connect_take_effect_at_once() -> None:
     async def main() -> None:
-        house = House()
+        house = AdmissionContext()
         await house.use(house.first, house.second, auto_connect=False)
         await house.manager.start()
         await asyncio.sleep(SOON)

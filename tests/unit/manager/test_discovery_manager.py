@@ -28,7 +28,7 @@ SOON = 1.0
 INTERVAL = 60.0
 
 
-class House:
+class AdmissionContext:
     """Host 1 with a manager, other hosts on a simulated network, and one source."""
 
     def __init__(self, others: int = 3, **config: Any) -> None:
@@ -76,7 +76,7 @@ def simulate(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
 @simulate
 async def test_peers_of_the_sources_are_known_when_start_returns_and_soon_connected() -> None:
-    house = House()
+    house = AdmissionContext()
     await house.manager.start()
     assert [each.node_id for each in house.manager.get_peers()] == [2, 3, 4]
     await asyncio.sleep(SOON)
@@ -87,7 +87,7 @@ async def test_peers_of_the_sources_are_known_when_start_returns_and_soon_connec
 
 @simulate
 async def test_a_source_that_hangs_does_not_hold_up_the_start() -> None:
-    house = House()
+    house = AdmissionContext()
     house.source.seconds = 8.0
     started = house.clock.now()
     await house.manager.start()
@@ -99,7 +99,7 @@ async def test_a_source_that_hangs_does_not_hold_up_the_start() -> None:
 
 @simulate
 async def test_start_and_stop_may_come_twice_and_in_any_order() -> None:
-    house = House()
+    house = AdmissionContext()
     await house.manager.stop()
     await asyncio.gather(house.manager.start(), house.manager.start())
     await asyncio.sleep(SOON)
@@ -115,7 +115,7 @@ async def test_start_and_stop_may_come_twice_and_in_any_order() -> None:
 
 @simulate
 async def test_a_stop_during_the_start_ends_it() -> None:
-    house = House()
+    house = AdmissionContext()
     house.source.seconds = 100.0
     starting = asyncio.ensure_future(house.manager.start())
     await asyncio.sleep(0.5)
@@ -125,7 +125,7 @@ async def test_a_stop_during_the_start_ends_it() -> None:
 
 @simulate
 async def test_without_auto_connect_peers_are_known_and_inbound_ones_adopted_but_none_is_dialled() -> None:
-    house = House(auto_connect=False)
+    house = AdmissionContext(auto_connect=False)
     await house.manager.start()
     await asyncio.sleep(SOON)
     assert house.network.dials == []
@@ -136,7 +136,7 @@ async def test_without_auto_connect_peers_are_known_and_inbound_ones_adopted_but
 
 @simulate
 async def test_lookups_by_node_id_and_by_endpoint_id() -> None:
-    house = House()
+    house = AdmissionContext()
     await house.manager.start()
     two = house.manager.get_peer(2)
     assert two is not None
@@ -148,7 +148,7 @@ async def test_lookups_by_node_id_and_by_endpoint_id() -> None:
 
 @simulate
 async def test_events_tell_a_peers_whole_life() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     events = house.manager.subscribe()
     await house.manager.start()
     await asyncio.sleep(SOON)
@@ -174,7 +174,7 @@ async def test_events_tell_a_peers_whole_life() -> None:
 
 @simulate
 async def test_a_removed_peer_is_disconnected() -> None:
-    house = House()
+    house = AdmissionContext()
     await house.manager.start()
     await asyncio.sleep(SOON)
     house.source.set([house.network.peer(house.others[0])])
@@ -186,7 +186,7 @@ async def test_a_removed_peer_is_disconnected() -> None:
 
 @simulate
 async def test_a_source_that_fails_for_a_day_costs_nothing() -> None:
-    house = House()
+    house = AdmissionContext()
     await house.manager.start()
     await asyncio.sleep(SOON)
     events = house.manager.subscribe()
@@ -199,7 +199,7 @@ async def test_a_source_that_fails_for_a_day_costs_nothing() -> None:
 
 @simulate
 async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     host = house.others[0]
     await house.manager.start()
     await asyncio.sleep(SOON)
@@ -215,7 +215,7 @@ async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() 
 
 @simulate
 async def test_a_peer_can_be_added_by_hand_and_removed() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     late = house.network.add(9)
     await house.manager.start()
     assert house.manager.add_peer(house.network.peer(late))
@@ -232,7 +232,7 @@ async def test_a_peer_can_be_added_by_hand_and_removed() -> None:
 
 @simulate
 async def test_a_peer_added_before_the_start_is_dialled_after_it() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     late = house.network.add(9)
     house.manager.add_peer(house.network.peer(late))
     await house.manager.start()
@@ -243,7 +243,7 @@ async def test_a_peer_added_before_the_start_is_dialled_after_it() -> None:
 
 @simulate
 async def test_this_node_is_never_its_own_peer() -> None:
-    house = House()
+    house = AdmissionContext()
     assert not house.manager.add_peer(house.network.peer(house.me))
     house.source.set([house.network.peer(house.me)])
     await house.manager.start()
@@ -253,7 +253,7 @@ async def test_this_node_is_never_its_own_peer() -> None:
 
 @simulate
 async def test_a_guest_that_signs_its_entry_becomes_a_peer_and_one_that_does_not_does_not() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     assert not house.manager.add_peer(peer(7), "hello")
     assert house.manager.add_peer(peer(7, seq=5), "hello")
     found = house.manager.find(endpoint_id(7))
@@ -263,7 +263,7 @@ async def test_a_guest_that_signs_its_entry_becomes_a_peer_and_one_that_does_not
 
 @simulate
 async def test_a_guest_cannot_take_a_known_peers_node_id() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     await house.manager.start()
     assert not house.manager.add_peer(peer(7, node_id=2, seq=5), "hello")
     assert house.manager.find(house.others[0].endpoint_id) is not None
@@ -272,7 +272,7 @@ async def test_a_guest_cannot_take_a_known_peers_node_id() -> None:
 
 @simulate
 async def test_a_hello_that_is_older_than_one_seen_before_is_refused() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
     assert not house.manager.add_peer(peer(7, "10.0.0.1:1", seq=5), "hello")
     assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
@@ -280,7 +280,7 @@ async def test_a_hello_that_is_older_than_one_seen_before_is_refused() -> None:
 
 @simulate
 async def test_the_hello_of_a_member_updates_its_addresses_and_keeps_it_no_longer_than_its_source_does() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     house.source.set([peer(7)])
     await house.manager.start()
     assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
@@ -295,7 +295,7 @@ async def test_the_hello_of_a_member_updates_its_addresses_and_keeps_it_no_longe
 
 @simulate
 async def test_a_guest_that_stayed_for_a_while_is_forgotten_a_day_after_it_was_last_connected() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     await house.manager.start()
     house.manager.add_peer(peer(7, seq=5), "hello")
     connection = house.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
@@ -311,7 +311,7 @@ async def test_a_guest_that_stayed_for_a_while_is_forgotten_a_day_after_it_was_l
 
 @simulate
 async def test_a_guest_that_only_said_hello_is_forgotten_after_a_few_minutes() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     await house.manager.start()
     house.manager.add_peer(peer(7, seq=5), "hello")
     connection = house.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
@@ -326,10 +326,10 @@ async def test_a_guest_that_only_said_hello_is_forgotten_after_a_few_minutes() -
 def test_in_a_full_house_a_new_guest_takes_the_place_of_the_one_longest_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(additions, "MOST_GUESTS", 2)
+    monkeypatch.setattr(additions, "MAX_GUESTS", 2)
 
     async def main() -> None:
-        house = House(others=0)
+        house = AdmissionContext(others=0)
         await house.manager.start()
         for number in (5, 6, 7):
             assert house.manager.add_peer(peer(number, seq=5), "hello")
@@ -344,10 +344,10 @@ def test_in_a_full_house_a_new_guest_takes_the_place_of_the_one_longest_away(
 
 
 def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additions, "MOST_GUESTS", 4)
+    monkeypatch.setattr(additions, "MAX_GUESTS", 4)
 
     async def main() -> None:
-        house = House(others=0)
+        house = AdmissionContext(others=0)
         await house.manager.start()
         homes = {
             5: "10.0.0.1:1",
@@ -368,7 +368,7 @@ def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monk
 
 @simulate
 async def test_an_expired_attestation_ends_the_membership_at_the_next_refresh() -> None:
-    house = House(others=0)
+    house = AdmissionContext(others=0)
     expiring = peer(7, seq=5, expires_at=house.clock.wall().replace(microsecond=0) + HOUR)
     house.source.set([expiring])
     await house.manager.start()
@@ -381,7 +381,7 @@ async def test_an_expired_attestation_ends_the_membership_at_the_next_refresh() 
 
 @simulate
 async def test_setting_the_wall_clock_changes_nothing() -> None:
-    house = House()
+    house = AdmissionContext()
     await house.manager.start()
     await asyncio.sleep(SOON)
     events = house.manager.subscribe()
@@ -395,7 +395,7 @@ async def test_setting_the_wall_clock_changes_nothing() -> None:
 
 @simulate
 async def test_two_managers_that_know_each_other_end_up_with_one_connection() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     other = house.others[0]
     theirs = SetSource()
     theirs.set([house.network.peer(house.me)])
@@ -412,7 +412,7 @@ async def test_two_managers_that_know_each_other_end_up_with_one_connection() ->
 @simulate
 async def test_a_pair_of_which_only_one_knows_the_other_connects_too() -> None:
     for knows_greater in (True, False):
-        house = House(others=20)
+        house = AdmissionContext(others=20)
         others = [host for host in house.others if (host.endpoint_id > house.me.endpoint_id) == knows_greater]
         house.source.set([house.network.peer(others[0])])
         await house.manager.start()
@@ -423,7 +423,7 @@ async def test_a_pair_of_which_only_one_knows_the_other_connects_too() -> None:
 
 @simulate
 async def test_above_the_limit_only_the_overlays_neighbours_are_dialled() -> None:
-    house = House(others=65)
+    house = AdmissionContext(others=65)
     await house.manager.start()
     await asyncio.sleep(SOON)
     wanted = [status for status in house.manager.status() if status.wanted]
@@ -439,7 +439,7 @@ async def test_above_the_limit_only_the_overlays_neighbours_are_dialled() -> Non
 
 @simulate
 async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     house.others[0].is_up = False
     house.others[0].fails_fast = True
     await house.manager.start()
@@ -461,7 +461,7 @@ async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() 
 
 @simulate
 async def test_the_status_of_a_connected_peer_has_its_path() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     await house.manager.start()
     await asyncio.sleep(SOON)
     shown = house.manager.status()[0].to_json()
@@ -472,7 +472,7 @@ async def test_the_status_of_a_connected_peer_has_its_path() -> None:
 
 @simulate
 async def test_an_own_address_in_a_peers_list_is_held_back() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     docker = "172.17.0.1:7001"
     house.source.set([house.network.peer(house.others[0], docker)])
     house.network.at[docker] = house.me
@@ -488,7 +488,7 @@ async def test_an_own_address_in_a_peers_list_is_held_back() -> None:
 
 @simulate
 async def test_adopting_before_the_start_or_without_a_dialler_closes_the_connection() -> None:
-    house = House()
+    house = AdmissionContext()
     for manager in (house.manager, DiscoveryManager(DiscoveryConfig(), own=house.me.endpoint_id)):
         inbound = house.call_in(house.others[0])
         assert not manager.adopt(inbound)
@@ -497,7 +497,7 @@ async def test_adopting_before_the_start_or_without_a_dialler_closes_the_connect
 
 @simulate
 async def test_a_tickets_endpoint_is_introduced_and_then_dialled() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     host = house.others[0]
     ticket = Ticket(host.endpoint_id, None, (SocketAddress.parse(host.address),))
 
@@ -521,7 +521,7 @@ async def test_a_tickets_endpoint_is_introduced_and_then_dialled() -> None:
 
 @simulate
 async def test_what_does_not_count_is_told_with_its_reason() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     second = SetSource("registry:x", "registry")
     second.set([peer(7, node_id=2)])
     manager = house.make(house.me, house.source, second)
@@ -532,7 +532,7 @@ async def test_what_does_not_count_is_told_with_its_reason() -> None:
 
 def test_every_event_is_logged_with_its_fields(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        house = House(others=2)
+        house = AdmissionContext(others=2)
         house.others[1].lets_in = lambda _: False
         await house.manager.start()
         await asyncio.sleep(SOON)
@@ -588,7 +588,7 @@ def test_attestations_for_another_cluster_are_refused() -> None:
 
 @simulate
 async def test_where_a_peer_was_reached_counts_also_when_no_source_says_it_any_more() -> None:
-    house = House(others=1)
+    house = AdmissionContext(others=1)
     (host,) = house.others
     signed = peer(7, host.address, seq=5)
     host.endpoint_id, host.node_id = signed.endpoint_id, 7
@@ -610,7 +610,7 @@ def test_guests_without_end_fill_no_log_and_members_are_logged_all_the_same(capl
     caplog.set_level(logging.INFO, "blixard.peers")
 
     async def main() -> None:
-        house = House(others=1)
+        house = AdmissionContext(others=1)
         await house.manager.start()
         for number in range(5, 1000):
             assert house.manager.add_peer(peer(number, "10.0.0.1:1", seq=5), "hello")

@@ -16,12 +16,12 @@ from tests.unit.peers.people import CLUSTER, NOON, key, peer
 from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, registry_of, write
 
 from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES
-from blixard.sources.base import Answer, Failed, Found, Tools
+from blixard.sources.base import Answer, Failed, Found, SourceContext
 from blixard.sources.factory import registry_at
 from blixard.sources.remote_files import RemoteSource
 from blixard.trust.peers_signature import sign_peers
 
-TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
+TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
 FLEET = key(1000)
 
 
@@ -75,8 +75,8 @@ async def test_a_folder_names_its_registries_and_a_pattern_what_it_matches(memor
 async def test_where_signers_are_trusted_a_peers_file_needs_its_signature(memory: fsspec.AbstractFileSystem) -> None:
     data = peers_file_of(peer(1))
     memory.pipe("/peers.json", data)
-    tools = Tools(CHECK, in_an_hour, lambda _: False, signers=[FLEET.public()], cluster=CLUSTER)
-    remote = RemoteSource("memory://peers.json", tools)
+    context = SourceContext(CHECK, in_an_hour, lambda _: False, signers=[FLEET.public()], cluster=CLUSTER)
+    remote = RemoteSource("memory://peers.json", context)
     assert "peers.json.sig is not there" in said(await remote.fetch())
     memory.pipe("/peers.json.sig", sign_peers(data, key(7), cluster=CLUSTER, previous_seq=None, now=NOON))
     assert "not one of the trusted signers" in said(await remote.fetch())

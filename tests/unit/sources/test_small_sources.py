@@ -17,7 +17,7 @@ from blixard.errors import BlixardError, InputError
 from blixard.model.addresses import HostPort, SocketAddress
 from blixard.model.entry import Attestation, DiscoveredPeer
 from blixard.model.tickets import Ticket, format_ticket
-from blixard.sources.base import Failed, Found, Nothing, Tools
+from blixard.sources.base import Failed, Found, Nothing, SourceContext
 from blixard.sources.factory import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.host_port import HostPortLocation
 from blixard.sources.registry_files import RegistryFiles
@@ -26,7 +26,7 @@ from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.attestation import AttestationCheck, verify_attestation
 
 TICKET = Ticket(endpoint_id(1), None, (SocketAddress.parse("10.0.0.1:7001"),))
-TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
+TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
 
 
 async def introduce(ticket: Ticket) -> DiscoveredPeer:

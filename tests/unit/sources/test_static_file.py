@@ -15,7 +15,7 @@ from blixard.clock import SystemClock
 from blixard.documents.files import write_atomic
 from blixard.sources.base import Failed, Found, Nothing
 from blixard.sources.static_file import StaticFile
-from blixard.trust.highest_seq import SeenNumbers
+from blixard.trust.highest_seq import HighestSeq
 from blixard.trust.peers_signature import sign_peers
 
 FLEET = key(1000)
@@ -215,13 +215,13 @@ async def test_a_new_signature_alone_is_a_change(path: Path) -> None:
 
 async def test_an_older_signed_file_is_refused_also_after_a_restart(path: Path, tmp_path: Path) -> None:
     put(path, *signed(1, 2, seq=100))
-    await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
+    await trusting(path, seen=HighestSeq(tmp_path, in_an_hour)).fetch()
     put(path, *signed(1, seq=99))
-    answer = await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
+    answer = await trusting(path, seen=HighestSeq(tmp_path, in_an_hour)).fetch()
     assert isinstance(answer, Failed)
     assert "older" in answer.error
     put(path, *signed(1, seq=101))
-    assert isinstance(await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch(), Found)
+    assert isinstance(await trusting(path, seen=HighestSeq(tmp_path, in_an_hour)).fetch(), Found)
 
 
 async def test_the_endpoint_ids_of_sightings_are_those_of_their_peers(path: Path) -> None:

@@ -22,8 +22,8 @@ from blixard.model.ids import EndpointId
 from blixard.transport.hello import (
     MAX_HELLO_BYTES,
     MAX_REASON,
+    AdmissionContext,
     Hello,
-    House,
     Refusal,
     Welcome,
     decode_hello,
@@ -167,16 +167,16 @@ def test_a_reason_from_a_peer_cannot_steer_a_terminal() -> None:
 OWN = key(2).public()
 
 
-def house(**changes: Any) -> House:
+def context(**changes: Any) -> AdmissionContext:
     """What node 1 knows, with `changes`."""
     values: dict[str, Any] = {"cluster": CLUSTER, "admission": "known", "node_id": 1, "known_as": 2, "holder": OWN}
-    return House(**(values | changes))
+    return AdmissionContext(**(values | changes))
 
 
 NOBODY: dict[str, Any] = {"known_as": None, "holder": None}
 
 
-def asked(hello: Hello, at: House, caller: EndpointId = OWN) -> Refusal | None:
+def asked(hello: Hello, at: AdmissionContext, caller: EndpointId = OWN) -> Refusal | None:
     return refusal(hello, caller, at, NOW)
 
 
@@ -187,13 +187,13 @@ def hello(attestation_of: NodeRegistryEntry | None = None, **changes: Any) -> He
 
 
 def test_a_known_peer_is_let_in_with_or_without_its_entry() -> None:
-    assert asked(hello(), house()) is None
-    assert asked(hello(entry=None), house()) is None
+    assert asked(hello(), context()) is None
+    assert asked(hello(entry=None), context()) is None
 
 
 def test_an_open_node_lets_a_stranger_in_that_signs_for_itself_and_a_closed_one_does_not() -> None:
-    assert asked(hello(), house(admission="open", **NOBODY)) is None
-    refused = asked(hello(), house(**NOBODY))
+    assert asked(hello(), context(admission="open", **NOBODY)) is None
+    refused = asked(hello(), context(**NOBODY))
     assert refused is not None
     assert refused.kind == "unknown"
     assert OWN.short in refused.message
@@ -202,13 +202,13 @@ def test_an_open_node_lets_a_stranger_in_that_signs_for_itself_and_a_closed_one_
 @pytest.mark.parametrize("admission", ["open", "known"])
 def test_a_stranger_that_brings_nothing_is_unknown(admission: str) -> None:
     bare = Hello(cluster=None, node_id=None, entry=None, purpose="check")
-    refused = asked(bare, house(admission=admission, **NOBODY))
+    refused = asked(bare, context(admission=admission, **NOBODY))
     assert refused is not None
     assert refused.kind == "unknown"
 
 
-@pytest.mark.parametrize("at", [house(), house(admission="open", **NOBODY)], ids=["known", "open"])
-def test_a_node_of_another_cluster_is_refused_and_not_told_this_ones_name(at: House) -> None:
+@pytest.mark.parametrize("at", [context(), context(admission="open", **NOBODY)], ids=["known", "open"])
+def test_a_node_of_another_cluster_is_refused_and_not_told_this_ones_name(at: AdmissionContext) -> None:
     at = dataclasses.replace(at, cluster="hidden")
     for told in (hello(cluster="another"), hello(cluster=None)):
         refused = asked(told, at)
@@ -218,7 +218,7 @@ def test_a_node_of_another_cluster_is_refused_and_not_told_this_ones_name(at: Ho
 
 
 def test_a_known_key_that_claims_another_node_id_is_refused_with_both() -> None:
-    refused = asked(hello(node_id=7, entry=attested(2, cluster_node_id=7)), house(holder=None))
+    refused = asked(hello(node_id=7, entry=attested(2, cluster_node_id=7)), context(holder=None))
     assert refused is not None
     assert refused.kind == "wrong_node_id"
     assert "node 7" in refused.message
@@ -227,7 +227,7 @@ def test_a_known_key_that_claims_another_node_id_is_refused_with_both() -> None:
 
 @pytest.mark.parametrize("taken", [{"node_id": 2}, {"holder": key(5).public()}], ids=["by this node", "by another"])
 def test_a_node_id_that_is_taken_is_refused(taken: dict[str, Any]) -> None:
-    refused = asked(hello(), dataclasses.replace(house(admission="open", **NOBODY), **taken))
+    refused = asked(hello(), dataclasses.replace(context(admission="open", **NOBODY), **taken))
     assert refused is not None
     assert refused.kind == "node_id_taken"
 
@@ -244,8 +244,8 @@ def test_a_node_id_that_is_taken_is_refused(taken: dict[str, Any]) -> None:
     ],
     ids=["another's", "another node id's", "not signed", "changed", "another's signature", "expired"],
 )
-@pytest.mark.parametrize("at", [house(), house(admission="open", **NOBODY)], ids=["known", "open"])
-def test_an_entry_that_does_not_hold_is_refused_from_everyone(bad: NodeRegistryEntry, at: House) -> None:
+@pytest.mark.parametrize("at", [context(), context(admission="open", **NOBODY)], ids=["known", "open"])
+def test_an_entry_that_does_not_hold_is_refused_from_everyone(bad: NodeRegistryEntry, at: AdmissionContext) -> None:
     refused = asked(hello(bad), at)
     assert refused is not None
     assert refused.kind == "bad_entry"
