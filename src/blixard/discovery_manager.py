@@ -291,7 +291,7 @@ class DiscoveryManager:
 
     def connection(self, endpoint_id: EndpointId) -> Connection | None:
         """Return the live connection to a peer."""
-        return None if self._scheduler is None else self._scheduler.links.get(endpoint_id)
+        return None if self._scheduler is None else self._scheduler.pool.get(endpoint_id)
 
     def adopt(self, connection: Connection) -> bool:
         """Take an inbound connection of an admitted peer as the one of this pair.

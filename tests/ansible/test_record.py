@@ -63,8 +63,8 @@ def test_an_extra_address_is_told_with_the_reason_and_so_is_what_is_kept_back(fl
     own, (extra,) = (fleet.hosts["node2"][name] for name in ("blixard_bind", "blixard_advertise_extra"))
 
     assert told["node2"] == [
-        {"address": extra, "told": True, "why": "extra"},
-        {"address": own, "told": False, "why": "loopback"},
+        {"address": extra, "advertised": True, "reason": "extra"},
+        {"address": own, "advertised": False, "reason": "loopback"},
     ]
     assert read_record(fleet.registry)["node2"].direct_addresses == (extra,)
 

@@ -12,7 +12,7 @@ from blixard.log_limit import LineLimit
 from blixard.transport.hello import Admission, AdmissionContext, Hello, Welcome, refusal
 
 if TYPE_CHECKING:
-    from blixard.dialling.protocols import Clock
+    from blixard.clock import Clock
     from blixard.discovery_manager import DiscoveryManager
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId

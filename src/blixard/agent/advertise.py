@@ -58,7 +58,7 @@ class AddressDecision:
 
     def to_json(self) -> dict[str, object]:
         """Return it for reports."""
-        return {"address": str(self.address), "told": self.advertised, "why": self.reason}
+        return {"address": str(self.address), "advertised": self.advertised, "reason": self.reason}
 
 
 def decide(

@@ -51,7 +51,7 @@ class Prober(Protocol):
 
 
 @dataclass(frozen=True)
-class Apart:
+class ScratchDials:
     """Dials from endpoints of their own: one at which a wrong node answered fails for a while at the right one too.
 
     Args:
@@ -125,7 +125,7 @@ class Checker:
         rng: Random,
         own_node_id: int | None = None,
         connected: Callable[[DiscoveredPeer], Connection | None] = lambda _: None,
-        apart: Apart | None = None,
+        scratch: ScratchDials | None = None,
         at_once: int = 128,
     ) -> None:
         """Make a checker.
@@ -135,11 +135,11 @@ class Checker:
             clock, rng: time, and the spread of the waits between attempts.
             own_node_id: None makes this the check of a stranger.
             connected: gives the mesh's own connection to a peer.
-            apart: dials apart from `prober`, for a peer that lists the address of another node.
+            scratch: dials apart from `prober`, for a peer that lists the address of another node.
             at_once: most edges that are checked at the same time.
         """
         self._prober = prober
-        self._apart = apart
+        self._scratch = scratch
         self._clock = clock
         self._rng = rng
         self._own_node_id = own_node_id
@@ -199,13 +199,15 @@ class Checker:
         try:
             return await _reach(self._prober, peer, until - self._clock.now())
         except DialError as error:
-            if error.kind == "wrong_id" and self._apart is not None:
-                return await self._attempt_apart(self._apart, peer, until, error)
+            if error.kind == "wrong_id" and self._scratch is not None:
+                return await self._attempt_from_scratch(self._scratch, peer, until, error)
             return _unreached(error)
 
-    async def _attempt_apart(self, apart: Apart, peer: DiscoveredPeer, until: float, error: DialError) -> Outcome:
+    async def _attempt_from_scratch(
+        self, scratch: ScratchDials, peer: DiscoveredPeer, until: float, error: DialError
+    ) -> Outcome:
         """Another node answered: dial once more without the addresses that are another's."""
-        impostors = await self._impostors(peer, apart.vetter, (until - self._clock.now()) / 2)
+        impostors = await self._impostors(peer, scratch.vetter, (until - self._clock.now()) / 2)
         rest = tuple(str(each) for each in peer.socket_addresses if each not in impostors)
         if not impostors:
             return _unreached(error)
@@ -213,7 +215,7 @@ class Checker:
             return _unreached(DialError("wrong_id", f"another node answers at {', '.join(map(str, impostors))}"))
         left = max(until - self._clock.now(), SHORTEST_ATTEMPT)
         try:
-            async with apart.prober() as prober:
+            async with scratch.prober() as prober:
                 return await _reach(prober, replace(peer, direct_addresses=rest), left)
         except DialError as again:
             return _unreached(again)
@@ -349,7 +351,7 @@ class _Found:
         problems: Callable[[DiscoveryManager], list[str]],
     ) -> tuple[list[Edge], list[str]]:
         """Return the edges, and what is wrong with the sources: who is not found is not checked."""
-        from blixard.transport.connector import ScratchProber, connector_apart
+        from blixard.transport.connector import ScratchProber, scratch_connector
 
         manager = DiscoveryManager(
             replace(self.discovery, auto_connect=False, state_dir=None),
@@ -357,13 +359,14 @@ class _Found:
             own_node_id=self.own_node_id,
             cluster=self.cluster,
         )
-        async with connector_apart(self.key, self.hello, relay_url=self.relay_url) as connector:
+        clock = SystemClock()
+        async with scratch_connector(self.key, self.hello, clock=clock, relay_url=self.relay_url) as connector:
             checker = Checker(
                 connector,
-                clock=SystemClock(),
+                clock=clock,
                 rng=SystemRandom(),
                 own_node_id=self.own_node_id,
-                apart=Apart(ScratchProber(), lambda: connector_apart(self.key, self.hello)),
+                scratch=ScratchDials(ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=clock)),
             )
             await manager.refresh_peers()
             peers = ring(manager.get_dialled(), self.own_node_id, sample)

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from blixard import __version__
@@ -17,7 +17,9 @@ from blixard.agent.options import Bind
 from blixard.errors import InputError
 
 if TYPE_CHECKING:
-    from blixard.agent.node import Node
+    from blixard.agent.node_config import NodeConfig
+    from blixard.clock import Clock
+    from blixard.discovery_manager import DiscoveryManager
     from blixard.peers.events import Subscription
 
 
@@ -146,20 +148,41 @@ log = logging.getLogger("blixard.metrics")
 
 
 @contextlib.asynccontextmanager
-async def monitored(node: Node) -> AsyncIterator[None]:
-    """Serve the metrics of `node` while the context lasts, if it is to have any.
+async def monitored(
+    config: Callable[[], NodeConfig], manager: DiscoveryManager, refused: Mapping[str, int], clock: Clock
+) -> AsyncIterator[None]:
+    """Serve a node's metrics while the context lasts, if it is to have any.
+
+    Args:
+        config: gives the settings that hold now.
+        manager: whose peers, sources and events these are.
+        refused: callers that were not let in, counted by kind.
+        clock: dates the answers of sources.
 
     Raises:
         InputError: the address for them cannot be had.
     """
-    bind = node.config.metrics
+    bind = config().metrics
     if bind is None:
         yield
         return
     counts = EventCounts()
-    counting = asyncio.create_task(_count(node.manager.subscribe(), counts))
+    counting = asyncio.create_task(_count(manager.subscribe(), counts))
+
+    def text() -> bytes:
+        now = config()
+        not_remembered = len(manager.not_remembered())
+        return exposition(
+            itertools.chain(
+                node_families(now.node_id, now.cluster, __version__, refused, not_remembered),
+                peer_families(manager.status()),
+                source_families(manager.source_status(), clock.wall()),
+                counts.families(),
+            )
+        )
+
     try:
-        async with serving_metrics(bind, lambda: _text(node, counts)) as port:
+        async with serving_metrics(bind, text) as port:
             log.info("metrics served", extra={"url": f"http://{Bind(bind.ip, port)}{PATH}"})
             yield
     finally:
@@ -170,21 +193,3 @@ async def monitored(node: Node) -> AsyncIterator[None]:
 async def _count(events: Subscription, counts: EventCounts) -> None:
     async for event in events:
         counts.add(event)
-
-
-def _text(node: Node, counts: EventCounts) -> bytes:
-    config = node.config
-    return exposition(
-        itertools.chain(
-            node_families(
-                config.node_id,
-                config.cluster,
-                __version__,
-                node.admission_control.refused,
-                len(node.manager.not_remembered()),
-            ),
-            peer_families(node.manager.status()),
-            source_families(node.manager.source_status(), node.clock.wall()),
-            counts.families(),
-        )
-    )

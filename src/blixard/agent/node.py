@@ -101,8 +101,9 @@ class Node:
     async def _serve(self, endpoint: iroh.Endpoint) -> None:
         self._set_up(endpoint)
         self._update_entry()
-        control = ControlServer(self.config.data_dir, Operations(self).table())
-        async with self._following_addresses(endpoint), monitored(self):
+        control = ControlServer(self.config.data_dir, self._operations().table())
+        metrics = monitored(lambda: self.config, self.manager, self.admission_control.refused, self.clock)
+        async with self._following_addresses(endpoint), metrics:
             try:
                 self._keep_going(self._acceptor(endpoint).serve())
                 self._keep_going(_feed_watchdog())
@@ -122,10 +123,24 @@ class Node:
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
         self.own = OwnEntry(config, self.key, bound_port(endpoint, config.bind.ip.version == 6), clock)
-        self.connector = Connector(endpoint, self.hello, learned=self._learn)
+        self.connector = Connector(endpoint, self.hello, clock=self.clock, learned=self._learn)
         self.manager = self._make_manager(config)
         self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
+        )
+
+    def _operations(self) -> Operations:
+        return Operations(
+            config=lambda: self.config,
+            key=self.key,
+            own=self.own,
+            clock=self.clock,
+            connector=self.connector,
+            manager=self.manager,
+            hello=self.hello,
+            refused=self.admission_control.refused,
+            reload=self.reload,
+            stop=self.stop,
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
@@ -134,6 +149,7 @@ class Node:
             endpoint,
             keeper.welcome,
             self._arrived,
+            clock=self.clock,
             is_known=self.manager.is_member,
             turned_away=keeper.turned_away,
         )
@@ -192,10 +208,10 @@ class Node:
         """Return what this node says first, as it is now."""
         return Hello(cluster=self.config.cluster, node_id=self.config.node_id, entry=self.own.entry, purpose=purpose)
 
-    def _arrived(self, link: IrohConnection, hello: Hello) -> None:
+    def _arrived(self, connection: IrohConnection, hello: Hello) -> None:
         if hello.entry is not None:
             self._learn(hello.entry)
-        self.manager.adopt(link)
+        self.manager.adopt(connection)
 
     def _learn(self, entry: NodeRegistryEntry) -> None:
         """Take over what a peer signed about itself; the manager checks the signature."""

@@ -164,15 +164,20 @@ class Proofs:
             peer.tries = max(0, peer.tries - 1)
             self.met(endpoint_id, address)
 
-    def why_held_back(self, endpoint_id: EndpointId, address: str) -> str | None:
-        """Return why an address of a peer is not dialled; None when it counts."""
+    def held_back(self, endpoint_id: EndpointId) -> dict[str, str]:
+        """Return the addresses of a peer that are not dialled, each with the reason."""
         peer = self._peers.get(endpoint_id)
-        if peer is None or address in self.counting(endpoint_id):
-            return None
-        if address in peer.met:
-            return f"a guest is dialled at {GUEST_ADDRESSES} addresses at most"
-        tried = peer.tried.get(address, 0)
-        return "only the peer itself names it" + (f"; not found there in {_times(tried)}" if tried else "")
+        if peer is None:
+            return {}
+        counting = frozenset(self.counting(endpoint_id))
+        return {address: _reason(peer, address) for address in peer.addresses if address not in counting}
+
+
+def _reason(peer: _Peer, address: str) -> str:
+    if address in peer.met:
+        return f"a guest is dialled at {GUEST_ADDRESSES} addresses at most"
+    tried = peer.tried.get(address, 0)
+    return "only the peer itself names it" + (f"; not found there in {_times(tried)}" if tried else "")
 
 
 def _times(count: int) -> str:

@@ -74,36 +74,36 @@ class ConnectionPool:
 
     def get(self, endpoint_id: EndpointId) -> Connection | None:
         """Return the live connection to a peer."""
-        link = self._pooled.get(endpoint_id)
-        return None if link is None else link.connection
+        pooled = self._pooled.get(endpoint_id)
+        return None if pooled is None else pooled.connection
 
     def offer(self, connection: Connection, *, is_ours: bool) -> bool:
         """Hold a connection; False when it was closed because the one that is there stays."""
         endpoint_id = connection.endpoint_id
         now = self._clock.now()
-        link = self._pooled.get(endpoint_id)
-        if link is not None:
+        pooled = self._pooled.get(endpoint_id)
+        if pooled is not None:
             if not newer_stays(
                 own=self._own,
                 peer=endpoint_id,
-                older_is_ours=link.is_ours,
+                older_is_ours=pooled.is_ours,
                 newer_is_ours=is_ours,
-                older_age=now - link.since,
+                older_age=now - pooled.since,
             ):
                 connection.close(DUPLICATE)
                 return False
-            link.connection.close(DUPLICATE)
-        link = self._pooled[endpoint_id] = _Pooled(connection, is_ours, now)
-        link.watcher = spawn(self._watch(endpoint_id, link), f"connection with {endpoint_id.short}")
-        self._watchers[link.watcher] = None
-        link.watcher.add_done_callback(lambda task: self._watchers.pop(task, None))
+            pooled.connection.close(DUPLICATE)
+        pooled = self._pooled[endpoint_id] = _Pooled(connection, is_ours, now)
+        pooled.watcher = spawn(self._watch(endpoint_id, pooled), f"connection with {endpoint_id.short}")
+        self._watchers[pooled.watcher] = None
+        pooled.watcher.add_done_callback(lambda task: self._watchers.pop(task, None))
         return True
 
     def drop(self, endpoint_id: EndpointId, reason: str) -> None:
         """Close the connection to a peer, if there is one."""
-        link = self._pooled.pop(endpoint_id, None)
-        if link is not None:
-            link.connection.close(reason)
+        pooled = self._pooled.pop(endpoint_id, None)
+        if pooled is not None:
+            pooled.connection.close(reason)
 
     async def close(self, reason: str) -> None:
         """Close all connections and wait, not for ever, until they are closed."""
@@ -117,9 +117,9 @@ class ConnectionPool:
             watcher.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _watch(self, endpoint_id: EndpointId, link: _Pooled) -> None:
-        reason = await link.connection.closed()
+    async def _watch(self, endpoint_id: EndpointId, pooled: _Pooled) -> None:
+        reason = await pooled.connection.closed()
         # One that was dropped or replaced is no longer here, and its end is no loss.
-        if self._pooled.get(endpoint_id) is link:
+        if self._pooled.get(endpoint_id) is pooled:
             del self._pooled[endpoint_id]
             self._on_lost(endpoint_id, reason)

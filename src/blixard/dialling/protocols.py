@@ -3,33 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
-
-from blixard.clock import Clock, SystemClock
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
-
-__all__ = [
-    "DUPLICATE",
-    "NOWHERE",
-    "REFUSALS",
-    "REMOVED",
-    "STOPPED",
-    "AddressProber",
-    "Clock",
-    "Connection",
-    "DialError",
-    "Dialler",
-    "Introducer",
-    "PathKind",
-    "SystemClock",
-]
-
-PathKind = Literal["direct", "relay"]
+    from blixard.peers.status import PathKind
 
 # Why the manager closes a connection: what it hands to `Connection.close`.
 DUPLICATE = "duplicate"

@@ -99,7 +99,7 @@ class DialScheduler:
         self._resolve = resolve
         self._explore = explore
         self._vetting = vetting
-        self.links = ConnectionPool(own=own, clock=clock, on_lost=self._lost)
+        self.pool = ConnectionPool(own=own, clock=clock, on_lost=self._lost)
         self._dial_states: dict[EndpointId, DialState] = {}
         self._wanted: Mapping[EndpointId, None] = {}
         self._flights: dict[EndpointId, _Flight] = {}
@@ -136,7 +136,7 @@ class DialScheduler:
         _, stuck = await asyncio.wait(tasks, timeout=CLOSE_WAIT)
         if stuck:
             _log.warning("dials do not end", extra={"dials": len(stuck)})
-        await self.links.close(STOPPED)
+        await self.pool.close(STOPPED)
         self._wanted = {}
         self._ready.clear()
 
@@ -157,7 +157,7 @@ class DialScheduler:
         self._agenda.cancel(("dial", endpoint_id))
         if endpoint_id in self._flights:
             self._flights[endpoint_id].cancel()
-        self.links.drop(endpoint_id, reason)
+        self.pool.drop(endpoint_id, reason)
 
     def want(self, wanted: Mapping[EndpointId, None]) -> None:
         """Say who is dialled from now on. Connections to others are left as they are."""
@@ -289,7 +289,7 @@ class DialScheduler:
 
     def _failed(self, flight: _Flight, error: DialError) -> None:
         # One that failed while an inbound connection came is no failure: the peer is there.
-        if not self._is_current(flight) or flight.endpoint_id in self.links:
+        if not self._is_current(flight) or flight.endpoint_id in self.pool:
             return
         dial_state = flight.dial_state
         before = dial_state.breaker.circuit
@@ -302,7 +302,7 @@ class DialScheduler:
 
     async def _vet(self, flight: _Flight, error: DialError) -> None:
         """Find out who answers where, if that may help, and dial again at once if it does."""
-        if self._prober is None or not self._is_current(flight) or flight.endpoint_id in self.links:
+        if self._prober is None or not self._is_current(flight) or flight.endpoint_id in self.pool:
             return
         endpoint_id = flight.endpoint_id
         if error.kind == "wrong_id":
@@ -328,7 +328,7 @@ class DialScheduler:
             flight.dial_state.hurry(now)
 
     async def _look_further(self, flight: _Flight) -> None:
-        if self._explore is None or not self._is_current(flight) or flight.endpoint_id in self.links:
+        if self._explore is None or not self._is_current(flight) or flight.endpoint_id in self.pool:
             return
         self._agenda.plan(("lease", flight.endpoint_id), self._clock.now() + LEASE)
         await self._explore(flight.endpoint_id)
@@ -351,8 +351,8 @@ class DialScheduler:
 
     def _hold(self, dial_state: DialState, connection: Connection, *, is_ours: bool) -> bool:
         endpoint_id = connection.endpoint_id
-        is_second = endpoint_id in self.links
-        if not self.links.offer(connection, is_ours=is_ours):
+        is_second = endpoint_id in self.pool
+        if not self.pool.offer(connection, is_ours=is_ours):
             return False
         if not is_second:
             before = dial_state.breaker.circuit
@@ -374,7 +374,7 @@ class DialScheduler:
 
     def _go_on(self, endpoint_id: EndpointId, dial_state: DialState) -> None:
         """Plan the next dial of a peer that is wanted, and let one that is not rest."""
-        if endpoint_id in self.links or endpoint_id in self._flights:
+        if endpoint_id in self.pool or endpoint_id in self._flights:
             return
         if endpoint_id not in self._wanted:
             dial_state.rest(self._clock.now())

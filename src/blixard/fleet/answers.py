@@ -235,7 +235,20 @@ def _cluster(value: object, at: _At) -> str:
 
 _node_id = _integer(1, MAX_NODE_ID)
 _digest = _matching("[0-9a-f]{64}", "a SHA-256 digest in hex")
-_addresses = _list(_object({"address": _name, "told": _flag, "why": _sentence}), most=MAX_CANDIDATES)
+# What the first version of the schemas called them; a host may have a package that is older than the controller's.
+_OLD_NAMES = {"told": "advertised", "why": "reason"}
+_address = _object({"address": _name, "advertised": _flag, "reason": _sentence})
+
+
+def _advertisement(value: object, at: _At) -> dict[str, Any]:
+    """Parse an address and whether its node advertises it."""
+    if isinstance(value, dict) and not value.keys() & _OLD_NAMES.values():
+        value = {_OLD_NAMES.get(key, key): each for key, each in value.items()}
+    parsed: dict[str, Any] = _address(value, at)
+    return parsed
+
+
+_addresses = _list(_advertisement, most=MAX_CANDIDATES)
 
 
 def _entry(value: object, at: _At) -> dict[str, Any]:

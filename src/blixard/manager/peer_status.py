@@ -65,13 +65,15 @@ def peer_status(
         admitted=connection.admitted if connection is not None else None,
         path=connection.path if connection is not None else None,
         rtt_ms=connection.rtt_ms if connection is not None else None,
-        node_id_said=connection.node_id if connection is not None else None,
+        claimed_node_id=connection.node_id if connection is not None else None,
     )
 
 
 def _addresses(known: Known, vetting: Vetting, proofs: Proofs, now: float) -> tuple[AddressStatus, ...]:
+    held_back = proofs.held_back(known.endpoint_id)
+
     def verdict_on(address: str) -> Verdict:
-        reason = proofs.why_held_back(known.endpoint_id, address)
+        reason = held_back.get(address)
         return vetting.verdict(known.endpoint_id, address) if reason is None else Verdict("held_back", reason)
 
     verdicts = ((address, verdict_on(address)) for address in known.peer.direct_addresses)

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import iroh
 
@@ -20,6 +20,9 @@ from blixard.transport.caller_slots import CallerSlots
 from blixard.transport.connection import IrohConnection
 from blixard.transport.hello import MAX_HELLO_BYTES, Hello, Welcome, decode_hello, encode
 from blixard.transport.stream_guard import StreamGuard
+
+if TYPE_CHECKING:
+    from blixard.clock import Clock
 
 log = logging.getLogger("blixard.acceptor")
 
@@ -63,6 +66,7 @@ class Acceptor:
         welcome: Callable[[Hello, EndpointId], Welcome],
         arrived: Callable[[IrohConnection, Hello], None],
         *,
+        clock: Clock,
         is_known: Callable[[EndpointId], bool] = lambda _: False,
         turned_away: Callable[[TurnedAway, str, str], None] = lambda *_: None,
     ) -> None:
@@ -72,10 +76,12 @@ class Acceptor:
             endpoint: whose callers these are.
             welcome: decides about a caller.
             arrived: takes the connection of one who joins the mesh.
+            clock: times the pings and the silence of connections.
             is_known: whether an endpoint id is named by the operator: such a caller keeps its place before others.
             turned_away: is told the kind, who it was (endpoint id or host) and the reason when a caller has to go.
         """
         self._endpoint = endpoint
+        self._clock = clock
         self._welcome = welcome
         self._arrived = arrived
         self._is_known = is_known
@@ -115,7 +121,7 @@ class Acceptor:
 
     async def _answer(self, incoming: iroh.Incoming, caller: _Caller, limit: float) -> None:
         try:
-            link, hello = await asyncio.wait_for(self._hear(incoming, caller), limit)
+            connection, hello = await asyncio.wait_for(self._hear(incoming, caller), limit)
         except iroh.IrohError as error:
             log.debug("caller went away before its hello", extra={"error": str(error).splitlines()[-1:]})
             return
@@ -128,50 +134,53 @@ class Acceptor:
             return
         finally:
             self._callers.leave(caller)
-        if link.admitted and hello.purpose == "mesh":
-            link.start_beats()
-            self._arrived(link, hello)
+        if connection.admitted and hello.purpose == "mesh":
+            connection.start_beats()
+            self._arrived(connection, hello)
         else:
-            await self._keep_for_a_while(link, caller)
+            await self._keep_for_a_while(connection, caller)
 
-    async def _keep_for_a_while(self, link: IrohConnection, caller: _Caller) -> None:
-        endpoint_id = link.endpoint_id
-        visitor = self._visitors.enter(link, caller.host, endpoint_id=endpoint_id, is_known=self._is_known(endpoint_id))
+    async def _keep_for_a_while(self, connection: IrohConnection, caller: _Caller) -> None:
+        endpoint_id = connection.endpoint_id
+        visitor = self._visitors.enter(
+            connection, caller.host, endpoint_id=endpoint_id, is_known=self._is_known(endpoint_id)
+        )
         if visitor is not None:
             visitor.close("too many checks")
             self._turned_away("too_many_checks", visitor.endpoint_id.short, "its check made room for others")
         try:
-            await asyncio.wait_for(link.closed(), CHECK_LIFETIME if link.admitted else REFUSED_LIFETIME)
+            await asyncio.wait_for(connection.closed(), CHECK_LIFETIME if connection.admitted else REFUSED_LIFETIME)
         except asyncio.TimeoutError:
             pass
         finally:
-            self._visitors.leave(link)
-            link.close("check took too long" if link.admitted else "refused")
+            self._visitors.leave(connection)
+            connection.close("check took too long" if connection.admitted else "refused")
 
     async def _hear(self, incoming: iroh.Incoming, caller: _Caller) -> tuple[IrohConnection, Hello]:
         accepting = await incoming.accept()
-        connection = await accepting.connect()
+        quic = await accepting.connect()
         try:
-            endpoint_id = caller.endpoint_id = EndpointId.from_bytes(connection.remote_id().to_bytes())
+            endpoint_id = caller.endpoint_id = EndpointId.from_bytes(quic.remote_id().to_bytes())
             self._displace(self._callers.identify(caller, endpoint_id, is_known=self._is_known(endpoint_id)))
-            stream = await StreamGuard(connection, is_dialler=False).hello
+            stream = await StreamGuard(quic, is_dialler=False).hello
             hello = decode_hello(await stream.recv().read_to_end(MAX_HELLO_BYTES))
             welcome = self._welcome(hello, endpoint_id)
             await stream.send().write_all(encode(welcome))
             await stream.send().finish()
         except BaseException as error:
-            connection.close(1, _farewell(error, caller))
+            quic.close(1, _farewell(error, caller))
             raise
-        link = IrohConnection(
-            connection,
+        connection = IrohConnection(
+            quic,
             endpoint_id,
             outgoing=False,
             node_id=hello.node_id,
             admitted=welcome.admitted,
+            clock=self._clock,
             refusal=welcome.reason,
             remote=caller.address,
         )
-        return link, hello
+        return connection, hello
 
 
 def _caller(address: iroh.IncomingAddr) -> _Caller:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import iroh
 
@@ -15,8 +14,11 @@ from blixard.dialling.protocols import DialError
 from blixard.errors import one_line
 
 if TYPE_CHECKING:
-    from blixard.dialling.protocols import PathKind
+    from collections.abc import Collection
+
+    from blixard.clock import Clock
     from blixard.model.ids import EndpointId
+    from blixard.peers.status import PathKind
 
 # QUIC itself notices a killed peer only after 31 to 34 s.
 BEAT_INTERVAL = 5.0
@@ -50,22 +52,24 @@ class IrohConnection:
         outgoing: bool,
         node_id: int | None,
         admitted: bool,
+        clock: Clock,
         refusal: str | None = None,
         hello_ms: float | None = None,
         remote: str | None = None,
     ) -> None:
-        """`remote`: where the connection came from, as the handshake proved it; by default the path in use."""
+        """`clock` times pings and silence; `remote`: where the connection came from, as the handshake proved it."""
         self.endpoint_id = endpoint_id
         self.outgoing = outgoing
         self.node_id = node_id
         self.admitted = admitted
         self.refusal = refusal
         self._connection = connection
+        self._clock = clock
         self._rtt_ms = hello_ms
         self._remote = normal(remote) if remote is not None else _remote_of(connection)
         self._nonce = 0
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
-        self._heard = time.monotonic()
+        self._heard = self._clock.now()
         self._reason: str | None = None
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
         self._ended = asyncio.get_running_loop().create_future()
@@ -102,14 +106,14 @@ class IrohConnection:
         nonce = self._nonce.to_bytes(_NONCE, "big")
         answered = asyncio.get_running_loop().create_future()
         self._waiting[nonce] = answered
-        started, pause = time.monotonic(), PING_AGAIN
+        started, pause = self._clock.now(), PING_AGAIN
         try:
-            while (left := started + timeout - time.monotonic()) > 0:
+            while (left := started + timeout - self._clock.now()) > 0:
                 self._send(_PING + nonce)
-                await asyncio.wait((answered, self._ended), timeout=min(pause, left), return_when="FIRST_COMPLETED")
+                await self._wait((answered, self._ended), min(pause, left))
                 pause *= 2
                 if answered.done():
-                    self._rtt_ms = (time.monotonic() - started) * 1000
+                    self._rtt_ms = (self._clock.now() - started) * 1000
                     return self._rtt_ms
                 if self._ended.done():
                     raise DialError("closed", self._ended.result())
@@ -128,17 +132,25 @@ class IrohConnection:
             with contextlib.suppress(iroh.IrohError):
                 self._connection.close(0, reason.encode()[:200])
 
+    async def _wait(self, events: Collection[asyncio.Future[Any]], seconds: float) -> None:
+        """Return when one of `events` has happened, at the latest after `seconds`."""
+        pause = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((*events, pause), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+
     def _send(self, datagram: bytes) -> None:
         # A datagram may be lost on the way, so one that the local stack cannot take now is no news.
         with contextlib.suppress(iroh.IrohError):
             self._connection.send_datagram(datagram)
 
     async def _listen(self) -> None:
-        since, count = time.monotonic(), 0
+        since, count = self._clock.now(), 0
         with contextlib.suppress(iroh.IrohError):
             while True:
                 datagram = await self._connection.read_datagram()
-                self._heard = time.monotonic()
+                self._heard = self._clock.now()
                 since, count = (self._heard, 1) if self._heard - since > 1 else (since, count + 1)
                 if count > MAX_DATAGRAMS:
                     self.close("too many datagrams")
@@ -150,7 +162,7 @@ class IrohConnection:
                     waiting.set_result(None)
 
     async def _beat(self) -> None:
-        while (left := self._heard + SILENCE - (started := time.monotonic())) > 0:
+        while (left := self._heard + SILENCE - (started := self._clock.now())) > 0:
             if self._sends_too_much():
                 self.close("sends this node's packets to too many addresses")
                 return
@@ -158,7 +170,7 @@ class IrohConnection:
                 await self.ping(min(BEAT_INTERVAL, left))
             # Not a moment longer than the silence may last: the next beat may be due well after that.
             next_at = min(started + BEAT_INTERVAL, self._heard + SILENCE)
-            await asyncio.sleep(max(0.0, next_at - time.monotonic()))
+            await self._clock.sleep(next_at - self._clock.now())
         self.close(f"no beat for {SILENCE:g} s")
 
     def _sends_too_much(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from blixard.transport.stream_guard import StreamGuard
 from blixard.trust.keys import SecretKey
 
 if TYPE_CHECKING:
+    from blixard.clock import Clock
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
@@ -101,10 +101,12 @@ class Connector:
         endpoint: iroh.Endpoint,
         hello: Callable[[Purpose], Hello],
         *,
+        clock: Clock,
         learned: Callable[[NodeRegistryEntry], None] = lambda _: None,
     ) -> None:
         """`hello` gives this node's hello as it is now; `learned` is told what a peer says about itself."""
         self._endpoint = endpoint
+        self._clock = clock
         self._learned = learned
         self._hello = hello
 
@@ -114,14 +116,14 @@ class Connector:
         Raises:
             DialError: it was not reached in `timeout` seconds, or does not let this node in.
         """
-        link, welcome = await self._reach(peer, "mesh", timeout)
-        if not link.admitted:
-            link.close("not admitted")
+        connection, welcome = await self._reach(peer, "mesh", timeout)
+        if not connection.admitted:
+            connection.close("not admitted")
             raise turned_away(welcome.reason)
         if welcome.entry is not None and welcome.entry.endpoint_id == peer.endpoint_id:
             self._learned(welcome.entry)
-        link.start_beats()
-        return link
+        connection.start_beats()
+        return connection
 
     async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
         """Connect to `peer` for a check; being turned away is an answer here, not an error.
@@ -129,8 +131,8 @@ class Connector:
         Raises:
             DialError: it was not reached in `timeout` seconds.
         """
-        link, _ = await self._reach(peer, "check", timeout)
-        return link
+        connection, _ = await self._reach(peer, "check", timeout)
+        return connection
 
     async def introduce(self, ticket: Ticket, *, timeout: float) -> DiscoveredPeer:
         """Ask the endpoint of `ticket` for its entry, which it signs itself; a ticket has no node id.
@@ -138,10 +140,10 @@ class Connector:
         Raises:
             DialError: it was not reached, or says no.
         """
-        link, welcome = await self._connect(
+        connection, welcome = await self._connect(
             ticket.endpoint_id, ticket.relay_url, ticket.direct_addresses, "mesh", timeout
         )
-        link.close("introduced")
+        connection.close("introduced")
         if not welcome.admitted:
             raise turned_away(welcome.reason)
         if welcome.entry is None or welcome.entry.endpoint_id != ticket.endpoint_id:
@@ -149,12 +151,14 @@ class Connector:
         return DiscoveredPeer.from_entry(welcome.entry, "join", datetime.now(timezone.utc))
 
     async def _reach(self, peer: DiscoveredPeer, purpose: Purpose, timeout: float) -> tuple[IrohConnection, Welcome]:
-        link, welcome = await self._connect(peer.endpoint_id, peer.relay_url, peer.socket_addresses, purpose, timeout)
+        connection, welcome = await self._connect(
+            peer.endpoint_id, peer.relay_url, peer.socket_addresses, purpose, timeout
+        )
         if welcome.node_id not in (None, peer.node_id):
             message = f"answers as node {welcome.node_id}, its entry says node {peer.node_id}"
-            link.close("wrong node id")
+            connection.close("wrong node id")
             raise DialError("wrong_node_id", message)
-        return link, welcome
+        return connection, welcome
 
     async def _connect(
         self,
@@ -180,29 +184,30 @@ class Connector:
     async def _shake_hands(
         self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
     ) -> tuple[IrohConnection, Welcome]:
-        connection = await self._endpoint.connect(remote, DISCOVERY_ALPN)
-        StreamGuard(connection, is_dialler=True)
+        quic = await self._endpoint.connect(remote, DISCOVERY_ALPN)
+        StreamGuard(quic, is_dialler=True)
         try:
-            started = time.monotonic()
-            welcome = await _say_hello(connection, self._hello(purpose))
-            hello_ms = (time.monotonic() - started) * 1000
+            started = self._clock.now()
+            welcome = await _say_hello(quic, self._hello(purpose))
+            hello_ms = (self._clock.now() - started) * 1000
         except BaseException:
-            connection.close(1, b"no hello")
+            quic.close(1, b"no hello")
             raise
-        link = IrohConnection(
-            connection,
+        connection = IrohConnection(
+            quic,
             endpoint_id,
             outgoing=True,
             node_id=welcome.node_id,
             admitted=welcome.admitted,
+            clock=self._clock,
             refusal=welcome.reason,
             hello_ms=hello_ms,
         )
-        return link, welcome
+        return connection, welcome
 
 
-async def _say_hello(connection: iroh.Connection, hello: Hello) -> Welcome:
-    stream = await connection.open_bi()
+async def _say_hello(quic: iroh.Connection, hello: Hello) -> Welcome:
+    stream = await quic.open_bi()
     await stream.send().write_all(encode(hello))
     await stream.send().finish()
     answer = await stream.recv().read_to_end(MAX_HELLO_BYTES)
@@ -213,13 +218,13 @@ async def _say_hello(connection: iroh.Connection, hello: Hello) -> Welcome:
 
 
 @contextlib.asynccontextmanager
-async def connector_apart(
-    key: SecretKey, hello: Callable[[Purpose], Hello], *, relay_url: str | None = None
+async def scratch_connector(
+    key: SecretKey, hello: Callable[[Purpose], Hello], *, clock: Clock, relay_url: str | None = None
 ) -> AsyncIterator[Connector]:
     """Give a connector that has an endpoint of its own, on any free port, which knows nothing of earlier dials."""
     endpoint = await bind_endpoint(key, "0.0.0.0:0", relay_url=relay_url)
     try:
-        yield Connector(endpoint, hello)
+        yield Connector(endpoint, hello, clock=clock)
     finally:
         await endpoint.close()
 
@@ -237,8 +242,8 @@ class ScratchProber:
         endpoint = await bind_endpoint(SecretKey.generate(), bind)
         remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), None, [str(address)])
         try:
-            connection = await asyncio.wait_for(endpoint.connect(remote, DISCOVERY_ALPN), timeout)
-            connection.close(0, b"probed")
+            quic = await asyncio.wait_for(endpoint.connect(remote, DISCOVERY_ALPN), timeout)
+            quic.close(0, b"probed")
         except asyncio.TimeoutError:
             raise DialError("timeout", f"no answer at {address} in {timeout:.1f} s") from None
         except iroh.IrohError as error:

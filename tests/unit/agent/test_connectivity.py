@@ -20,10 +20,10 @@ from tests.unit.documents.samples import key, peer
 from blixard.agent.connectivity import (
     ATTEMPT_TIMEOUT,
     SHORTEST_ATTEMPT,
-    Apart,
     Checker,
     Edge,
     Outcome,
+    ScratchDials,
     report,
     request_of,
     ring,
@@ -247,8 +247,8 @@ async def impostor_at(
     """Check a peer with these addresses, at one of which another node answers first."""
     elsewhere = Elsewhere(clock, FakeVetter(impostors, silent or set()))
     who = peer(2, direct_addresses=addresses, relay_url=relay)
-    apart = Apart(elsewhere.vetter, elsewhere.prober)
-    edge, _ = await checked(WRONG_ID, clock=clock, who=who, apart=apart)
+    apart = ScratchDials(elsewhere.vetter, elsewhere.prober)
+    edge, _ = await checked(WRONG_ID, clock=clock, who=who, scratch=apart)
     assert elsewhere.open == 0
     return edge, elsewhere
 

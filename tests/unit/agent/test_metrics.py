@@ -69,7 +69,7 @@ def peer(number: int, state: PeerState, **changes: object) -> PeerStatus:
         admitted=None,
         path=None,
         rtt_ms=None,
-        node_id_said=None,
+        claimed_node_id=None,
     )
     return dataclasses.replace(status, **changes)  # type: ignore[arg-type]
 

@@ -28,7 +28,7 @@ async def test_a_wanted_peer_is_dialled_and_connected() -> None:
     await asyncio.sleep(SOON)
     assert stand.kinds() == ["connecting", "connected"]
     assert stand.state(stand.others[0]) == "connected"
-    assert stand.scheduler.links.get(stand.others[0].endpoint_id) is not None
+    assert stand.scheduler.pool.get(stand.others[0].endpoint_id) is not None
 
 
 @simulate
@@ -262,7 +262,7 @@ async def test_an_inbound_connection_from_the_greater_id_ends_a_dial_under_way()
     await asyncio.sleep(0)
     assert stand.scheduler.dials_in_flight == 0
     await asyncio.sleep(60)
-    assert stand.scheduler.links.get(stand.others[0].endpoint_id) is inbound
+    assert stand.scheduler.pool.get(stand.others[0].endpoint_id) is inbound
     assert stand.kinds() == ["connecting", "connected"]
 
 
@@ -273,7 +273,7 @@ async def test_the_dial_of_the_greater_id_replaces_an_inbound_connection_without
     inbound = stand.call_in(stand.others[0])
     assert stand.scheduler.adopt(inbound)
     await asyncio.sleep(SOON)
-    kept = stand.scheduler.links.get(stand.others[0].endpoint_id)
+    kept = stand.scheduler.pool.get(stand.others[0].endpoint_id)
     assert kept is not inbound
     assert not inbound.is_live
     assert stand.kinds() == ["connecting", "connected"]
@@ -296,7 +296,7 @@ async def test_a_peer_that_restarted_gets_through_although_its_old_connection_lo
     await asyncio.sleep(120)
     inbound = stand.call_in(stand.others[0])
     assert stand.scheduler.adopt(inbound)
-    assert stand.scheduler.links.get(stand.others[0].endpoint_id) is inbound
+    assert stand.scheduler.pool.get(stand.others[0].endpoint_id) is inbound
     assert stand.kinds() == ["connecting", "connected"]
 
 

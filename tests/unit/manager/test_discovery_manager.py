@@ -465,7 +465,7 @@ async def test_the_status_of_a_connected_peer_has_its_path() -> None:
     await house.manager.start()
     await asyncio.sleep(SOON)
     shown = house.manager.status()[0].to_json()
-    assert (shown["path"], shown["rtt_ms"], shown["admitted"], shown["node_id_said"]) == ("direct", 1.0, True, 2)
+    assert (shown["path"], shown["rtt_ms"], shown["admitted"], shown["claimed_node_id"]) == ("direct", 1.0, True, 2)
     assert (shown["next_attempt_s"], shown["waited_s"], shown["last_error"]) == (None, 0.0, None)
     await house.manager.stop()
 
