@@ -47,7 +47,13 @@ FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local
 class Prober(Protocol):
     """Dials a peer for a check: the connection is not kept as the one of the mesh."""
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection: ...
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+        """Connect to `peer` within `timeout` seconds; that it lets nobody in is an answer.
+
+        Raises:
+            DialError: it was not reached.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ class Checker:
 
         Args:
             prober: dials.
-            clock, rng: time, and the spread of the waits between attempts.
+            clock: time.
+            rng: spreads the waits between attempts.
             own_node_id: None makes this the check of a stranger.
             connected: gives the mesh's own connection to a peer.
             scratch: dials apart from `prober`, for a peer that lists the address of another node.

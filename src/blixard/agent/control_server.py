@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The control socket: one JSON line asked, one answered. `agent.client` is the other end."""
+"""The control socket: one JSON line asked, one answered. `agent.control_client` is the other end."""
 
 from __future__ import annotations
 

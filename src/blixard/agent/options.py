@@ -104,6 +104,7 @@ def _placed(parse: Callable[[str], Any]) -> Convert:
 
 
 def from_words(text: str) -> list[str]:
+    """Return the words of a text that separates them by commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -137,10 +138,12 @@ class Option:
 
     @property
     def flag_name(self) -> str:
+        """The flag of the command line, from the key unless it is another."""
         return self.flag or "--" + self.key.replace(".", "-").replace("_", "-")
 
     @property
     def env_name(self) -> str:
+        """The environment variable, from the key unless it is another."""
         return self.env or "BLIXARD_" + self.key.replace(".", "_").upper()
 
 

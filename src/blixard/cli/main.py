@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, as all other input that cannot be used."""
         raise InputError(message, file="command line", mend=f"see {self.prog} --help")
 
 

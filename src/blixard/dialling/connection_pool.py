@@ -34,7 +34,8 @@ def newer_stays(
     Args:
         own: this node's id; None for a stranger, whom nobody dials.
         peer: the other node's id.
-        older_is_ours, newer_is_ours: whether this node dialled it.
+        older_is_ours: whether this node dialled the older one.
+        newer_is_ours: whether this node dialled the newer one.
         older_age: seconds since the older one was made.
     """
     if own is None or older_is_ours == newer_is_ours or older_age > SIMULTANEOUS:

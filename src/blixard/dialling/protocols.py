@@ -53,7 +53,9 @@ class Connection(Protocol):
     """A live connection to a peer whose endpoint id the handshake has proved."""
 
     @property
-    def endpoint_id(self) -> EndpointId: ...
+    def endpoint_id(self) -> EndpointId:
+        """The peer, as the handshake proved it."""
+        ...
 
     @property
     def node_id(self) -> int | None:
@@ -71,7 +73,9 @@ class Connection(Protocol):
         ...
 
     @property
-    def rtt_ms(self) -> float | None: ...
+    def rtt_ms(self) -> float | None:
+        """Round-trip time of the last answered ping, in milliseconds; None before the first."""
+        ...
 
     @property
     def remote(self) -> str | None:

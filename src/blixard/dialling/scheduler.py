@@ -85,10 +85,20 @@ class DialScheduler:
         resolve: Resolve | None = None,
         explore: Explore | None = None,
     ) -> None:
-        """`vetting` must know the addresses of every peer that is learned. `report` is called with the kind of event,
-        the peer's node id and endpoint id, and the details; it must not raise. `resolve` returns further addresses of
-        a peer, by its name. `explore` looks for a peer that was not reached where only its own word says that it is;
-        what it finds it hands to `learn`.
+        """Take what dials, and what decides.
+
+        Args:
+            dialler: makes connections.
+            clock: time.
+            rng: spreads the waits.
+            report: is called with the kind of an event, the peer's node id and endpoint id, and the details; it must
+                not raise.
+            vetting: must know the addresses of every peer that is learned.
+            own: this node's id; None for a stranger.
+            prober: finds out who answers at one address.
+            resolve: returns further addresses of a peer, by its name.
+            explore: looks for a peer that was not reached at the addresses that only the peer itself names; what it
+                finds it hands to `learn`.
         """
         self._dialler = dialler
         self._clock = clock

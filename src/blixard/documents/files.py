@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from blixard.documents.own_files import open_own, sort_of
+from blixard.documents.own_files import file_type, open_own
 from blixard.errors import InputError
 
 _PART = ".part"
@@ -164,7 +164,7 @@ def _stem(target: Path) -> str:
 def _check_status(status: os.stat_result, limit: int, forbidden: int, name: str) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"is {sort_of(status.st_mode)}, not a file", file=name)
+        raise InputError(f"is {file_type(status.st_mode)}, not a file", file=name)
     if mode & forbidden:
         raise InputError(
             f"has mode {mode:04o}, which lets others use it",

@@ -55,7 +55,7 @@ def check_own(status: os.stat_result, name: str, *, forbidden: int = OTHERS_WRIT
     Raises:
         InputError: it is of another kind or of somebody else's, has another name besides, or a forbidden mode.
     """
-    shown, found = shlex.quote(name), sort_of(status.st_mode)
+    shown, found = shlex.quote(name), file_type(status.st_mode)
     if found != kind:
         raise InputError(f"is {found}, not {kind}", file=name, mend=f"move it away: mv {shown} {shown}.old")
     user = os.geteuid()
@@ -71,7 +71,7 @@ def check_own(status: os.stat_result, name: str, *, forbidden: int = OTHERS_WRIT
         raise InputError(f"has mode {mode:04o}, which lets others use it", file=name, mend=mend)
 
 
-def sort_of(mode: int) -> str:
+def file_type(mode: int) -> str:
     """Return what a file of this mode is, in words."""
     tests = (
         (stat.S_ISREG, "a file"),

@@ -121,7 +121,7 @@ def write_record(
     base = Path(folder)
     touched = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     for name in touched:
-        _settle(base, name, after.get(name))
+        _write_or_remove(base, name, after.get(name))
     return touched
 
 
@@ -197,7 +197,7 @@ def _read_entry(path: Path) -> tuple[str, NodeRegistryEntry]:
     return path.stem, entry
 
 
-def _settle(folder: Path, name: str, entry: NodeRegistryEntry | None) -> None:
+def _write_or_remove(folder: Path, name: str, entry: NodeRegistryEntry | None) -> None:
     path = folder / f"{name}{SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

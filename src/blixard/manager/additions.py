@@ -52,7 +52,9 @@ class Additions:
         """Take what is known about connections.
 
         Args:
-            table, check, own: the table, what attestations are held against, and who is never a peer.
+            table: where the peers go.
+            check: what attestations are held against.
+            own: this node, which is never a peer.
             alone_since: when (monotonic seconds) a peer lost its connection; None while it has one.
             is_proven: whether one of its connections has lived long enough.
             host_of: at which host it was met last; None where it was not.

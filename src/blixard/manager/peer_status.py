@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One peer's status, put together from the table, the vetting, the pursuit and the connection."""
+"""One peer's status, put together from the table, the vetting, its dialling and its connection."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class NodeRegistryEntry:
 
     def __post_init__(self) -> None:
         fields.node_id(self.cluster_node_id, "/cluster_node_id")
-        _settle(self)
+        _normalise(self)
         fields.address(self.address)
         _check_extra(self.extra, _REGISTRY_FIELDS)
 
@@ -158,7 +158,7 @@ class DiscoveredPeer:
 
     def __post_init__(self) -> None:
         fields.node_id(self.node_id, "/node_id")
-        _settle(self)
+        _normalise(self)
         fields.source(self.source)
         object.__setattr__(self, "discovered_at", _utc(self.discovered_at))
         _check_extra(self.extra, _PEER_FIELDS)
@@ -204,7 +204,7 @@ def parse_signature(value: object, place: str) -> bytes:
     return raw
 
 
-def _settle(entry: NodeRegistryEntry | DiscoveredPeer) -> None:
+def _normalise(entry: NodeRegistryEntry | DiscoveredPeer) -> None:
     """Check and normalise the fields that both kinds of entry share."""
     put = object.__setattr__
     put(entry, "iroh_node_id", fields.iroh_node_id(entry.iroh_node_id).base64)

@@ -37,6 +37,7 @@ class ErrorStatus:
     at: datetime
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as its schema describes it."""
         return {"kind": self.kind, "message": self.message, "at": format_time(self.at)}
 
 
@@ -52,6 +53,7 @@ class AddressStatus:
     """Seconds until it may be tried again; None while it is usable."""
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as its schema describes it."""
         return {
             "address": self.address,
             "sources": list(self.sources),
@@ -152,6 +154,7 @@ class SourceStatus:
     memory_of: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as its schema describes it."""
         return {
             "name": self.name,
             "state": self.state,

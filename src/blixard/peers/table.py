@@ -129,7 +129,7 @@ class PeerTable:
             self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
         final = isinstance(answer, Found) and answer.final
         self._drop_absent(book, touched, now, at_once=final)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def prune(self, now: float) -> list[Change]:
         """Drop at once who is absent from the last good answers of the peers files, whatever the hold."""
@@ -137,7 +137,7 @@ class PeerTable:
         for book in self._books.values():
             if book.origin.kind == "static":
                 self._drop_absent(book, touched, now, at_once=True)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def rank(self, origins: Iterable[Origin], *, hold: float) -> list[Change]:
         """Take over a new order of the sources, and a new time for which absent peers are kept."""
@@ -150,7 +150,7 @@ class PeerTable:
                 for claim in tuple(book.claims.values()):
                     self._enter(book, replace(claim, origin=origin))
                 touched.update(dict.fromkeys(book.claims))
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def retire(self, name: str) -> list[Change]:
         """Drop at once all that the source `name` has said."""
@@ -161,14 +161,14 @@ class PeerTable:
         for endpoint_id in touched:
             self._drop(book, endpoint_id)
         self._refused = {key: line for key, line in self._refused.items() if key[0] != name}
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
         """Add or replace one claim of a source that has no answers as a whole (manual, join, hello)."""
         book = self._books.setdefault(origin.name, _Book(origin))
         touched: Touched = {}
         self._put(book, sighting, touched)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def withdraw(self, origin: Origin, endpoint_id: EndpointId) -> list[Change]:
         """Drop one claim of a source at once."""
@@ -176,14 +176,14 @@ class PeerTable:
         if book is None or endpoint_id not in book.claims:
             return []
         self._drop(book, endpoint_id)
-        return self._settle({endpoint_id: None})
+        return self._publish_changes({endpoint_id: None})
 
     def attest(self, sighting: Sighting) -> list[Change]:
         """Take in what a known peer has signed about itself. It makes nobody a peer, and keeps nobody one."""
         if sighting.endpoint_id not in self._claims:
             return []
-        self._sign(sighting, by_operator=False)
-        return self._settle({sighting.endpoint_id: None})
+        self._remember_signature(sighting, by_operator=False)
+        return self._publish_changes({sighting.endpoint_id: None})
 
     def expire(self, wall: datetime) -> list[Change]:
         """Drop the claims whose attestation has expired."""
@@ -191,7 +191,7 @@ class PeerTable:
         while self._expiries and self._expiries[0][0] <= wall:
             _, endpoint_id, signature = heapq.heappop(self._expiries)
             self._strike(endpoint_id, signature, "its attestation has expired", touched)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def refuse_ahead(self, wall: datetime) -> list[Change]:
         """Drop the claims whose number is far ahead of `wall`: they came before this machine's clock was set."""
@@ -202,7 +202,7 @@ class PeerTable:
                 if attestation is not None and is_ahead(attestation.seq, wall):
                     reason = f"its attestation has number {attestation.seq}, which is far ahead of now"
                     self._strike(endpoint_id, attestation.signature, reason, touched)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def _strike(self, endpoint_id: EndpointId, signature: str, reason: str, touched: Touched) -> None:
         """Let what was signed so count no longer."""
@@ -253,12 +253,12 @@ class PeerTable:
         newest_seq = self.newest_seq(endpoint_id)
         if 0 < claim.seq < newest_seq:
             self._refuse(claim, f"its attestation has number {claim.seq}, and {newest_seq} was seen before")
-        self._sign(sighting, by_operator=book.origin.kind in OPERATORS)
+        self._remember_signature(sighting, by_operator=book.origin.kind in OPERATORS)
         book.absent.pop(endpoint_id, None)
         self._enter(book, claim)
         touched[endpoint_id] = None
 
-    def _sign(self, sighting: Sighting, *, by_operator: bool) -> None:
+    def _remember_signature(self, sighting: Sighting, *, by_operator: bool) -> None:
         endpoint_id = sighting.endpoint_id
         attestation = sighting.peer.attestation
         signed = newest((self._signed.get(endpoint_id), sighting))
@@ -321,7 +321,7 @@ class PeerTable:
             return "another claim counts"
         return f"node {decisive.peer.node_id} is {holder.endpoint_id.short}, says {holder.sources[0]}"
 
-    def _settle(self, touched: Touched) -> list[Change]:
+    def _publish_changes(self, touched: Touched) -> list[Change]:
         """Work out what the touched claims mean for the peers."""
         affected = dict(touched)
         for endpoint_id in touched:

@@ -39,10 +39,12 @@ class RegistryFiles(BlockingSource):
         self._failed = False
 
     def is_outdated(self) -> bool:
+        """Tell from stamps whether to look again, as `BlockingSource.is_outdated`."""
         stamps = self._stamps()
         return not self._failed if stamps is None else self._set.is_outdated(stamps)
 
     def look(self) -> Answer:
+        """Look, as `BlockingSource.look`."""
         try:
             answer = self._look()
         except BlixardError as error:

@@ -61,12 +61,15 @@ class StaticFile(BlockingSource):
         self._answer: Answer = Nothing()
 
     async def fetch(self) -> Answer:
+        """Look now, as `Source.fetch`."""
         return await self._reader.backed(await super().fetch())
 
     def is_outdated(self) -> bool:
+        """Tell from stamps whether to look again, as `BlockingSource.is_outdated`."""
         return self._stamps is None or self._reader.is_superseded or self._take_stamps() != self._stamps
 
     def look(self) -> Answer:
+        """Look, as `BlockingSource.look`."""
         stamps = self._take_stamps()
         if stamps != self._stamps or self._reader.is_superseded:
             self._answer = self._read()
