@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import replace
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from blixard.manager.polling import SOURCE_TIMEOUT, Poller
 from blixard.manager.source_reconciler import SourceReconciler
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.numbers import is_clock_set
+from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
@@ -427,13 +428,13 @@ class DiscoveryManager:
         if self._scheduler is not None and self._is_running:
             self._scheduler.want(self._wanted())
 
-    def _wanted(self) -> Mapping[EndpointId, None]:
+    def _wanted(self) -> Set[EndpointId]:
         """Return whom this node dials by itself."""
         if not self._config.auto_connect or self._scheduler is None:
-            return {}
+            return frozenset()
         if self._overlay is not None and len(self._table) > self._config.full_mesh:
             return self._overlay.neighbours()
-        return {known.endpoint_id: None for known in self._table}
+        return OrderedSet(known.endpoint_id for known in self._table)
 
     def _happened(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
         connection = self.connection(endpoint_id) if kind == "connected" else None

@@ -19,6 +19,7 @@ from blixard.documents.data_dir_files import SOCKET_NAME
 from blixard.documents.own_files import check_own
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError
+from blixard.ordered_set import OrderedSet
 
 log = logging.getLogger("blixard.control")
 
@@ -54,7 +55,7 @@ class ControlServer:
         self._operations = operations
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
-        self._silent: dict[asyncio.Task[None], None] = {}
+        self._silent: OrderedSet[asyncio.Task[None]] = OrderedSet()
         self._checks = asyncio.Semaphore(MAX_CHECKS)
         self._resources = contextlib.ExitStack()
 
@@ -103,14 +104,14 @@ class ControlServer:
         assert talk is not None  # noqa: S101  (for the type checker: we are inside of one)
         is_welcome = self._make_room()
         self._talks.add(talk)
-        self._silent[talk] = None
+        self._silent.add(talk)
         try:
             with contextlib.suppress(ConnectionError, asyncio.TimeoutError, asyncio.CancelledError):
                 writer.write(await self._answer(reader, writer, talk) if is_welcome else _line({"error": BUSY}))
                 await asyncio.wait_for(_finish(writer), ANSWER_TIMEOUT)
         finally:
             self._talks.discard(talk)
-            self._silent.pop(talk, None)
+            self._silent.discard(talk)
             # What was not read by now is not kept for whoever does not read it.
             writer.transport.abort()
 
@@ -122,7 +123,7 @@ class ControlServer:
         if oldest is None:
             return False
         self._talks.discard(oldest)
-        del self._silent[oldest]
+        self._silent.discard(oldest)
         oldest.cancel()
         return True
 
@@ -131,7 +132,7 @@ class ControlServer:
     ) -> bytes:
         try:
             request = await _request(reader)
-            self._silent.pop(talk, None)
+            self._silent.discard(talk)
             name = str(request.get("op"))
             operation = self._operations.get(name)
             if operation is None:

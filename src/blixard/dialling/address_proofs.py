@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
+from blixard.ordered_set import OrderedSet
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
@@ -92,7 +93,7 @@ class _Peer:
     addresses: tuple[str, ...] = ()
     vouched: frozenset[str] = frozenset()
     is_guest: bool = True
-    met: dict[str, None] = field(default_factory=dict)
+    met: OrderedSet[str] = field(default_factory=OrderedSet)
     tried: dict[str, int] = field(default_factory=dict)
     tries: int = 0
 
@@ -121,10 +122,9 @@ class Proofs:
         peer = self._peers.get(endpoint_id)
         if peer is None:
             return
-        peer.met.pop(address, None)
-        peer.met[address] = None
+        peer.met.renew(address)
         while len(peer.met) > MAX_MET:
-            del peer.met[next(iter(peer.met))]
+            peer.met.pop()
 
     def host(self, endpoint_id: EndpointId) -> str | None:
         """Return the host at which the peer was met last."""

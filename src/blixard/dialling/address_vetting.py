@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from blixard.dialling.breaker import DIAL_TIMEOUT
 from blixard.dialling.protocols import DialError
 from blixard.model.addresses import SocketAddress
+from blixard.ordered_set import OrderedSet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ class Vetting:
 
     def __init__(self) -> None:
         self._peers: dict[EndpointId, _Peer] = {}
-        self._listed: dict[str, dict[EndpointId, None]] = {}
+        self._listed: dict[str, OrderedSet[EndpointId]] = {}
         self._own: frozenset[str] = frozenset()
 
     def set_own(self, addresses: Collection[str]) -> None:
@@ -96,7 +97,7 @@ class Vetting:
         peer.addresses, peer.has_relay = tuple(addresses), has_relay
         peer.quarantined = {a: until for a, until in peer.quarantined.items() if a in peer.addresses}
         for address in peer.addresses:
-            self._listed.setdefault(address, {})[endpoint_id] = None
+            self._listed.setdefault(address, OrderedSet()).add(endpoint_id)
 
     def forget(self, endpoint_id: EndpointId) -> None:
         """Drop a peer."""
@@ -172,6 +173,6 @@ class Vetting:
     def _unlist(self, endpoint_id: EndpointId, peer: _Peer) -> None:
         for address in peer.addresses:
             listed = self._listed[address]
-            del listed[endpoint_id]
+            listed.discard(endpoint_id)
             if not listed:
                 del self._listed[address]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from blixard.dialling.breaker import LEASE
 from blixard.dialling.protocols import DUPLICATE
+from blixard.ordered_set import OrderedSet
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class ConnectionPool:
         self._clock = clock
         self._on_lost = on_lost
         self._pooled: dict[EndpointId, _Pooled] = {}
-        self._watchers: dict[asyncio.Task[None], None] = {}
+        self._watchers: OrderedSet[asyncio.Task[None]] = OrderedSet()
 
     def __contains__(self, endpoint_id: object) -> bool:
         return endpoint_id in self._pooled
@@ -96,8 +97,8 @@ class ConnectionPool:
             pooled.connection.close(DUPLICATE)
         pooled = self._pooled[endpoint_id] = _Pooled(connection, is_ours, now)
         pooled.watcher = spawn(self._watch(endpoint_id, pooled), f"connection with {endpoint_id.short}")
-        self._watchers[pooled.watcher] = None
-        pooled.watcher.add_done_callback(lambda task: self._watchers.pop(task, None))
+        self._watchers.add(pooled.watcher)
+        pooled.watcher.add_done_callback(self._watchers.discard)
         return True
 
     def drop(self, endpoint_id: EndpointId, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from blixard.dialling import backoff
 from blixard.dialling.breaker import Breaker
 from blixard.dialling.protocols import REFUSALS, DialError
+from blixard.ordered_set import OrderedSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,7 @@ class DialState:
     error: tuple[DialError, float] | None = None
     is_guest: bool = False
     is_proven: bool = False
-    _tried: dict[str, None] = field(default_factory=dict)
+    _tried: OrderedSet[str] = field(default_factory=OrderedSet)
     _is_fresh: bool = False
 
     @property
@@ -172,7 +173,6 @@ class DialState:
 
     def _remember(self, ways: Iterable[str]) -> None:
         for way in ways:
-            self._tried.pop(way, None)
-            self._tried[way] = None
+            self._tried.renew(way)
         for way in list(self._tried)[: max(0, len(self._tried) - MAX_REMEMBERED)]:
-            del self._tried[way]
+            self._tried.discard(way)

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -111,7 +111,7 @@ class DialScheduler:
         self._vetting = vetting
         self.pool = ConnectionPool(own=own, clock=clock, on_lost=self._lost)
         self._dial_states: dict[EndpointId, DialState] = {}
-        self._wanted: Mapping[EndpointId, None] = {}
+        self._wanted: Set[EndpointId] = frozenset()
         self._flights: dict[EndpointId, _Flight] = {}
         self._ready: list[tuple[int, int, EndpointId]] = []
         self._count = 0
@@ -147,7 +147,7 @@ class DialScheduler:
         if stuck:
             _log.warning("dials do not end", extra={"dials": len(stuck)})
         await self.pool.close(STOPPED)
-        self._wanted = {}
+        self._wanted = frozenset()
         self._ready.clear()
 
     def learn(self, peer: DiscoveredPeer, endpoint_id: EndpointId, *, is_guest: bool = False) -> None:
@@ -169,7 +169,7 @@ class DialScheduler:
             self._flights[endpoint_id].cancel()
         self.pool.drop(endpoint_id, reason)
 
-    def want(self, wanted: Mapping[EndpointId, None]) -> None:
+    def want(self, wanted: Set[EndpointId]) -> None:
         """Say who is dialled from now on. Connections to others are left as they are."""
         before, self._wanted = self._wanted, wanted
         for endpoint_id in before:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from blixard.documents.json_times import parse_time
 from blixard.model.numbers import is_ahead
+from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import OPERATORS, Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
 from blixard.peers.node_id_owners import NodeIdOwners
 from blixard.sources.base import Failed, Found
@@ -25,7 +26,7 @@ ABSENT_INTERVALS = 3
 """Refresh intervals for which a peer must be absent from its source's good answers before it is dropped: longer
 than an editor, a half-finished rollout or a restarting registry server leaves it out."""
 
-Touched = dict["EndpointId", None]
+Touched = OrderedSet["EndpointId"]
 """Endpoint ids whose claims changed; a dict, because it keeps its order and so makes runs repeatable."""
 
 
@@ -47,7 +48,7 @@ class _Book:
     origin: Origin
     answer: Answer | None = None
     claims: dict[EndpointId, Claim] = field(default_factory=dict)
-    absent: Touched = field(default_factory=dict)
+    absent: Touched = field(default_factory=OrderedSet)
 
 
 class PeerTable:
@@ -123,7 +124,7 @@ class PeerTable:
             if answer.remembered is None:
                 return []
             answer = answer.remembered
-        touched: Touched = {}
+        touched: Touched = OrderedSet()
         if answer is not book.answer:
             book.answer = answer
             self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
@@ -133,7 +134,7 @@ class PeerTable:
 
     def prune(self, now: float) -> list[Change]:
         """Drop at once who is absent from the last good answers of the peers files, whatever the hold."""
-        touched: Touched = {}
+        touched: Touched = OrderedSet()
         for book in self._books.values():
             if book.origin.kind == "static":
                 self._drop_absent(book, touched, now, at_once=True)
@@ -142,14 +143,14 @@ class PeerTable:
     def rank(self, origins: Iterable[Origin], *, hold: float) -> list[Change]:
         """Take over a new order of the sources, and a new time for which absent peers are kept."""
         self._hold = hold
-        touched: Touched = {}
+        touched: Touched = OrderedSet()
         for origin in origins:
             book = self._books.get(origin.name)
             if book is not None and book.origin != origin:
                 book.origin = origin
                 for claim in tuple(book.claims.values()):
                     self._enter(book, replace(claim, origin=origin))
-                touched.update(dict.fromkeys(book.claims))
+                touched.update(book.claims)
         return self._publish_changes(touched)
 
     def retire(self, name: str) -> list[Change]:
@@ -157,7 +158,7 @@ class PeerTable:
         book = self._books.pop(name, None)
         if book is None:
             return []
-        touched = dict.fromkeys(book.claims)
+        touched = OrderedSet(book.claims)
         for endpoint_id in touched:
             self._drop(book, endpoint_id)
         self._refused = {key: line for key, line in self._refused.items() if key[0] != name}
@@ -166,7 +167,7 @@ class PeerTable:
     def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
         """Add or replace one claim of a source that has no answers as a whole (manual, join, hello)."""
         book = self._books.setdefault(origin.name, _Book(origin))
-        touched: Touched = {}
+        touched: Touched = OrderedSet()
         self._put(book, sighting, touched)
         return self._publish_changes(touched)
 
@@ -176,18 +177,18 @@ class PeerTable:
         if book is None or endpoint_id not in book.claims:
             return []
         self._drop(book, endpoint_id)
-        return self._publish_changes({endpoint_id: None})
+        return self._publish_changes(OrderedSet([endpoint_id]))
 
     def attest(self, sighting: Sighting) -> list[Change]:
         """Take in what a known peer has signed about itself. It makes nobody a peer, and keeps nobody one."""
         if sighting.endpoint_id not in self._claims:
             return []
         self._remember_signature(sighting, by_operator=False)
-        return self._publish_changes({sighting.endpoint_id: None})
+        return self._publish_changes(OrderedSet([sighting.endpoint_id]))
 
     def expire(self, wall: datetime) -> list[Change]:
         """Drop the claims whose attestation has expired."""
-        touched: Touched = {}
+        touched: Touched = OrderedSet()
         while self._expiries and self._expiries[0][0] <= wall:
             _, endpoint_id, signature = heapq.heappop(self._expiries)
             self._strike(endpoint_id, signature, "its attestation has expired", touched)
@@ -195,7 +196,7 @@ class PeerTable:
 
     def refuse_ahead(self, wall: datetime) -> list[Change]:
         """Drop the claims whose number is far ahead of `wall`: they came before this machine's clock was set."""
-        touched: Touched = {}
+        touched: Touched = OrderedSet()
         for endpoint_id in tuple(self._claims):
             for sighting in (*(c.sighting for c in self._claims[endpoint_id].values()), self._signed.get(endpoint_id)):
                 attestation = sighting.peer.attestation if sighting is not None else None
@@ -210,16 +211,16 @@ class PeerTable:
             if _signed_with(claim.peer, signature):
                 self._drop(self._books[claim.origin.name], endpoint_id)
                 self._refuse(claim, reason)
-                touched[endpoint_id] = None
+                touched.add(endpoint_id)
         signed = self._signed.get(endpoint_id)
         if signed is not None and _signed_with(signed.peer, signature):
             self._sign_anew(endpoint_id)
-            touched[endpoint_id] = None
+            touched.add(endpoint_id)
 
     def _drop_absent(self, book: _Book, touched: Touched, now: float, *, at_once: bool) -> None:
         for endpoint_id in [each for each in book.absent if at_once or self._is_over(book.claims[each], now)]:
             self._drop(book, endpoint_id)
-            touched[endpoint_id] = None
+            touched.add(endpoint_id)
 
     def _is_over(self, claim: Claim, now: float) -> bool:
         return claim.absent_since is not None and now - claim.absent_since >= self._hold
@@ -235,8 +236,8 @@ class PeerTable:
         for endpoint_id, claim in tuple(book.claims.items()):
             if endpoint_id not in named and claim.absent_since is None:
                 self._enter(book, replace(claim, absent_since=now))
-                book.absent[endpoint_id] = None
-                touched[endpoint_id] = None
+                book.absent.add(endpoint_id)
+                touched.add(endpoint_id)
         for name, endpoint_id in tuple(self._refused):
             if name == book.origin.name and endpoint_id not in named:
                 del self._refused[name, endpoint_id]
@@ -254,9 +255,9 @@ class PeerTable:
         if 0 < claim.seq < newest_seq:
             self._refuse(claim, f"its attestation has number {claim.seq}, and {newest_seq} was seen before")
         self._remember_signature(sighting, by_operator=book.origin.kind in OPERATORS)
-        book.absent.pop(endpoint_id, None)
+        book.absent.discard(endpoint_id)
         self._enter(book, claim)
-        touched[endpoint_id] = None
+        touched.add(endpoint_id)
 
     def _remember_signature(self, sighting: Sighting, *, by_operator: bool) -> None:
         endpoint_id = sighting.endpoint_id
@@ -288,7 +289,7 @@ class PeerTable:
 
     def _drop(self, book: _Book, endpoint_id: EndpointId) -> None:
         del book.claims[endpoint_id]
-        book.absent.pop(endpoint_id, None)
+        book.absent.discard(endpoint_id)
         self._refused.pop((book.origin.name, endpoint_id), None)
         claims = self._claims[endpoint_id]
         del claims[book.origin.name]
@@ -323,7 +324,7 @@ class PeerTable:
 
     def _publish_changes(self, touched: Touched) -> list[Change]:
         """Work out what the touched claims mean for the peers."""
-        affected = dict(touched)
+        affected = OrderedSet(touched)
         for endpoint_id in touched:
             claims = self._claims.get(endpoint_id)
             if claims is None:
@@ -331,7 +332,7 @@ class PeerTable:
             else:
                 decisive = min(claims.values(), key=lambda claim: claim.standing)
                 moved = self._holders.claim(endpoint_id, decisive.peer.node_id, decisive.standing)
-            affected.update(dict.fromkeys(moved))
+            affected.update(moved)
         changes = [change for endpoint_id in affected if (change := self._remake(endpoint_id)) is not None]
         return sorted(changes, key=lambda change: (change.kind != "removed", change.known.peer.node_id))
 

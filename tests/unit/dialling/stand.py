@@ -13,6 +13,7 @@ from blixard.dialling.address_vetting import Vetting
 from blixard.dialling.protocols import Dialler
 from blixard.dialling.scheduler import DialScheduler
 from blixard.model.ids import EndpointId
+from blixard.ordered_set import OrderedSet
 from blixard.peers.events import EventKind
 
 
@@ -69,7 +70,7 @@ class Stand:
 
     def want(self, *hosts: Host) -> None:
         """Dial just these."""
-        self.scheduler.want({host.endpoint_id: None for host in hosts})
+        self.scheduler.want(OrderedSet(host.endpoint_id for host in hosts))
 
     def state(self, host: Host) -> str:
         """What the status would show."""
