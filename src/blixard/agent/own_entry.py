@@ -77,11 +77,8 @@ def last_signed(config: NodeConfig, own: EndpointId, now: datetime) -> NodeRegis
             for p in read_peers(config.peers_file)
             if p.iroh_node_id == own.base64
         ]
-    return max((each for each in known if _is_ours(each, own, config.cluster, now)), key=_seq, default=None)
-
-
-def _seq(entry: NodeRegistryEntry) -> int:
-    return entry.attestation.seq if entry.attestation else 0
+    ours = (each for each in known if _is_ours(each, own, config.cluster, now))
+    return max(ours, key=lambda each: each.seq, default=None)
 
 
 def _is_ours(entry: NodeRegistryEntry, own: EndpointId, cluster: str, now: datetime) -> bool:
@@ -89,7 +86,7 @@ def _is_ours(entry: NodeRegistryEntry, own: EndpointId, cluster: str, now: datet
         verify_attestation(entry, cluster=cluster)
     except TrustError:
         return False
-    return entry.endpoint_id == own and not is_ahead(_seq(entry), now)
+    return entry.endpoint_id == own and not is_ahead(entry.seq, now)
 
 
 def signed_entry(
@@ -153,8 +150,7 @@ class OwnEntry:
 
     def is_ahead(self) -> bool:
         """Tell whether the entry was signed far ahead of now, by a clock that was set since: then no peer takes it."""
-        attestation = self.entry.attestation
-        return attestation is not None and is_ahead(attestation.seq, self._clock.wall())
+        return is_ahead(self.entry.seq, self._clock.wall())
 
     def update(self, config: NodeConfig) -> bool:
         """Look at the addresses anew, keep the registry file as it must be, and tell whether the entry changed.

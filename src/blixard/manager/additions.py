@@ -74,9 +74,9 @@ class Additions:
         problem = self._check.problem(peer)
         if problem is not None:
             return problem
-        seq, newest = peer.attestation.seq if peer.attestation else 0, self._table.newest_seq(endpoint_id)
-        if 0 < seq < newest:
-            return f"its attestation has number {seq}, and {newest} was seen before"
+        newest = self._table.newest_seq(endpoint_id)
+        if 0 < peer.seq < newest:
+            return f"its attestation has number {peer.seq}, and {newest} was seen before"
         return self._why_no_guest(peer) if added_by == "hello" else None
 
     def add(self, peer: DiscoveredPeer, added_by: AddedBy) -> list[Change]:

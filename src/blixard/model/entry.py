@@ -124,6 +124,11 @@ class NodeRegistryEntry:
         return EndpointId.parse(self.iroh_node_id)
 
     @property
+    def seq(self) -> int:
+        """The number of its attestation; 0 where it has none, which is below every other."""
+        return self.attestation.seq if self.attestation is not None else 0
+
+    @property
     def socket_addresses(self) -> tuple[SocketAddress, ...]:
         """The direct addresses as values, in order, each once."""
         return _socket_addresses(self.direct_addresses)
@@ -178,6 +183,11 @@ class DiscoveredPeer:
         members = _members(self, _PEER_FIELDS)
         members["discovered_at"] = format_time(self.discovered_at)
         return members
+
+    @property
+    def seq(self) -> int:
+        """The number of its attestation; 0 where it has none, which is below every other."""
+        return self.attestation.seq if self.attestation is not None else 0
 
     @property
     def endpoint_id(self) -> EndpointId:

@@ -74,7 +74,7 @@ class Claim:
     @property
     def seq(self) -> int:
         """The attestation's number, 0 without one."""
-        return self.peer.attestation.seq if self.peer.attestation else 0
+        return self.peer.seq
 
     @property
     def standing(self) -> Standing:

@@ -94,7 +94,7 @@ class PeerTable:
     def newest_seq(self, endpoint_id: EndpointId) -> int:
         """Return the highest attestation number seen of a peer, 0 if none."""
         signed = self._signed.get(endpoint_id)
-        return signed.peer.attestation.seq if signed is not None and signed.peer.attestation else 0
+        return signed.peer.seq if signed is not None else 0
 
     def take_news(self) -> list[Dropped]:
         """Return the claims that were refused since the last call, to be told about once."""

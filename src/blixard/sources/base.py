@@ -157,8 +157,7 @@ def unique(sightings: Iterable[Sighting]) -> tuple[tuple[Sighting, ...], tuple[s
 
 def _preference(sighting: Sighting) -> tuple[int, str, int, str]:
     peer = sighting.peer
-    seq = peer.attestation.seq if peer.attestation else 0
-    return -seq, peer.iroh_node_id, peer.node_id, sighting.place
+    return -peer.seq, peer.iroh_node_id, peer.node_id, sighting.place
 
 
 def _clash(loser: Sighting, winner: Sighting) -> str:
