@@ -52,10 +52,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DiscoveredPeer", "DiscoveryConfig", "DiscoveryManager", "DiscoverySource"]
 
-START_WAIT = 3.0
+_START_WAIT = 3.0
 """Seconds that `start` waits for the sources: enough for files and a healthy server, not for a dead one."""
 
-INTRODUCTION_TIMEOUT = 0.8 * SOURCE_TIMEOUT
+_INTRODUCTION_TIMEOUT = 0.8 * SOURCE_TIMEOUT
 """Seconds to ask a ticket's endpoint who it is; its own error is worth more than the source's time limit."""
 
 
@@ -351,7 +351,7 @@ class DiscoveryManager:
 
     async def _first_answers(self) -> None:
         with contextlib.suppress(TimeLimit):
-            await limited(self._clock, START_WAIT, self._poller.answered())
+            await limited(self._clock, _START_WAIT, self._poller.answered())
 
     def _take_answer(self, origin: Origin, answer: Answer) -> None:
         self._take_changes(self._reconciler.take(origin, answer, self._clock.now()))
@@ -501,7 +501,7 @@ class DiscoveryManager:
     async def _introduce(self, ticket: Ticket) -> DiscoveredPeer:
         assert self._introducer is not None  # noqa: S101 # only then is this handed out
         try:
-            return await self._introducer.introduce(ticket, timeout=INTRODUCTION_TIMEOUT)
+            return await self._introducer.introduce(ticket, timeout=_INTRODUCTION_TIMEOUT)
         except DialError as error:
             raise BlixardError(str(error)) from None
 

@@ -15,7 +15,7 @@ Network = IPv4Network | IPv6Network
 
 # Name prefixes of interfaces that lead to containers and virtual machines of this host only. Every Docker
 # host has the same 172.17.0.1, so such an address in a registry sends peers to themselves.
-BRIDGE_PREFIXES = (
+_BRIDGE_PREFIXES = (
     *("docker", "br-", "veth", "virbr", "cni", "podman", "lxc", "lxd", "incus", "vmnet", "vboxnet"),
     *("flannel", "cali", "cilium", "kube-"),
 )
@@ -130,7 +130,7 @@ def local_addresses() -> LocalAddresses:
             # ifaddr gives IPv4 as text and IPv6 as (text, flow info, scope id).
             address = ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].split("%")[0])
             everything.add(address)
-            if adapter.name.startswith(BRIDGE_PREFIXES):
+            if adapter.name.startswith(_BRIDGE_PREFIXES):
                 bridges.add(address)
     return LocalAddresses(frozenset(everything), frozenset(bridges))
 

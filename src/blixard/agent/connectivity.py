@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_TIMEOUT = 10.0
-PING_TIMEOUT = 2.0
+_PING_TIMEOUT = 2.0
 # A peer that lives answers a dial in milliseconds, over a bad link in a second or two: a lost packet is
 # better met by another attempt than by a longer wait.
 ATTEMPT_TIMEOUT = 3.0
@@ -41,7 +41,7 @@ ATTEMPT_TIMEOUT = 3.0
 SHORTEST_ATTEMPT = 0.25
 # What another try cannot change within one check. A peer that does not know a member may learn of it any
 # moment, so that `refused` is not among them.
-FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local"})
+_FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local"})
 
 
 class Prober(Protocol):
@@ -190,14 +190,14 @@ class Checker:
                 await self._clock.sleep(pause)
 
     def _is_final(self, outcome: Outcome) -> bool:
-        if outcome.error is None or outcome.error.kind in FINAL_KINDS:
+        if outcome.error is None or outcome.error.kind in _FINAL_KINDS:
             return True
         return outcome.reached and self._own_node_id is None
 
     async def _attempt(self, peer: DiscoveredPeer, *, timeout: float, use_mesh: bool) -> Outcome:
         connection = self._connected(peer) if use_mesh else None
         if connection is not None:
-            outcome = await _ping(connection, min(PING_TIMEOUT, timeout / 2))
+            outcome = await _ping(connection, min(_PING_TIMEOUT, timeout / 2))
             if outcome.reached:
                 return outcome
             # The mesh has not noticed yet that its connection is dead; a new dial tells why.

@@ -20,10 +20,10 @@ from blixard.documents.account import as_owner_of, user_name
 from blixard.documents.data_dir_files import SOCKET_NAME as SOCKET_NAME
 from blixard.errors import BlixardError, InputError
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """All that is read of a node, progress included."""
 
-MAX_PROGRESS = 100_000
+_MAX_PROGRESS = 100_000
 """Twice the peers that a node can have: it tells of each one."""
 
 
@@ -112,7 +112,7 @@ def _exchange(
     try:
         link.sendall(json.dumps(request).encode() + b"\n")
         for number, line in enumerate(_lines(link, data_dir, timeout, anew=bool(request["progress"]))):
-            if number > MAX_PROGRESS:
+            if number > _MAX_PROGRESS:
                 raise _too_much(data_dir)
             yield _parsed(line, data_dir)
     except TimeoutError:
@@ -132,7 +132,7 @@ def _lines(link: socket.socket, data_dir: Path | str, timeout: float, *, anew: b
         if not block:
             return
         size += len(block)
-        if size > MAX_ANSWER_BYTES:
+        if size > _MAX_ANSWER_BYTES:
             raise _too_much(data_dir)
         *ends, rest = block.split(b"\n")
         for end in ends:

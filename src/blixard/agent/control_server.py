@@ -31,13 +31,13 @@ ANSWER_TIMEOUT = 30.0
 MAX_TALKS = 32
 """Talks at once. In a full house the oldest one that has asked for nothing yet goes."""
 
-MAX_CHECKS = 4
+_MAX_CHECKS = 4
 """Operations at once that dial all peers; further ones wait. They end when whoever asked has gone."""
 
-GONE_INTERVAL = 0.5
+_GONE_INTERVAL = 0.5
 """Seconds between two looks at whether somebody who said all has gone."""
 
-BUSY = f"{MAX_TALKS} others are talking to it; try again in a moment"
+_BUSY = f"{MAX_TALKS} others are talking to it; try again in a moment"
 
 _COSTLY = frozenset({"check"})
 
@@ -56,7 +56,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
         self._silent: OrderedSet[asyncio.Task[None]] = OrderedSet()
-        self._checks = asyncio.Semaphore(MAX_CHECKS)
+        self._checks = asyncio.Semaphore(_MAX_CHECKS)
         self._resources = contextlib.ExitStack()
 
     async def start(self) -> None:
@@ -107,7 +107,7 @@ class ControlServer:
         self._silent.add(talk)
         try:
             with contextlib.suppress(ConnectionError, asyncio.TimeoutError, asyncio.CancelledError):
-                writer.write(await self._answer(reader, writer, talk) if is_welcome else _line({"error": BUSY}))
+                writer.write(await self._answer(reader, writer, talk) if is_welcome else _line({"error": _BUSY}))
                 await asyncio.wait_for(_finish(writer), ANSWER_TIMEOUT)
         finally:
             self._talks.discard(talk)
@@ -181,7 +181,7 @@ async def _has_gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     waiting = select.poll()
     waiting.register(writer.get_extra_info("socket").fileno(), 0)
     while not any(event & select.POLLHUP for _, event in waiting.poll(0)):  # noqa: ASYNC110  (no event tells of it)
-        await asyncio.sleep(GONE_INTERVAL)
+        await asyncio.sleep(_GONE_INTERVAL)
 
 
 async def _finish(writer: asyncio.StreamWriter) -> None:

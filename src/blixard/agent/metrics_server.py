@@ -28,7 +28,7 @@ MAX_REQUEST_BYTES = 8 * 1024
 REQUEST_TIMEOUT = 5.0
 """Seconds for a connection from its first to its last byte, in both directions."""
 
-MAX_SCRAPERS = 16
+_MAX_SCRAPERS = 16
 """Connections at once; a monitoring system has one or two."""
 
 KEPT = 1.0
@@ -91,7 +91,7 @@ class _Scrapers:
 
     def _make_room(self) -> None:
         """In a full house, end the connection that asked for nothing yet, the oldest of who has most of them."""
-        if len(self._open) < MAX_SCRAPERS:
+        if len(self._open) < _MAX_SCRAPERS:
             return
         idle = {scraper: who for scraper, who in self._open.items() if scraper not in self._answered} or self._open
         has = Counter(idle.values())

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("blixard.node")
 
-CLOCK_INTERVAL = 30.0
+_CLOCK_INTERVAL = 30.0
 """Seconds between two looks at whether the clock was set back behind what this node signed."""
 
 
-def keep_identity(data_dir: Path) -> SecretKey:
+def _keep_identity(data_dir: Path) -> SecretKey:
     """Read the node's secret key; the first time, make one."""
     path = key_path(data_dir)
     return read_secret_key(path, own=True) if os.path.lexists(path) else create_secret_key(path)
@@ -88,7 +88,7 @@ class Node:
         """
         make_data_dir(self.config.data_dir)
         with only_node_here(self.config.data_dir):
-            self.key = keep_identity(self.config.data_dir)
+            self.key = _keep_identity(self.config.data_dir)
             endpoint = await bind_endpoint(self.key, str(self.config.bind), relay_url=self.config.relay_url)
             try:
                 await self._serve(endpoint)
@@ -237,7 +237,7 @@ class Node:
     async def _following_the_clock(self) -> None:
         """Sign anew what was signed before a clock that ran far ahead was set back."""
         while True:
-            await self.clock.sleep(CLOCK_INTERVAL)
+            await self.clock.sleep(_CLOCK_INTERVAL)
             if self.own.is_ahead():
                 self._addresses_changed()
 

@@ -161,11 +161,11 @@ class OwnEntry:
         """
         entry = self.signed(config, self.entry)
         changed, self.entry = entry != self.entry, entry
-        keep_file(config.data_dir / REGISTRY_FILE_NAME, format_registry(entry))
+        _keep_file(config.data_dir / REGISTRY_FILE_NAME, format_registry(entry))
         return changed
 
 
-def keep_file(path: Path, data: bytes) -> None:
+def _keep_file(path: Path, data: bytes) -> None:
     """Write `data` to `path` unless that is what stands there: who watches the file shall not read it for nothing."""
     try:
         if read_limited(path, MAX_REGISTRY_BYTES) == data:

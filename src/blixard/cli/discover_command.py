@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 # A source has 10 s for its answer.
-ASK_TIMEOUT = 30.0
+_ASK_TIMEOUT = 30.0
 
 
 def register(commands: Commands) -> None:
@@ -62,7 +62,7 @@ def _found(args: argparse.Namespace) -> dict[str, Any]:
     named = sources(args)
     if args.data_dir and not args.peers and not args.registry:
         try:
-            answer: dict[str, Any] = ask(args.data_dir, "discover", timeout=ASK_TIMEOUT)
+            answer: dict[str, Any] = ask(args.data_dir, "discover", timeout=_ASK_TIMEOUT)
         except AgentNotRunning:
             pass
         else:

@@ -30,7 +30,7 @@ def register(commands: Commands) -> None:
         metavar="FILE",
         help="where to write it; must not be there yet (default: ./%(default)s)",
     )
-    generate.set_defaults(run=run_generate)
+    generate.set_defaults(run=_run_generate)
 
     show = actions.add_parser("show", help="print the id of a secret key")
     show.add_argument("file", type=Path, metavar="FILE", help="a key file, or a node's data directory")
@@ -40,7 +40,7 @@ def register(commands: Commands) -> None:
         parser.add_argument("--base64", action="store_true", help="print the id as files have it, not in hex")
 
 
-def run_generate(args: argparse.Namespace) -> int:
+def _run_generate(args: argparse.Namespace) -> int:
     """Make a key; the id goes to stdout, the word about the file to stderr."""
     key = create_secret_key(args.out)
     print(_id(key.public(), args))

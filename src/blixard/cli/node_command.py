@@ -26,13 +26,13 @@ def register(commands: Commands) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="node-config.json; flags and variables win over it")
     parser.add_argument("--detach", action="store_true", help="start in the background, return when the node is ready")
     add_flags(parser)
-    parser.set_defaults(run=run_node)
+    parser.set_defaults(run=_run_node)
     parser = commands.add_parser("stop", help="stop a node", description="Stop the node of a data directory.")
     parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR")
-    parser.set_defaults(run=run_stop)
+    parser.set_defaults(run=_run_stop)
 
 
-def run_node(args: argparse.Namespace) -> int:
+def _run_node(args: argparse.Namespace) -> int:
     """Run a node in the foreground, or start it in the background."""
 
     def read_config() -> NodeConfig:
@@ -50,7 +50,7 @@ def run_node(args: argparse.Namespace) -> int:
     return run_until_signal(read_config)
 
 
-def run_stop(args: argparse.Namespace) -> int:
+def _run_stop(args: argparse.Namespace) -> int:
     """Stop a node and wait until it is gone."""
     from blixard.agent.process import stop
 

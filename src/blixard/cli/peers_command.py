@@ -72,7 +72,7 @@ def register(commands: Commands) -> None:
     diff.add_argument("old", type=Path, metavar="A", help="a peers file")
     diff.add_argument("new", type=Path, metavar="B", help="another one")
     diff.add_argument("--registry-dir", type=Path, metavar="DIR", help="the record, to call peers by name")
-    diff.set_defaults(run=run_diff)
+    diff.set_defaults(run=_run_diff)
 
 
 def _register_build(actions: Commands) -> None:
@@ -102,10 +102,10 @@ def _register_build(actions: Commands) -> None:
     build.add_argument(
         "--check", action="store_true", help="write nothing; exit code 1 if FILE is not what it would be"
     )
-    build.set_defaults(run=run_build)
+    build.set_defaults(run=_run_build)
 
 
-def run_build(args: argparse.Namespace) -> int:
+def _run_build(args: argparse.Namespace) -> int:
     """Bring the peers file up to date, or tell whether it is."""
     record = read_record(args.registry_dir)
     if not record:
@@ -187,7 +187,7 @@ def run_verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_diff(args: argparse.Namespace) -> int:
+def _run_diff(args: argparse.Namespace) -> int:
     """Print what changed; like `diff`, 1 is the answer that something did."""
     names = _names(read_record(args.registry_dir)) if args.registry_dir else {}
     difference = diff_peers(read_peers(args.old), read_peers(args.new), names)

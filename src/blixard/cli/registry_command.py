@@ -50,7 +50,7 @@ def register(commands: Commands) -> None:
     verify.set_defaults(run=run_verify)
 
     ticket = actions.add_parser("ticket", help="print the node's ticket")
-    ticket.set_defaults(run=run_ticket)
+    ticket.set_defaults(run=_run_ticket)
 
     for parser in (validate, show, sign, verify, ticket):
         parser.add_argument("file", type=Path, metavar="FILE", help="a registry file")
@@ -110,7 +110,7 @@ def run_verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_ticket(args: argparse.Namespace) -> int:
+def _run_ticket(args: argparse.Namespace) -> int:
     """Print the ticket."""
     entry = read_registry(args.file)
     print(format_ticket(Ticket(entry.endpoint_id, entry.relay_url, entry.socket_addresses)))

@@ -48,7 +48,7 @@ MAX_HOSTS = 4096
 GUEST_ADDRESSES = 4
 """Addresses of a guest that are dialled: it has proved each by calling from there."""
 
-MAX_MET = 8
+_MAX_MET = 8
 """Addresses remembered at which one peer was met, the newest."""
 
 _V6_HOST = 64
@@ -123,7 +123,7 @@ class Proofs:
         if peer is None:
             return
         peer.met.renew(address)
-        while len(peer.met) > MAX_MET:
+        while len(peer.met) > _MAX_MET:
             peer.met.pop()
 
     def host(self, endpoint_id: EndpointId) -> str | None:

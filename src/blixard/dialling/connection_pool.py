@@ -47,7 +47,7 @@ def newer_stays(
 CLOSE_WAIT = 5.0
 """Seconds that a stop waits for dials to end, and then for connections to say that they are closed."""
 
-OnLost = Callable[["EndpointId", str], None]
+_OnLost = Callable[["EndpointId", str], None]
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ class _Pooled:
 class ConnectionPool:
     """Holds one connection for each peer, watches it, and decides when a second one comes."""
 
-    def __init__(self, *, own: EndpointId | None, clock: Clock, on_lost: OnLost) -> None:
+    def __init__(self, *, own: EndpointId | None, clock: Clock, on_lost: _OnLost) -> None:
         """`on_lost` is called with the peer and the reason when a connection ends by itself, not when it is dropped."""
         self._own = own
         self._clock = clock

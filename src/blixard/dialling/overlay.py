@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from blixard.model.ids import EndpointId
 
-FEWEST_RINGS = 4
-MAX_RINGS = 16
+_FEWEST_RINGS = 4
+_MAX_RINGS = 16
 """Enough for 65,536 nodes at one ring for each doubling."""
 
 _CIRCLE = 1 << 64
-_PLACES = struct.Struct(f">{MAX_RINGS}Q")
+_PLACES = struct.Struct(f">{_MAX_RINGS}Q")
 
 
 def rings_for(nodes: int) -> int:
     """Return the number of rings for a mesh of so many nodes: its base-2 logarithm, rounded up."""
-    return min(MAX_RINGS, max(FEWEST_RINGS, (max(nodes, 1) - 1).bit_length()))
+    return min(_MAX_RINGS, max(_FEWEST_RINGS, (max(nodes, 1) - 1).bit_length()))
 
 
 def _places(endpoint_id: EndpointId) -> tuple[int, ...]:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.peers.events import EventKind
 
-Resolve = Callable[["EndpointId"], Awaitable[tuple[str, ...]]]
-Explore = Callable[["EndpointId"], Awaitable[None]]
-Report = Callable[["EventKind", int, "EndpointId", Mapping[str, object]], None]
+_Resolve = Callable[["EndpointId"], Awaitable[tuple[str, ...]]]
+_Explore = Callable[["EndpointId"], Awaitable[None]]
+_Report = Callable[["EventKind", int, "EndpointId", Mapping[str, object]], None]
 
 _CIRCUIT_EVENTS: dict[Circuit, EventKind] = {
     "closed": "circuit_closed",
@@ -78,12 +78,12 @@ class DialScheduler:
         *,
         clock: Clock,
         rng: Random,
-        report: Report,
+        report: _Report,
         vetting: Vetting,
         own: EndpointId | None = None,
         prober: AddressProber | None = None,
-        resolve: Resolve | None = None,
-        explore: Explore | None = None,
+        resolve: _Resolve | None = None,
+        explore: _Explore | None = None,
     ) -> None:
         """Take what dials, and what decides.
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
 
 PRESENT = "present"
-DRAINING = "draining"
+_DRAINING = "draining"
 ABSENT = "absent"
-STATES = (PRESENT, DRAINING, ABSENT)
+_STATES = (PRESENT, _DRAINING, ABSENT)
 
 STATE = "state"
 RECORDED_AT = "recorded_at"
@@ -57,8 +57,8 @@ def parse_state(value: object) -> str:
     """Return `value` when it is one of STATES."""
     if not isinstance(value, str):
         raise InputError(wrong_kind("a string", value))
-    if value not in STATES:
-        raise InputError(f"must be one of {', '.join(STATES)}")
+    if value not in _STATES:
+        raise InputError(f"must be one of {', '.join(_STATES)}")
     return value
 
 

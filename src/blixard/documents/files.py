@@ -17,7 +17,7 @@ from blixard.errors import InputError
 
 _PART = ".part"
 
-Settle = Callable[[Path, Path], object]
+_Settle = Callable[[Path, Path], object]
 """Gives the finished temporary file (first) its name (second)."""
 
 
@@ -101,7 +101,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle, *, follow: bool) -> None:
+def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: _Settle, *, follow: bool) -> None:
     try:
         target = Path(os.path.realpath(path) if follow else path)
         _sweep(target)
@@ -113,7 +113,7 @@ def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle,
         raise InputError(f"cannot be written: {_reason(error)}", file=os.fspath(path)) from None
 
 
-def _put(target: Path, data: bytes, mode: int, settle: Settle) -> None:
+def _put(target: Path, data: bytes, mode: int, settle: _Settle) -> None:
     descriptor, temporary = _temporary(target)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -37,13 +37,13 @@ def parse_peers(data: bytes, *, file: str | None = None) -> list[DiscoveredPeer]
     obj = loads(data, file=file)
     try:
         peers = _parse_list(obj)
-        check_unique(peers)
+        _check_unique(peers)
     except InputError as error:
         raise error.located(file=file) from None
     return sorted(peers, key=_by_node_id)
 
 
-def check_unique(peers: Sequence[DiscoveredPeer]) -> None:
+def _check_unique(peers: Sequence[DiscoveredPeer]) -> None:
     """Refuse two entries with one node id, and one Iroh id under two; the place is the later entry's."""
     nodes: dict[int, int] = {}
     ids: dict[str, int] = {}
@@ -77,7 +77,7 @@ def format_peers(peers: Iterable[DiscoveredPeer], *, upstream_compat: bool = Fal
     ordered = sorted(peers, key=_by_node_id)
     if len(ordered) > MAX_PEERS:
         raise InputError(too_many(MAX_PEERS, len(ordered)))
-    check_unique(ordered)
+    _check_unique(ordered)
     members = [peer.to_json() for peer in ordered]
     if upstream_compat:
         for peer, item in zip(ordered, members, strict=True):
@@ -114,7 +114,7 @@ def build_peers(entries: Iterable[NodeRegistryEntry]) -> list[DiscoveredPeer]:
         DiscoveredPeer.from_entry(entry, SOURCE, changed_at(entry)) for entry in entries if state_of(entry) != ABSENT
     ]
     peers.sort(key=_by_node_id)
-    check_unique(peers)
+    _check_unique(peers)
     return peers
 
 

@@ -30,7 +30,7 @@ _MESSAGES: dict[EventKind, tuple[int, str]] = {
     "circuit_closed": (logging.INFO, "circuit closed"),
 }
 
-GUEST_LINES = 300
+_GUEST_LINES = 300
 """Lines a minute about guests: a hundred that come, connect and go."""
 
 # A log record has attributes of these names, which `extra` must not touch.
@@ -39,7 +39,7 @@ _RENAMED = {"message": "reason"}
 
 def guest_lines(clock: Clock) -> LineLimit:
     """Return the limit for lines about guests."""
-    return LineLimit(clock, most=GUEST_LINES, log=_log, notice="more about guests is not logged in this minute")
+    return LineLimit(clock, most=_GUEST_LINES, log=_log, notice="more about guests is not logged in this minute")
 
 
 def log_event(event: Event) -> None:

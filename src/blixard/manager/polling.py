@@ -38,7 +38,7 @@ REFRESH_JITTER = 0.1
 """The share by which the refresh interval is stretched or shrunk at random, so that nodes that were started together
 do not go on asking a registry server together."""
 
-OnAnswer = Callable[[Origin, Answer], None]
+_OnAnswer = Callable[[Origin, Answer], None]
 
 _log = logging.getLogger("blixard.sources")
 
@@ -95,7 +95,7 @@ class Poller:
         interval: float,
         clock: Clock,
         rng: Random,
-        on_answer: OnAnswer,
+        on_answer: _OnAnswer,
         on_refresh: Callable[[], None],
     ) -> None:
         """`on_answer` is told every answer, `on_refresh` called every `interval` seconds; neither may raise."""

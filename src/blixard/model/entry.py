@@ -19,8 +19,8 @@ from blixard.model.words import MISSING, UNKNOWN, wrong_kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SIGNATURE_BYTES = 64
-NOT_A_SIGNATURE = "is not a signature: that is 64 bytes, written as 88 characters of base64"
+_SIGNATURE_BYTES = 64
+_NOT_A_SIGNATURE = "is not a signature: that is 64 bytes, written as 88 characters of base64"
 
 Content = tuple[int, str, tuple[str, ...], str | None]
 """Node id, Iroh id (base64), direct addresses, relay URL: what a node signs about itself."""
@@ -209,8 +209,8 @@ def parse_signature(value: object, place: str) -> bytes:
     if not isinstance(value, str):
         raise InputError(wrong_kind("a string", value), place=place)
     raw = decode_base64(value)
-    if raw is None or len(raw) != SIGNATURE_BYTES:
-        raise InputError(NOT_A_SIGNATURE, place=place)
+    if raw is None or len(raw) != _SIGNATURE_BYTES:
+        raise InputError(_NOT_A_SIGNATURE, place=place)
     return raw
 
 

@@ -26,7 +26,7 @@ ABSENT_INTERVALS = 3
 """Refresh intervals for which a peer must be absent from its source's good answers before it is dropped: longer
 than an editor, a half-finished rollout or a restarting registry server leaves it out."""
 
-Touched = OrderedSet["EndpointId"]
+_Touched = OrderedSet["EndpointId"]
 """Endpoint ids whose claims changed; a dict, because it keeps its order and so makes runs repeatable."""
 
 
@@ -48,7 +48,7 @@ class _Book:
     origin: Origin
     answer: Answer | None = None
     claims: dict[EndpointId, Claim] = field(default_factory=dict)
-    absent: Touched = field(default_factory=OrderedSet)
+    absent: _Touched = field(default_factory=OrderedSet)
 
 
 class PeerTable:
@@ -124,7 +124,7 @@ class PeerTable:
             if answer.remembered is None:
                 return []
             answer = answer.remembered
-        touched: Touched = OrderedSet()
+        touched: _Touched = OrderedSet()
         if answer is not book.answer:
             book.answer = answer
             self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
@@ -134,7 +134,7 @@ class PeerTable:
 
     def prune(self, now: float) -> list[Change]:
         """Drop at once who is absent from the last good answers of the peers files, whatever the hold."""
-        touched: Touched = OrderedSet()
+        touched: _Touched = OrderedSet()
         for book in self._books.values():
             if book.origin.kind == "static":
                 self._drop_absent(book, touched, now, at_once=True)
@@ -143,7 +143,7 @@ class PeerTable:
     def rank(self, origins: Iterable[Origin], *, hold: float) -> list[Change]:
         """Take over a new order of the sources, and a new time for which absent peers are kept."""
         self._hold = hold
-        touched: Touched = OrderedSet()
+        touched: _Touched = OrderedSet()
         for origin in origins:
             book = self._books.get(origin.name)
             if book is not None and book.origin != origin:
@@ -167,7 +167,7 @@ class PeerTable:
     def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
         """Add or replace one claim of a source that has no answers as a whole (manual, join, hello)."""
         book = self._books.setdefault(origin.name, _Book(origin))
-        touched: Touched = OrderedSet()
+        touched: _Touched = OrderedSet()
         self._put(book, sighting, touched)
         return self._publish_changes(touched)
 
@@ -188,7 +188,7 @@ class PeerTable:
 
     def expire(self, wall: datetime) -> list[Change]:
         """Drop the claims whose attestation has expired."""
-        touched: Touched = OrderedSet()
+        touched: _Touched = OrderedSet()
         while self._expiries and self._expiries[0][0] <= wall:
             _, endpoint_id, signature = heapq.heappop(self._expiries)
             self._strike(endpoint_id, signature, "its attestation has expired", touched)
@@ -196,7 +196,7 @@ class PeerTable:
 
     def refuse_ahead(self, wall: datetime) -> list[Change]:
         """Drop the claims whose number is far ahead of `wall`: they came before this machine's clock was set."""
-        touched: Touched = OrderedSet()
+        touched: _Touched = OrderedSet()
         for endpoint_id in tuple(self._claims):
             for sighting in (*(c.sighting for c in self._claims[endpoint_id].values()), self._signed.get(endpoint_id)):
                 attestation = sighting.peer.attestation if sighting is not None else None
@@ -205,7 +205,7 @@ class PeerTable:
                     self._strike(endpoint_id, attestation.signature, reason, touched)
         return self._publish_changes(touched)
 
-    def _strike(self, endpoint_id: EndpointId, signature: str, reason: str, touched: Touched) -> None:
+    def _strike(self, endpoint_id: EndpointId, signature: str, reason: str, touched: _Touched) -> None:
         """Let what was signed so count no longer."""
         for claim in tuple(self._claims.get(endpoint_id, {}).values()):
             if _signed_with(claim.peer, signature):
@@ -217,7 +217,7 @@ class PeerTable:
             self._sign_anew(endpoint_id)
             touched.add(endpoint_id)
 
-    def _drop_absent(self, book: _Book, touched: Touched, now: float, *, at_once: bool) -> None:
+    def _drop_absent(self, book: _Book, touched: _Touched, now: float, *, at_once: bool) -> None:
         for endpoint_id in [each for each in book.absent if at_once or self._is_over(book.claims[each], now)]:
             self._drop(book, endpoint_id)
             touched.add(endpoint_id)
@@ -225,7 +225,7 @@ class PeerTable:
     def _is_over(self, claim: Claim, now: float) -> bool:
         return claim.absent_since is not None and now - claim.absent_since >= self._hold
 
-    def _compare(self, book: _Book, sightings: Iterable[Sighting], now: float, touched: Touched) -> None:
+    def _compare(self, book: _Book, sightings: Iterable[Sighting], now: float, touched: _Touched) -> None:
         """Bring a source's claims in line with its new answer."""
         named = set()
         for sighting in sightings:
@@ -242,7 +242,7 @@ class PeerTable:
             if name == book.origin.name and endpoint_id not in named:
                 del self._refused[name, endpoint_id]
 
-    def _put(self, book: _Book, sighting: Sighting, touched: Touched) -> None:
+    def _put(self, book: _Book, sighting: Sighting, touched: _Touched) -> None:
         endpoint_id = sighting.endpoint_id
         claim = Claim(book.origin, sighting)
         self._refused.pop((book.origin.name, endpoint_id), None)
@@ -322,7 +322,7 @@ class PeerTable:
             return "another claim counts"
         return f"node {decisive.peer.node_id} is {holder.endpoint_id.short}, says {holder.sources[0]}"
 
-    def _publish_changes(self, touched: Touched) -> list[Change]:
+    def _publish_changes(self, touched: _Touched) -> list[Change]:
         """Work out what the touched claims mean for the peers."""
         affected = OrderedSet(touched)
         for endpoint_id in touched:

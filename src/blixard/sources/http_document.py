@@ -60,7 +60,7 @@ class HttpSource:
         if self._is_plain:
             self._is_plain = False
             _log.warning(
-                "not encrypted", extra={"source": self.name, "hint": "anyone on the way can change it; use https"}
+                "not encrypted", extra={"source": self.name, "mend": "anyone on the way can change it; use https"}
             )
         try:
             return await asyncio.wait_for(self._worker.run(self._look), self._limits.total + _GRACE)

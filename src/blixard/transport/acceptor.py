@@ -28,18 +28,18 @@ log = logging.getLogger("blixard.acceptor")
 
 # A caller has this long, in seconds, to finish its handshake and say hello; the second while callers crowd.
 CALLER_TIMEOUT = 10.0
-CROWDED_TIMEOUT = 2.0
+_CROWDED_TIMEOUT = 2.0
 # Callers whose hello is under way at once, and of one endpoint id: it needs one, and one that replaces it.
 MAX_CALLERS = 256
-CALLERS_PER_ID = 4
+_CALLERS_PER_ID = 4
 # Connections that are no part of the mesh: checks, and those who were turned away and are to read why.
-MAX_VISITORS = 64
-VISITORS_PER_ID = 2
+_MAX_VISITORS = 64
+_VISITORS_PER_ID = 2
 # How long, in seconds, the connection of a check is kept, and that of one who was turned away.
-CHECK_LIFETIME = 60.0
-REFUSED_LIFETIME = 2.0
+_CHECK_LIFETIME = 60.0
+_REFUSED_LIFETIME = 2.0
 
-TurnedAway = Literal["no_handshake", "no_hello", "bad_hello", "displaced", "too_many_checks"]
+_TurnedAway = Literal["no_handshake", "no_hello", "bad_hello", "displaced", "too_many_checks"]
 
 
 @dataclass(eq=False)
@@ -68,7 +68,7 @@ class Acceptor:
         *,
         clock: Clock,
         is_known: Callable[[EndpointId], bool] = lambda _: False,
-        turned_away: Callable[[TurnedAway, str, str], None] = lambda *_: None,
+        turned_away: Callable[[_TurnedAway, str, str], None] = lambda *_: None,
     ) -> None:
         """Take what decides.
 
@@ -86,8 +86,8 @@ class Acceptor:
         self._arrived = arrived
         self._is_known = is_known
         self._turned_away = turned_away
-        self._callers: CallerSlots[_Caller] = CallerSlots(most=MAX_CALLERS, per_id=CALLERS_PER_ID)
-        self._visitors: CallerSlots[IrohConnection] = CallerSlots(most=MAX_VISITORS, per_id=VISITORS_PER_ID)
+        self._callers: CallerSlots[_Caller] = CallerSlots(most=MAX_CALLERS, per_id=_CALLERS_PER_ID)
+        self._visitors: CallerSlots[IrohConnection] = CallerSlots(most=_MAX_VISITORS, per_id=_VISITORS_PER_ID)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -107,7 +107,7 @@ class Acceptor:
         if self._callers.is_crowded and caller.address is not None and not await incoming.remote_addr_validated():
             await incoming.retry()
             return
-        limit = CROWDED_TIMEOUT if self._callers.is_crowded else CALLER_TIMEOUT
+        limit = _CROWDED_TIMEOUT if self._callers.is_crowded else CALLER_TIMEOUT
         caller.task = asyncio.create_task(self._answer(incoming, caller, limit))
         self._tasks.add(caller.task)
         caller.task.add_done_callback(self._tasks.discard)
@@ -126,7 +126,7 @@ class Acceptor:
             log.debug("caller went away before its hello", extra={"error": str(error).splitlines()[-1:]})
             return
         except asyncio.TimeoutError:
-            missing: TurnedAway = "no_handshake" if caller.endpoint_id is None else "no_hello"
+            missing: _TurnedAway = "no_handshake" if caller.endpoint_id is None else "no_hello"
             self._turned_away(missing, caller.name, f"not complete after {limit:g} s")
             return
         except InputError as error:
@@ -149,7 +149,7 @@ class Acceptor:
             visitor.close("too many checks")
             self._turned_away("too_many_checks", visitor.endpoint_id.short, "its check made room for others")
         try:
-            await asyncio.wait_for(connection.closed(), CHECK_LIFETIME if connection.admitted else REFUSED_LIFETIME)
+            await asyncio.wait_for(connection.closed(), _CHECK_LIFETIME if connection.admitted else _REFUSED_LIFETIME)
         except asyncio.TimeoutError:
             pass
         finally:

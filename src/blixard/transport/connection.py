@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from blixard.peers.status import PathKind
 
 # QUIC itself notices a killed peer only after 31 to 34 s.
-BEAT_INTERVAL = 5.0
+_BEAT_INTERVAL = 5.0
 # Two whole beats unanswered, and of the third so much that the news is out before its time is over.
-SILENCE = 2.6 * BEAT_INTERVAL
+SILENCE = 2.6 * _BEAT_INTERVAL
 # A ping is one datagram and may be lost: it is sent again after so long, then after twice that and so on, until it is
 # answered. One that is only slow must not be met with ever more work.
-PING_AGAIN = 0.25
+_PING_AGAIN = 0.25
 # Datagrams in one second: beats and their repetitions are a handful, and each costs this node an answer.
 MAX_DATAGRAMS = 100
 # Bytes that this node may send more than three times what it received. iroh looks for further paths at up to 32
@@ -106,7 +106,7 @@ class IrohConnection:
         nonce = self._nonce.to_bytes(_NONCE, "big")
         answered = asyncio.get_running_loop().create_future()
         self._waiting[nonce] = answered
-        started, pause = self._clock.now(), PING_AGAIN
+        started, pause = self._clock.now(), _PING_AGAIN
         try:
             while (left := started + timeout - self._clock.now()) > 0:
                 self._send(_PING + nonce)
@@ -167,9 +167,9 @@ class IrohConnection:
                 self.close("sends this node's packets to too many addresses")
                 return
             with contextlib.suppress(DialError):
-                await self.ping(min(BEAT_INTERVAL, left))
+                await self.ping(min(_BEAT_INTERVAL, left))
             # Not a moment longer than the silence may last: the next beat may be due well after that.
-            next_at = min(started + BEAT_INTERVAL, self._heard + SILENCE)
+            next_at = min(started + _BEAT_INTERVAL, self._heard + SILENCE)
             await self._clock.sleep(next_at - self._clock.now())
         self.close(f"no beat for {SILENCE:g} s")
 

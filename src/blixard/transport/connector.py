@@ -82,7 +82,7 @@ _KINDS = (
 )
 
 
-def dial_error(error: iroh.IrohError) -> DialError:
+def _dial_error(error: iroh.IrohError) -> DialError:
     """Translate what iroh says about a failed dial."""
     text = error.message()
     for sign, kind, meaning in _KINDS:
@@ -179,7 +179,7 @@ class Connector:
             where = ", ".join([*direct, *([relay_url] if relay_url else [])])
             raise DialError("timeout", f"no answer at {where} in {timeout:.1f} s") from None
         except iroh.IrohError as error:
-            raise dial_error(error) from None
+            raise _dial_error(error) from None
 
     async def _shake_hands(
         self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
@@ -247,7 +247,7 @@ class ScratchProber:
         except asyncio.TimeoutError:
             raise DialError("timeout", f"no answer at {address} in {timeout:.1f} s") from None
         except iroh.IrohError as error:
-            trouble = dial_error(error)
+            trouble = _dial_error(error)
             if trouble.kind == "wrong_id":
                 return False
             raise trouble from None

@@ -14,7 +14,7 @@ import iroh
 
 from blixard.tasks import spawn
 
-TOO_MANY_STREAMS = b"more than one stream"
+_TOO_MANY_STREAMS = b"more than one stream"
 
 # They end with their connections; the event loop keeps no task by itself.
 _watching: set[asyncio.Task[None]] = set()
@@ -56,4 +56,4 @@ class StreamGuard:
             self._end()
 
     def _end(self) -> None:
-        self._connection.close(1, TOO_MANY_STREAMS)
+        self._connection.close(1, _TOO_MANY_STREAMS)

@@ -97,13 +97,13 @@ def verify_attestation(
     if cluster is not None and attestation.cluster != cluster:
         raise TrustError(f'{who}: attested for cluster "{attestation.cluster}", not "{cluster}"')
     try:
-        check_timely(attestation, now, lasting)
+        _check_timely(attestation, now, lasting)
     except TrustError as error:
         raise TrustError(f"{who}: {error}") from None
     return attestation
 
 
-def check_timely(attestation: Attestation, now: datetime | None, lasting: timedelta = timedelta()) -> None:
+def _check_timely(attestation: Attestation, now: datetime | None, lasting: timedelta = timedelta()) -> None:
     """Refuse an attestation that does not hold at `now`, whoever signed it; see `verify_attestation`.
 
     Raises:
@@ -183,7 +183,7 @@ def _still_good(
 
 def _holds(last: Attestation, now: datetime) -> bool:
     try:
-        check_timely(last, now)
+        _check_timely(last, now)
     except TrustError:
         return False
     return True
@@ -231,7 +231,7 @@ class AttestationCheck:
 
 def _is_timely(attestation: Attestation, now: datetime) -> bool:
     try:
-        check_timely(attestation, now)
+        _check_timely(attestation, now)
     except TrustError:
         return False
     return True

@@ -23,7 +23,7 @@ from blixard.model.numbers import is_ahead
 from blixard.model.value_limits import MAX_SAFE_INTEGER
 
 Key = TypeVar("Key")
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 FILE_NAME = SEEN_FILE_NAME
 VERSION = 2
@@ -36,7 +36,7 @@ _MEND = "remove it to accept any number once more, if you know that the peers fi
 
 
 @dataclass(frozen=True)
-class Taken:
+class _Taken:
     """What a place's file was signed with: by whom (None: written down before signers were), and the number."""
 
     signer: str | None
@@ -64,7 +64,7 @@ class HighestSeq:
         self._wall = wall
         self._lock = threading.Lock()
         self._signers: dict[tuple[str, str], int] = {}
-        self._places: dict[str, Taken] = {}
+        self._places: dict[str, _Taken] = {}
         self._is_written = True
         self.problem: str | None = None
         """Why the last number could not be written, on one line; None when it was."""
@@ -97,7 +97,7 @@ class HighestSeq:
             raised = self._raise(cluster, signer.base64, number)
             if taken is not None and taken.signer not in (None, signer.base64):
                 raised = self._raise(cluster, taken.signer or "", number) or raised
-            new = Taken(signer.base64, number)
+            new = _Taken(signer.base64, number)
             if taken != new:
                 _put(self._places, _key(place), new)
             if raised or taken != new:
@@ -142,21 +142,21 @@ def _key(place: str) -> str:
     return place if place.isprintable() and len(data) <= _LONGEST_PLACE else f"sha256:{sha256_hex(data)}"
 
 
-def _put(mapping: dict[Key, Value], key: Key, value: Value) -> None:
+def _put(mapping: dict[Key, _Value], key: Key, value: _Value) -> None:
     mapping.pop(key, None)
     mapping[key] = value
     if len(mapping) > MOST:
         del mapping[next(iter(mapping))]
 
 
-def _read(path: Path) -> tuple[dict[tuple[str, str], int], dict[str, Taken]]:
+def _read(path: Path) -> tuple[dict[tuple[str, str], int], dict[str, _Taken]]:
     data = read_limited(path, _LIMIT)
     try:
         obj = loads(data)
         if not isinstance(obj, dict):
             raise ValueError
         if not isinstance(obj.get("signers"), dict):
-            return {}, {_key(place): Taken(None, _number(number)) for place, number in obj.items()}
+            return {}, {_key(place): _Taken(None, _number(number)) for place, number in obj.items()}
         if obj.get("version") != VERSION:
             raise ValueError
         signers = {
@@ -175,11 +175,11 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value
 
 
-def _taken(values: Mapping[str, object]) -> Taken:
+def _taken(values: Mapping[str, object]) -> _Taken:
     signer = values.get("signer")
     if signer is not None:
         signer = EndpointId.parse(signer).base64 if isinstance(signer, str) else _number(None)
-    return Taken(str(signer) if signer is not None else None, _number(values.get("seq")))
+    return _Taken(str(signer) if signer is not None else None, _number(values.get("seq")))
 
 
 def _number(value: object) -> int:

@@ -96,7 +96,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Held:
+class _Held:
     """What came of a comparison: a line for each edit that nobody signed, and the members that are gone."""
 
     refused: tuple[str, ...] = ()
@@ -217,7 +217,7 @@ def hold(
     cluster: str | None,
     now: datetime,
     numbers: bool = True,
-) -> Held:
+) -> _Held:
     """Compare a record with what was signed off.
 
     Args:
@@ -231,7 +231,7 @@ def hold(
     living = {name: entry for name, entry in record.items() if state_of(entry) != ABSENT}
     refused = list(_unattested(living, signed_off, expected))
     if signed_off is None:
-        return Held(tuple(refused))
+        return _Held(tuple(refused))
     comparison = _Comparison(record, living, signed_off, expected, cluster, now)
     removed = []
     for member in sorted(signed_off.members.values(), key=lambda each: each.node_id):
@@ -244,7 +244,7 @@ def hold(
             refused += comparison.replaced(successor, member)
     refused += comparison.added()
     refused += comparison.resurrected()
-    return Held(tuple(refused), tuple(removed))
+    return _Held(tuple(refused), tuple(removed))
 
 
 def too_many_removed(removed: Collection[str], most: int, where: str) -> list[str]:
