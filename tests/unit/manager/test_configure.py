@@ -253,3 +253,15 @@ def test_other_sources_that_name_the_same_peers_drop_no_connection_and_remove_no
         await house.manager.stop()
 
     run(main())
+
+
+async def test_a_file_of_the_new_signer_removes_nobody_whom_it_names_even_for_a_moment(tmp_path: Path) -> None:
+    signed = Signed(tmp_path / "peers.json")
+    await signed.manager.refresh_peers()
+    signed.write(1, 3, by=200)
+    events = signed.manager.subscribe()
+    assert await signed.known_to(200) == [1, 3]
+    seen = [await anext(events) for _ in range(2)]
+    assert [(event.kind, event.node_id) for event in seen] == [("removed", 2), ("discovered", 3)]
+    signed.manager.add_peer(peer(9))
+    assert (await anext(events)).node_id == 9
