@@ -66,9 +66,6 @@ class Overlay:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def __contains__(self, endpoint_id: object) -> bool:
-        return endpoint_id in self._peers
-
     def add(self, endpoint_id: EndpointId) -> None:
         """Add a peer."""
         if endpoint_id in self._peers:

@@ -168,7 +168,7 @@ def merge_record(
     taken = {check_name(name): gathered[name] for name in sorted(gathered) if wanted.get(name) != ABSENT}
     renamed = _renames(record, taken, wanted)
     merged = {name: entry for name, entry in record.items() if name not in renamed.values()}
-    refused = _returning(record, taken, renamed)
+    refused = _returning(record, taken)
     for name, entry in taken.items():
         old = record.get(renamed.get(name, name))
         refused += _refusals(name, old, entry, (announced or {}).get(name), now)
@@ -227,11 +227,7 @@ def _renames(
     }
 
 
-def _returning(
-    record: Mapping[str, NodeRegistryEntry],
-    taken: Mapping[str, NodeRegistryEntry],
-    renamed: Mapping[str, str],
-) -> list[str]:
+def _returning(record: Mapping[str, NodeRegistryEntry], taken: Mapping[str, NodeRegistryEntry]) -> list[str]:
     """Refuse ids that left for good: those of tombstones and those that a rotation replaced."""
     gone = {retired: name for name, entry in record.items() for retired in retired_ids(entry)}
     gone |= {entry.endpoint_id: name for name, entry in record.items() if _absent(entry)}

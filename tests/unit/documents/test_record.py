@@ -354,3 +354,19 @@ def test_a_hundred_partial_runs_come_to_what_a_plain_model_says(seed: int) -> No
     for step in range(100):
         model.run(step)
         model.check()
+
+
+def test_a_host_that_signs_nothing_is_updated_in_run_after_run(tmp_path: Path) -> None:
+    record: Entries = {}
+    for hour in range(4):
+        relay = f"https://relay{hour // 2}.example.org"
+        result = merge(record, {"rust": entry(1, relay_url=relay)}, now=NOW + timedelta(hours=hour))
+        assert result.refused == ()
+        assert (result.changed, result.added) == (("rust",) if hour == 2 else (), ("rust",) if hour == 0 else ())
+        write_record(tmp_path, record, result.record)
+        record = read_record(tmp_path)
+    assert record["rust"].extra == {"recorded_at": "2026-01-15T11:30:00Z"}
+
+
+def test_one_host_too_many_is_spoken_of_as_one() -> None:
+    assert refused(fleet(1), {}, states={"node1": "absent"}, max_removals=0).startswith("1 host would be removed")

@@ -227,3 +227,41 @@ async def test_a_file_that_nobody_signed_counts_no_longer_once_signers_are_trust
     signed.path = path
     assert await signed.known_to() == [1]
     assert await signed.known_to(100) == []
+
+
+async def test_another_signer_beside_the_first_removes_nobody_even_for_a_moment(tmp_path: Path) -> None:
+    signed = Signed(tmp_path / "peers.json")
+    await signed.manager.refresh_peers()
+    events = signed.manager.subscribe()
+    assert await signed.known_to(100, 200) == [1, 2]
+    signed.manager.add_peer(peer(9))
+    assert (await anext(events)).node_id == 9, "the first event is the one that came after"
+
+
+def test_other_sources_that_name_the_same_peers_drop_no_connection_and_remove_nobody_on_the_way() -> None:
+    async def main() -> None:
+        house = AdmissionContext()
+        await house.settle()
+        house.third.set([house.network.peer(host) for host in house.network.hosts.values() if host.node_id != 1])
+        kept = [house.manager.connection(each.endpoint_id) for each in house.manager.get_peers()]
+        events = house.manager.subscribe()
+        await house.use(house.third)
+        await asyncio.sleep(10 * INTERVAL)
+        assert [house.manager.connection(each.endpoint_id) for each in house.manager.get_peers()] == kept
+        house.manager.add_peer(peer(9))
+        assert (await anext(events)).node_id == 9, "the first event is the one that came after"
+        await house.manager.stop()
+
+    run(main())
+
+
+async def test_a_file_of_the_new_signer_removes_nobody_whom_it_names_even_for_a_moment(tmp_path: Path) -> None:
+    signed = Signed(tmp_path / "peers.json")
+    await signed.manager.refresh_peers()
+    signed.write(1, 3, by=200)
+    events = signed.manager.subscribe()
+    assert await signed.known_to(200) == [1, 3]
+    seen = [await anext(events) for _ in range(2)]
+    assert [(event.kind, event.node_id) for event in seen] == [("removed", 2), ("discovered", 3)]
+    signed.manager.add_peer(peer(9))
+    assert (await anext(events)).node_id == 9

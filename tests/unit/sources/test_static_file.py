@@ -239,3 +239,17 @@ async def test_a_signed_answer_is_final_and_an_unsigned_one_is_not(path: Path) -
     answer = await source(path).fetch()
     assert isinstance(answer, Found)
     assert not answer.final
+
+
+async def test_a_signature_that_comes_after_its_peers_file_is_noticed_by_itself(path: Path) -> None:
+    data = peers_file_of(peer(1))
+    write(path, data)
+    static = source(path, signers=[FLEET.public()], cluster=CLUSTER, seen=HighestSeq(None, in_an_hour))
+    assert isinstance(await static.fetch(), Failed)
+    assert not await static.changed()
+    signature = sign_peers(data, FLEET, cluster=CLUSTER, previous_seq=None, now=NOON)
+    write(path.with_name(f"{path.name}.sig"), signature)
+    assert await static.changed()
+    answer = await static.fetch()
+    assert isinstance(answer, Found)
+    assert [each.node_id for each in answer.peers] == [1]

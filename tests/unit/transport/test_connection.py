@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import iroh
+import pytest
 from tests.simulation.virtual_time import VirtualClock, run
 from tests.unit.documents.samples import key
 
 from blixard.transport.connection import IrohConnection
+from blixard.transport.connector import bind_endpoint, bound_port
 
 
 class Quic:
@@ -119,13 +121,18 @@ def test_a_flood_of_datagrams_ends_the_connection() -> None:
     assert run(how_it_ends(flood, 1.0)) == ("too many datagrams", 0.0)
 
 
-def test_a_connection_that_makes_this_node_send_far_more_than_it_receives_ends() -> None:
-    def amplify(quic: Quic) -> None:
-        quic.received, quic.sent = 10_000, 80_000
+@pytest.mark.parametrize(("received", "most"), [(0, 32_768), (1_000, 35_768)])
+def test_a_peer_may_cost_three_times_what_it_sends_and_32_kib(received: int, most: int) -> None:
+    async def main(sent: int) -> str | None:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock)
+        quic.received, quic.sent = received, sent
+        await clock.sleep(6.0)
+        return quic.end.result() if quic.end.done() else None
 
-    reason, seconds = run(how_it_ends(amplify, 1.0))
-    assert reason == "sends this node's packets to too many addresses"
-    assert seconds <= 5.0
+    assert run(main(most)) is None
+    assert run(main(most + 1)) == "sends this node's packets to too many addresses"
 
 
 def test_a_connection_may_send_much_when_it_receives_much() -> None:
@@ -155,3 +162,13 @@ def test_a_ping_that_is_lost_is_sent_again_and_the_round_trip_is_what_the_clock_
         assert connection.rtt_ms == milliseconds
 
     run(main())
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "[::1]:0"])
+async def test_an_endpoint_says_the_port_of_the_family_that_it_was_bound_to(bind: str) -> None:
+    endpoint = await bind_endpoint(key(1), bind)
+    try:
+        port = bound_port(endpoint, bind.startswith("["))
+        assert f"{bind[:-1]}{port}" in endpoint.bound_sockets()
+    finally:
+        await endpoint.close()

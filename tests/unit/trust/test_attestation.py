@@ -186,3 +186,10 @@ def test_every_byte_of_a_signed_entry_flipped_in_turn_is_refused_but_for_the_val
             assert parse_registry(flipped).content() == parse_registry(data).content()
     assert taken
     assert taken <= set(unsigned)
+
+
+def test_an_attestation_that_must_last_an_hour_ends_no_sooner() -> None:
+    signed = sign(entry(1), expires_at=NOW + timedelta(hours=1, seconds=1))
+    verify_attestation(signed, cluster=CLUSTER, now=NOW, lasting=timedelta(hours=1))
+    with pytest.raises(TrustError, match="ends too soon"):
+        verify_attestation(signed, cluster=CLUSTER, now=NOW + timedelta(seconds=2), lasting=timedelta(hours=1))

@@ -122,3 +122,13 @@ def test_a_number_that_cannot_be_written_is_said_and_written_later(tmp_path: Pat
     seen.write_again()
     assert not problem_of(seen)
     assert lowest(HighestSeq(tmp_path / "not there yet", now)) == 5
+
+
+def test_a_number_that_is_known_is_not_written_again(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, now)
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    (tmp_path / FILE).unlink()
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    assert not (tmp_path / FILE).exists()
+    seen.raise_to("a", CLUSTER, OLD, 6)
+    assert lowest(HighestSeq(tmp_path, now)) == 6
