@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.fleet.remote import ask
 

@@ -11,6 +11,7 @@ import pathlib
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.errors import BlixardError
 from blixard.fleet.signature import fleet_key, keep_signature

@@ -12,12 +12,14 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-# Here, once in the controller's main process, and not anew in the process of every task.
-import jsonschema  # noqa: F401
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
+
+# Here, once in the controller's main process, and not anew in the process of every task.
+from jsonschema import validate as _validate  # noqa: F401
 
 from blixard.documents.schemas import validate_text
 from blixard.errors import BlixardError
@@ -76,7 +78,7 @@ class ActionModule(ActionBase):
             given = {each: value for each, value in self._task.args.items() if each in COPY_OPTIONS}
             return {**result, **self._hand_over("ansible.legacy.copy", given, text, template, variables), **known}
         given = {"python": options["python"], "data_dir": options["data_dir"], "name": name, "mode": options["mode"]}
-        return {**result, **self._hand_over("blixard_put", given, text, template, variables), **known}
+        return {**result, **self._hand_over("blixard.fleet.blixard_put", given, text, template, variables), **known}
 
     def _find(self, source: str) -> Path:
         try:

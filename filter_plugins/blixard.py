@@ -14,6 +14,7 @@ from pathlib import Path
 from ansible import constants as C
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.documents.data_dir_files import KEPT, REGISTRY_FILE_NAME
 from blixard.documents.entry_states import PRESENT, state_of

@@ -111,15 +111,16 @@ given:
 import pathlib
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
 
 try:
     from blixard.errors import BlixardError
     from blixard.fleet.identity import Wanted, keep_for
-except ImportError as error:
-    IMPORT_ERROR: ImportError | None = error
+except ImportError:
+    HAS_PACKAGE = False
 else:
-    IMPORT_ERROR = None
+    HAS_PACKAGE = True
 
 
 def main() -> t.NoReturn:
@@ -139,8 +140,8 @@ def main() -> t.NoReturn:
         },
         supports_check_mode=True,
     )
-    if IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("blixard"), exception=str(IMPORT_ERROR))
+    if not HAS_PACKAGE:
+        module.fail_json(msg=to_install("in the environment of the Python that runs the module"))
     path = module.params.pop("path")
     try:
         result = keep_for(pathlib.Path(path), Wanted(**module.params), check=module.check_mode)

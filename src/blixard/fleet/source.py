@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blixard import __version__
 from blixard.documents.files import read_limited
 from blixard.errors import InputError
 from blixard.model.words import quoted
@@ -25,7 +26,8 @@ def package(spec: str, project: str, lock: str) -> dict[str, Any]:
 
     Args:
         spec: path of a wheel, path of a source tree, or a pip requirement such as `blixard==0.1.0`.
-        project: the source tree that an empty `spec` stands for.
+        project: the folder that the role is part of. An empty `spec` stands for it where it is a source tree, and for
+            the controller's own version of the package where the role was installed without one.
         lock: path of the lock file for what the package depends on.
 
     Returns:
@@ -60,6 +62,8 @@ def _digest_lock(path: Path) -> str:
 
 
 def _package(spec: str, project: str) -> dict[str, Any]:
+    if not spec and not (Path(project) / "pyproject.toml").is_file():
+        spec = f"blixard=={__version__}"
     place = Path(spec or project)
     if place.suffix == ".whl":
         return {"kind": "wheel", "place": str(place), "digest": _digest_file(place)}
