@@ -350,6 +350,7 @@ class FilterModule:
     """The filters of the role `blixard`."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Return the filters by name."""
         return {
             "after_batches": after_batches,
             "fleet_dir": places.fleet_dir_or_nowhere,
