@@ -29,7 +29,7 @@ ANSWER_TIMEOUT = 30.0
 """Seconds for the whole answer to be read."""
 
 MAX_TALKS = 32
-"""Talks at once. In a full house the oldest one that has asked for nothing yet goes."""
+"""Talks at once. When there are too many, the oldest one that has asked for nothing yet goes."""
 
 _MAX_CHECKS = 4
 """Operations at once that dial all peers; further ones wait. They end when whoever asked has gone."""

@@ -90,7 +90,7 @@ class _Scrapers:
         await writer.wait_closed()
 
     def _make_room(self) -> None:
-        """In a full house, end the connection that asked for nothing yet, the oldest of who has most of them."""
+        """When there are too many, end one that asked for nothing yet, the oldest of who has most of them."""
         if len(self._open) < _MAX_SCRAPERS:
             return
         idle = {scraper: who for scraper, who in self._open.items() if scraper not in self._answered} or self._open

@@ -56,7 +56,7 @@ class Node:
 
     Attributes:
         config: the settings that hold now.
-        key, own, clock, connector, manager, doorkeeper: its parts, from the moment it serves.
+        key, own, clock, connector, manager, admission_control: its parts, from the moment it serves.
     """
 
     key: SecretKey

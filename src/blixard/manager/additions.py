@@ -123,9 +123,9 @@ class Additions:
         return [(since, guest) for guest in guests if (since := self._alone_since(guest)) is not None]
 
     def _make_room(self) -> list[Change]:
-        """In a full house, forget the guest that has been away for longest, or else the oldest of the largest crowd.
+        """When there are too many, forget the guest that has been away for longest, or else the oldest of the largest crowd.
 
-        A crowd are the guests from one host, so that whoever fills the house makes room in it by what came first from
+        A crowd are the guests from one host, so that whoever fills the table makes room in it by what came first from
         there.
         """
         guests = [claim.sighting.endpoint_id for claim in self._table.claims_of(_GUESTS)]

@@ -31,7 +31,7 @@ def peer_status(
     now: float,
     wall: datetime,
 ) -> PeerStatus:
-    """Return the status at `now` (monotonic seconds), which is `wall`; without a dialler there is no pursuit.
+    """Return the status at `now` (monotonic seconds), which is `wall`; without a dialler there is no dial state.
 
     `relay_url` is the relay over which the peer is dialled.
     """

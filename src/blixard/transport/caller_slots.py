@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who keeps its place when too many call: pure bookkeeping of callers, the host each comes from, and its endpoint id.
 
-Nobody is kept out because the house is full of those who came before. Whoever comes is let in, and another one goes:
+Nobody is kept out because those who came before have every slot. Whoever comes is let in, and another one goes:
 of those whom no source of the operator names, the oldest of the host that has the most. So one host with any number of
 keys displaces its own, and a caller that does what it came for at once is gone before its turn comes, wherever it is.
 """

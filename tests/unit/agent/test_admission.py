@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The doorkeeper: it answers by what the manager knows at that moment, counts, and does not fill the log."""
+"""Admission control: it answers by what the manager knows at that moment, counts, and does not fill the log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def clock() -> VirtualClock:
 
 
 def admission_control(manager: FakeManager, clock: VirtualClock, admission: Admission = "known") -> AdmissionControl:
-    """The doorkeeper of node 1."""
+    """The admission control of node 1."""
     return AdmissionControl(
         cast("DiscoveryManager", manager), lambda: attested(1), cluster="blixard", admission=admission, clock=clock
     )

@@ -20,7 +20,7 @@ INTERVAL = 60.0
 SOON = 1.0
 
 
-class AdmissionContext:
+class Mesh:
     """Host 1 with a manager that knows hosts 2 and 3 from one source, and 4 from another."""
 
     def __init__(self) -> None:
@@ -60,72 +60,72 @@ class AdmissionContext:
 
 def test_connections_stay_to_those_whom_the_new_sources_name_and_the_others_are_let_go() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.settle()
-        dials = house.dials
-        await house.use(house.third, house.second)
-        assert house.states() == {2: "connected", 4: "connected"}
+        mesh = Mesh()
+        await mesh.settle()
+        dials = mesh.dials
+        await mesh.use(mesh.third, mesh.second)
+        assert mesh.states() == {2: "connected", 4: "connected"}
         await asyncio.sleep(10 * INTERVAL)
-        assert house.states() == {2: "connected", 4: "connected"}
-        assert house.dials == dials
-        assert [status.name for status in house.manager.source_status()] == ["registry:third", "registry:second"]
-        await house.manager.stop()
+        assert mesh.states() == {2: "connected", 4: "connected"}
+        assert mesh.dials == dials
+        assert [status.name for status in mesh.manager.source_status()] == ["registry:third", "registry:second"]
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_a_new_source_that_fails_erases_nobody_until_it_has_answered() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.settle()
-        house.third.fail()
-        await house.use(house.third)
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.third.fail()
+        await mesh.use(mesh.third)
         await asyncio.sleep(10 * ABSENT_INTERVALS * INTERVAL)
-        assert house.states() == {2: "connected", 3: "connected", 4: "connected"}
-        house.third.recover()
+        assert mesh.states() == {2: "connected", 3: "connected", 4: "connected"}
+        mesh.third.recover()
         await asyncio.sleep(2 * INTERVAL)
-        assert house.states() == {2: "connected"}
-        await house.manager.stop()
+        assert mesh.states() == {2: "connected"}
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_a_source_that_comes_back_before_its_successor_answered_was_never_gone() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.settle()
-        house.third.fail()
-        await house.use(house.third)
-        await house.use(house.first, house.second)
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.third.fail()
+        await mesh.use(mesh.third)
+        await mesh.use(mesh.first, mesh.second)
         await asyncio.sleep(10 * INTERVAL)
-        assert house.states() == {2: "connected", 3: "connected", 4: "connected"}
-        await house.manager.stop()
+        assert mesh.states() == {2: "connected", 3: "connected", 4: "connected"}
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_without_any_source_nobody_is_left() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.settle()
-        await house.use()
-        assert house.states() == {}
-        await house.manager.stop()
+        mesh = Mesh()
+        await mesh.settle()
+        await mesh.use()
+        assert mesh.states() == {}
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_an_answer_that_comes_after_its_source_has_gone_counts_no_longer() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.settle()
-        house.first.seconds = 5.0
-        late = asyncio.ensure_future(house.manager.refresh_peers())
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.first.seconds = 5.0
+        late = asyncio.ensure_future(mesh.manager.refresh_peers())
         await asyncio.sleep(SOON)
-        await house.use(house.second)
+        await mesh.use(mesh.second)
         await late
-        assert house.states() == {4: "connected"}
-        await house.manager.stop()
+        assert mesh.states() == {4: "connected"}
+        await mesh.manager.stop()
 
     run(main())
 
@@ -147,17 +147,17 @@ def test_the_order_of_the_new_configuration_decides_who_has_a_node_id() -> None:
 
 def test_a_new_interval_and_auto_connect_take_effect_at_once() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.use(house.first, house.second, auto_connect=False)
-        await house.manager.start()
+        mesh = Mesh()
+        await mesh.use(mesh.first, mesh.second, auto_connect=False)
+        await mesh.manager.start()
         await asyncio.sleep(SOON)
-        assert house.dials == 0
-        fetches = house.first.fetches
-        await house.use(house.first, house.second, interval=5.0)
+        assert mesh.dials == 0
+        fetches = mesh.first.fetches
+        await mesh.use(mesh.first, mesh.second, interval=5.0)
         await asyncio.sleep(10 * 5.0)
-        assert set(house.states().values()) == {"connected"}
-        assert house.first.fetches >= fetches + 8
-        await house.manager.stop()
+        assert set(mesh.states().values()) == {"connected"}
+        assert mesh.first.fetches >= fetches + 8
+        await mesh.manager.stop()
 
     run(main())
 
@@ -240,17 +240,17 @@ async def test_another_signer_beside_the_first_removes_nobody_even_for_a_moment(
 
 def test_other_sources_that_name_the_same_peers_drop_no_connection_and_remove_nobody_on_the_way() -> None:
     async def main() -> None:
-        house = AdmissionContext()
-        await house.settle()
-        house.third.set([house.network.peer(host) for host in house.network.hosts.values() if host.node_id != 1])
-        kept = [house.manager.connection(each.endpoint_id) for each in house.manager.get_peers()]
-        events = house.manager.subscribe()
-        await house.use(house.third)
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.third.set([mesh.network.peer(host) for host in mesh.network.hosts.values() if host.node_id != 1])
+        kept = [mesh.manager.connection(each.endpoint_id) for each in mesh.manager.get_peers()]
+        events = mesh.manager.subscribe()
+        await mesh.use(mesh.third)
         await asyncio.sleep(10 * INTERVAL)
-        assert [house.manager.connection(each.endpoint_id) for each in house.manager.get_peers()] == kept
-        house.manager.add_peer(peer(9))
+        assert [mesh.manager.connection(each.endpoint_id) for each in mesh.manager.get_peers()] == kept
+        mesh.manager.add_peer(peer(9))
         assert (await anext(events)).node_id == 9, "the first event is the one that came after"
-        await house.manager.stop()
+        await mesh.manager.stop()
 
     run(main())
 
