@@ -123,7 +123,7 @@ class Additions:
         return [(since, guest) for guest in guests if (since := self._alone_since(guest)) is not None]
 
     def _make_room(self) -> list[Change]:
-        """When there are too many, forget the guest that has been away for longest, or else the oldest of the largest crowd.
+        """Where there are too many, forget the guest that was away longest, or else the oldest of the largest crowd.
 
         A crowd are the guests from one host, so that whoever fills the table makes room in it by what came first from
         there.
