@@ -140,7 +140,7 @@ def test_a_limit_keeps_a_change_that_everybody_must_hear_of_from_beginning(fleet
 
     rotation = fleet.run("rotate", "--limit", "node2")
     # Here the pattern is what leaves a host out, and the record alone knows better.
-    by_pattern = fleet.play("rotate", "-e", "blixard_hosts=node2")
+    by_pattern = fleet.play("rotate", "-e", '{"blixard_hosts": ["node2"]}')
     leaving = fleet.run("decommission", "-e", "blixard_decommission=node2", "--limit", "node2")
 
     assert all(run.code != 0 for run in (rotation, by_pattern, leaving))
