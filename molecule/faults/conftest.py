@@ -31,7 +31,8 @@ HEADING = """# Faults
 A fleet of five nodes runs on one machine with two cores. Each node is observed four times a second. For each fault the
 table shows three results. "Noticed after" is the time until the first other node noticed the fault, or until the first
 node reported a failing source. "All edges back after" is the time from the end of the fault (for a killed agent: from
-its restart) until all twenty edges were back. "Lost" names lost entries, peers and files. `make faults` writes this page.
+its restart) until all twenty edges were back. "Lost" names lost entries, peers and files. `make faults` writes this
+page.
 
 | fault | noticed after | all edges back after | lost |
 | --- | --- | --- | --- |
