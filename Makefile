@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test molecule faults lint lock wheelhouse venv venv-dev clean
+.PHONY: help demo demo-stop test mutation molecule faults lint lock wheelhouse venv venv-dev clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,10 @@ demo-stop: ## end the nodes of the demo
 
 test: $(VENV)/.dev ## run every check and every test
 	@tests/run
+
+mutation: $(VENV)/.dev ## put small faults into core files and name those that no test notices: all, or FILES="FILE..."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,mutation]'
+	@$(BIN)/python tools/mutation $(MUTATION) $(FILES)
 
 molecule: $(VENV)/.dev ## run the scenarios in containers: all, or SCENARIO=NAME
 	@tools/scenarios.py test $(SCENARIO)

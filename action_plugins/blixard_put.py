@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(SPEC)
 
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the action on one host and return its result."""
         own: dict[str, t.Any] = super().run(tmp, task_vars)
         _checked, options = self.validate_argument_spec(argument_spec=SPEC)
         source = self._find(options.pop("src"))

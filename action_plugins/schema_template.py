@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(SPEC)
 
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the action on one host and return its result."""
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
         _checked, options = self.validate_argument_spec(

@@ -28,22 +28,22 @@ from typing import TYPE_CHECKING
 
 import iroh
 
-from blixard.agent.checker import DEFAULT_TIMEOUT, Checker
-from blixard.agent.client import ask
-from blixard.agent.entry import key_path
+from blixard.agent.connectivity import DEFAULT_TIMEOUT, Checker
+from blixard.agent.control_client import ask
+from blixard.agent.own_entry import key_path
 from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
-from blixard.dialling.acceptor import Acceptor
-from blixard.dialling.connector import Connector, bind_endpoint, bound_port
-from blixard.dialling.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
-from blixard.documents.peers import format_peers, parse_peers
+from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.transport.acceptor import Acceptor
+from blixard.transport.connector import Connector, bind_endpoint, bound_port
+from blixard.transport.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
 from blixard.trust.attestation import attest
 from blixard.trust.keys import SecretKey, create_secret_key
 
 if TYPE_CHECKING:
-    from blixard.dialling.link import Link
+    from blixard.transport.connection import IrohConnection
 
 CLUSTER = "bench"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -163,12 +163,14 @@ async def serve(count: int) -> None:
     """Run the endpoints until standard input ends; they dial the peers that come in there."""
     keys = [SecretKey.generate() for _ in range(count)]
     endpoints = [await bind_endpoint(key, "127.0.0.1:0") for key in keys]
-    links: list[Link] = []
+    links: list[IrohConnection] = []
 
     def welcome(_: Hello, __: object) -> Welcome:
         return Welcome(admitted=True, cluster=CLUSTER)
 
-    acceptors = [Acceptor(endpoint, welcome, lambda link, _: links.append(link)) for endpoint in endpoints]
+    acceptors = [
+        Acceptor(endpoint, welcome, lambda link, _: links.append(link), clock=SystemClock()) for endpoint in endpoints
+    ]
     serving = [asyncio.create_task(acceptor.serve()) for acceptor in acceptors]
     peers = [
         peer_of(key, number, f"127.0.0.1:{bound_port(endpoint, ipv6=False)}")
@@ -178,7 +180,7 @@ async def serve(count: int) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         (peer,) = parse_peers(line.encode())
         for number, endpoint in enumerate(endpoints, 1):
-            caller = Connector(endpoint, lambda purpose, number=number: member(purpose, number))  # type: ignore[misc]
+            caller = Connector(endpoint, lambda purpose, number=number: member(purpose, number), clock=SystemClock())  # type: ignore[misc]
             links.append(await caller.dial(peer, timeout=DEFAULT_TIMEOUT))
         print("connected", flush=True)
     for task in serving:
@@ -250,7 +252,9 @@ async def check(_: Path) -> None:
         await asyncio.gather(*(connect(peer) for peer in peers))
 
     async def checked(endpoint: iroh.Endpoint, peers: Sequence[DiscoveredPeer]) -> None:
-        checker = Checker(Connector(endpoint, hello), clock=SystemClock(), rng=Random(1), at_once=at_once)
+        checker = Checker(
+            Connector(endpoint, hello, clock=SystemClock()), clock=SystemClock(), rng=Random(1), at_once=at_once
+        )
         edges = await checker.check(peers, timeout=DEFAULT_TIMEOUT)
         assert all(edge.outcome.reached for edge in edges)
 
@@ -280,7 +284,7 @@ async def dead(_: Path) -> None:
     timeout = 5.0
     async with endpoint_here() as endpoint:
         peers = [peer_of(SecretKey.generate(), n, f"127.0.0.1:{n + 1024}") for n in range(1, DEAD + 1)]
-        checker = Checker(Connector(endpoint, hello), clock=SystemClock(), rng=Random(1))
+        checker = Checker(Connector(endpoint, hello, clock=SystemClock()), clock=SystemClock(), rng=Random(1))
         edges: list[object] = []
 
         async def run() -> None:

@@ -12,17 +12,19 @@ from collections import Counter
 from pathlib import Path
 
 from ansible import constants as C
+from ansible import context
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
-from blixard.documents.names import KEPT, REGISTRY_FILE_NAME
+from blixard.documents.data_dir_files import KEPT, REGISTRY_FILE_NAME
+from blixard.documents.entry_states import PRESENT, state_of
 from blixard.documents.record import read_record
-from blixard.documents.registry import read_registry
-from blixard.documents.states import PRESENT, state_of
+from blixard.documents.registry_file import read_registry
 from blixard.errors import BlixardError, InputError
-from blixard.fleet import places, quorum
+from blixard.fleet import membership, places, quorum
 from blixard.fleet import report as fleet_report
+from blixard.fleet import steps as tags
 from blixard.fleet.answers import shown
 from blixard.fleet.observe import observe
 from blixard.fleet.pending import pending
@@ -31,6 +33,8 @@ from blixard.fleet.source import package
 from blixard.model.entry import NodeRegistryEntry
 
 Hosts = t.Iterable[str]
+ALL_AT_ONCE = "100%"
+
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
@@ -85,10 +89,37 @@ def signers(trusted: t.Sequence[str], key: str, key_file: str) -> list[str]:
     return list(trusted) if own is None else [own.public().base64]
 
 
-def names(value: str | t.Sequence[str]) -> list[str]:
-    """Return a list of names, which may be written as one text with commas, as it is on the command line."""
-    each = value.split(",") if isinstance(value, str) else value
-    return [name for name in (str(name).strip() for name in each) if name]
+def limited(
+    hostvars: HostVars,
+    playing: Hosts,
+    fleet: Hosts,
+    registry_dir: str,
+    change: t.Mapping[str, str],
+    leaving: Hosts = (),
+) -> str | None:
+    """Return why a change that everybody must hear of may not begin in this run, null when all hosts take part."""
+    missing = membership.left_out(
+        registry_dir,
+        fleet=fleet,
+        states=states(hostvars, hostvars),
+        inventory=list(hostvars),
+        playing=list(playing),
+        leaving=list(leaving),
+    )
+    return membership.refuse_left_out(missing, **change)
+
+
+def refused_tags(run: t.Collection[str], skip: t.Collection[str], having: t.Sequence[str]) -> str | None:
+    """Return why `--tags` and `--skip-tags` would not do what they say, null when they do."""
+    return tags.refused(run, skip, having, alone=_is_alone(context.CLIARGS.get("args") or ()))
+
+
+def _is_alone(playbooks: t.Sequence[str]) -> bool:
+    """Tell whether a playbook of ours runs by itself, and not as a part of somebody else's."""
+    own = Path(__file__).resolve().parents[1] / "playbooks"
+    return bool(playbooks) and all(
+        name.startswith("blixard.fleet.") or Path(name).resolve().parent == own for name in playbooks
+    )
 
 
 def untold(hostvars: HostVars, hosts: Hosts, left: t.Collection[int]) -> list[str]:
@@ -221,10 +252,22 @@ def leaving_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Host
     return quorum.Voters(**who).leaving_risk(down=down, leaving=list(leaving), mend=mend)
 
 
-def batch_size(hostvars: HostVars) -> t.Any:
-    """Return the size of batches that this run has worked out, for the play that has no host yet to ask."""
+def batch_size(hostvars: HostVars, asked: t.Any = "") -> t.Any:
+    """Return the size of batches that was asked for or that this run has worked out, for a play without hosts yet."""
+    if asked:
+        return asked
     plans = (hostvars[name].get("__blixard_rolling") for name in hostvars)
-    return next((plan["serial"] for plan in plans if plan), "100%")
+    return next((plan["serial"] for plan in plans if plan), ALL_AT_ONCE)
+
+
+def after_batches(hosts: t.Any, batches: t.Any) -> t.Any:
+    """Return the hosts of the play that follows the last of several batches: no host where all went at once."""
+    return membership.NO_HOSTS if batches == ALL_AT_ONCE else hosts
+
+
+def tolerance(batches: t.Any, asked: t.Any = "") -> t.Any:
+    """Return the `max_fail_percentage` that was asked for; without, the first failure of several batches ends a run."""
+    return asked if asked != "" else 100 if batches == ALL_AT_ONCE else 0
 
 
 def rotation_order(hostvars: HostVars, hosts: Hosts, chosen: t.Sequence[str]) -> dict[str, t.Any]:
@@ -307,18 +350,23 @@ class FilterModule:
     """The filters of the role `blixard`."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Return the filters by name."""
         return {
+            "after_batches": after_batches,
             "fleet_dir": places.fleet_dir_or_nowhere,
             "gathered": gathered,
+            "hosts": for_people(membership.fleet_hosts),
+            "limited": for_people(limited),
             "json": json_text,
             "leftovers": leftovers,
             "misplaced": places.misplaced,
-            "names": names,
+            "names": membership.names,
             "next": next_of,
             "node_names": node_names,
             "nodes": nodes,
             "observe": described,
             "package": for_people(package),
+            "pattern": membership.pattern,
             "pending": pending,
             "report": report,
             "leaving_risk": leaving_risk,
@@ -326,14 +374,17 @@ class FilterModule:
             "rolling": for_people(rolling),
             "rotation": rotation_order,
             "rotation_risks": rotation_risks,
+            "refused_tags": refused_tags,
             "same_entry": same_entry,
             "seq": recorded_seq,
             "serial": batch_size,
             "shown": shown,
             "signers": for_people(signers),
             "states": states,
+            "steps": tags.steps,
             "table": fleet_report.table,
             "troubles": fleet_report.troubles,
+            "tolerance": tolerance,
             "untold": untold,
             "voters": for_people(voters),
         }

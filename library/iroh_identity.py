@@ -112,18 +112,21 @@ import pathlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
 
 try:
     from blixard.errors import BlixardError
     from blixard.fleet.identity import Wanted, keep_for
 except ImportError:
+    # Only here, so that the module runs as a plain file, too.
+    from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
+
     HAS_PACKAGE = False
 else:
     HAS_PACKAGE = True
 
 
 def main() -> t.NoReturn:
+    """Take the options, do it, and exit with the result."""
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},

@@ -28,10 +28,11 @@ PATIENCE = 400.0
 
 HEADING = """# Faults
 
-A fleet of five on one machine with two cores, each node watched four times a second. For each fault: after how long
-the first of the others noticed (of a source: after how long the first node said that it fails), how long after its end
-(for a killed agent: after its restart) all twenty edges were back, and what was lost of entries, peers and files.
-Written by `make faults`.
+A fleet of five nodes runs on one machine with two cores. Each node is observed four times a second. For each fault the
+table shows three results. "Noticed after" is the time until the first other node noticed the fault, or until the first
+node reported a failing source. "All edges back after" is the time from the end of the fault (for a killed agent: from
+its restart) until all twenty edges were back. "Lost" names lost entries, peers and files. `make faults` writes this
+page.
 
 | fault | noticed after | all edges back after | lost |
 | --- | --- | --- | --- |

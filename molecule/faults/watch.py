@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 
-from blixard.agent.client import ask
+from blixard.agent.control_client import ask
 from blixard.errors import BlixardError
 
 while True:

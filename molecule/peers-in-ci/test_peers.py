@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blixard.documents.peers import PeersDiff, diff_peers, read_peers
-from blixard.documents.registry import read_registry, write_registry
+from blixard.documents.peers_file import PeersDiff, diff_peers, read_peers
+from blixard.documents.registry_file import read_registry, write_registry
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
 from blixard.trust.keys import SecretKey

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blixard.documents.peers import format_peers, read_peers
-from blixard.trust.fleet import sign_peers
+from blixard.documents.peers_file import format_peers, read_peers
 from blixard.trust.keys import SecretKey, read_secret_key
+from blixard.trust.peers_signature import sign_peers
 
 if TYPE_CHECKING:
     from molecule.conftest import Fleet, Node

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Node discovery for Blixard clusters over Iroh.
 
-Nothing is imported here: `import blixard.agent.client` on a host must stay cheap.
+Nothing is imported here: `import blixard.agent.control_client` on a host must stay cheap.
 """
 
 import os

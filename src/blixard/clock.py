@@ -32,12 +32,15 @@ class SystemClock:
     """The machine's own clocks."""
 
     def now(self) -> float:
+        """Monotonic seconds."""
         return time.monotonic()
 
     def wall(self) -> datetime:
+        """The date and time, UTC."""
         return datetime.now(timezone.utc)
 
     async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
         await asyncio.sleep(max(0.0, seconds))
 
 

@@ -5,42 +5,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import replace
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from blixard.clock import SystemClock, TimeLimit, limited
-from blixard.dialling.names import Lookup, look_up, system_lookup
+from blixard.dialling.address_proofs import TRY_TIMEOUT, Proofs
+from blixard.dialling.address_vetting import Vetting, probe_all
+from blixard.dialling.host_lookup import Lookup, look_up, system_lookup
 from blixard.dialling.overlay import Overlay
-from blixard.dialling.probing import probe_all
-from blixard.dialling.proof import TRY_TIMEOUT, Proofs
+from blixard.dialling.protocols import STOPPED, DialError
 from blixard.dialling.scheduler import DialScheduler
-from blixard.dialling.types import STOPPED, DialError
-from blixard.dialling.vetting import Vetting
 from blixard.errors import BlixardError
 from blixard.manager.additions import AddedBy, Additions
-from blixard.manager.config import DiscoveryConfig
-from blixard.manager.eventlog import guest_lines, log_dropped, log_event
-from blixard.manager.handover import Handover
+from blixard.manager.discovery_config import DiscoveryConfig
+from blixard.manager.event_log import guest_lines, log_dropped, log_event
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
+from blixard.manager.source_reconciler import SourceReconciler
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.numbers import is_clock_set
+from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
-from blixard.sources.attestations import AttestationCheck
-from blixard.sources.memory import Memory
-from blixard.sources.named import DiscoverySource, make_sources
-from blixard.sources.seen import SeenNumbers
-from blixard.sources.threads import StillBusy, Worker
-from blixard.sources.tools import Tools
+from blixard.sources.base import SourceContext
+from blixard.sources.factory import DiscoverySource, make_sources
+from blixard.sources.snapshots import SnapshotStore
+from blixard.sources.worker import StillBusy, Worker
 from blixard.tasks import spawn
+from blixard.trust.attestation import AttestationCheck
+from blixard.trust.highest_seq import HighestSeq
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
-    from blixard.dialling.types import AddressProber, Connection, Dialler, Introducer
+    from blixard.dialling.protocols import AddressProber, Connection, Dialler, Introducer
     from blixard.model.addresses import HostPort, SocketAddress
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DiscoveredPeer", "DiscoveryConfig", "DiscoveryManager", "DiscoverySource"]
 
-START_WAIT = 3.0
+_START_WAIT = 3.0
 """Seconds that `start` waits for the sources: enough for files and a healthy server, not for a dead one."""
 
-INTRODUCTION_TIMEOUT = 0.8 * SOURCE_TIMEOUT
+_INTRODUCTION_TIMEOUT = 0.8 * SOURCE_TIMEOUT
 """Seconds to ask a ticket's endpoint who it is; its own error is worth more than the source's time limit."""
 
 
@@ -128,7 +128,7 @@ class DiscoveryManager:
             if dialler is not None
             else None
         )
-        self._tools = Tools(
+        self._context = SourceContext(
             check=check,
             wall=clock.wall,
             is_known=self._is_known,
@@ -136,11 +136,11 @@ class DiscoveryManager:
             own=own,
             cluster=cluster,
             signers=config.trusted_signers,
-            seen=SeenNumbers(config.state_dir, clock.wall),
-            memory=Memory(config.state_dir) if config.state_dir is not None else None,
+            seen=HighestSeq(config.state_dir, clock.wall),
+            memory=SnapshotStore(config.state_dir) if config.state_dir is not None else None,
         )
         self._poller = Poller(
-            make_sources(config.sources, self._tools),
+            make_sources(config.sources, self._context),
             interval=interval,
             clock=clock,
             rng=self._rng,
@@ -150,7 +150,7 @@ class DiscoveryManager:
         self._forget_former_sources()
         self._keeper: Worker[None] = Worker()
         self._keeping: asyncio.Task[None] | None = None
-        self._handover = Handover(self._table)
+        self._reconciler = SourceReconciler(self._table)
         self._lifecycle = asyncio.Lock()
         self._is_running = False
         self._is_clock_set = is_clock_set(clock.wall())
@@ -199,9 +199,9 @@ class DiscoveryManager:
         async with self._lifecycle:
             before, self._config = self._config, config
             trusted, trusted_before = frozenset(config.trusted_signers), frozenset(before.trusted_signers)
-            self._tools = replace(self._tools, signers=trusted)
+            self._context = replace(self._context, signers=trusted)
             old = {source.name: source for source in self._poller.sources}
-            sources = make_sources(config.sources, self._tools)
+            sources = make_sources(config.sources, self._context)
             if trusted == trusted_before:
                 sources = [_same(old.get(source.name), source, config.sources) for source in sources]
             self._poller.change(sources, interval=config.refresh_seconds)
@@ -212,7 +212,7 @@ class DiscoveryManager:
             # Without signers anybody's word counted; that is less than the word of any of them.
             narrowed = bool(trusted) and not (trusted_before and trusted_before <= trusted)
             self._take_changes(
-                self._handover.begin(
+                self._reconciler.begin(
                     came=came,
                     gone=old.keys() - {source.name for source in sources},
                     distrusted=came & old.keys() if narrowed else (),
@@ -292,7 +292,7 @@ class DiscoveryManager:
 
     def connection(self, endpoint_id: EndpointId) -> Connection | None:
         """Return the live connection to a peer."""
-        return None if self._scheduler is None else self._scheduler.links.get(endpoint_id)
+        return None if self._scheduler is None else self._scheduler.pool.get(endpoint_id)
 
     def adopt(self, connection: Connection) -> bool:
         """Take an inbound connection of an admitted peer as the one of this pair.
@@ -327,7 +327,7 @@ class DiscoveryManager:
                 vetting=self._vetting,
                 proofs=self._proofs,
                 relay_url=self._dialled(known).relay_url,
-                pursuit=self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None,
+                dial_state=self._scheduler.dial_state(endpoint_id) if self._scheduler is not None else None,
                 connection=self.connection(endpoint_id),
                 wanted=endpoint_id in wanted,
                 now=now,
@@ -342,7 +342,7 @@ class DiscoveryManager:
 
     def not_remembered(self) -> list[str]:
         """Return a line for each thing that had to be remembered over a restart and could not be written."""
-        kept = (self._tools.seen, self._tools.memory)
+        kept = (self._context.seen, self._context.memory)
         return [each.problem for each in kept if each is not None and each.problem is not None]
 
     def dropped(self) -> list[Dropped]:
@@ -351,10 +351,10 @@ class DiscoveryManager:
 
     async def _first_answers(self) -> None:
         with contextlib.suppress(TimeLimit):
-            await limited(self._clock, START_WAIT, self._poller.answered())
+            await limited(self._clock, _START_WAIT, self._poller.answered())
 
     def _take_answer(self, origin: Origin, answer: Answer) -> None:
-        self._take_changes(self._handover.take(origin, answer, self._clock.now()))
+        self._take_changes(self._reconciler.take(origin, answer, self._clock.now()))
 
     def _take_changes(self, changes: Iterable[Change]) -> None:
         members_changed = False
@@ -428,13 +428,13 @@ class DiscoveryManager:
         if self._scheduler is not None and self._is_running:
             self._scheduler.want(self._wanted())
 
-    def _wanted(self) -> Mapping[EndpointId, None]:
+    def _wanted(self) -> Set[EndpointId]:
         """Return whom this node dials by itself."""
         if not self._config.auto_connect or self._scheduler is None:
-            return {}
+            return frozenset()
         if self._overlay is not None and len(self._table) > self._config.full_mesh:
             return self._overlay.neighbours()
-        return {known.endpoint_id: None for known in self._table}
+        return OrderedSet(known.endpoint_id for known in self._table)
 
     def _happened(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:
         connection = self.connection(endpoint_id) if kind == "connected" else None
@@ -457,12 +457,12 @@ class DiscoveryManager:
         self._bus.publish(event)
 
     def _alone_since(self, endpoint_id: EndpointId) -> float | None:
-        pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
-        return self._clock.now() if pursuit is None else pursuit.alone_since
+        dial_state = self._scheduler.dial_state(endpoint_id) if self._scheduler is not None else None
+        return self._clock.now() if dial_state is None else dial_state.alone_since
 
     def _is_proven(self, endpoint_id: EndpointId) -> bool:
-        pursuit = self._scheduler.pursuit(endpoint_id) if self._scheduler is not None else None
-        return pursuit is not None and pursuit.is_proven
+        dial_state = self._scheduler.dial_state(endpoint_id) if self._scheduler is not None else None
+        return dial_state is not None and dial_state.is_proven
 
     def _tidy(self) -> None:
         """Let go of what has expired."""
@@ -480,13 +480,13 @@ class DiscoveryManager:
             await self._keeper.run(self._write_again)
 
     def _write_again(self) -> None:
-        for each in (self._tools.seen, self._tools.memory):
+        for each in (self._context.seen, self._context.memory):
             if each is not None:
                 each.write_again()
 
     def _forget_former_sources(self) -> None:
-        if self._tools.memory is not None:
-            self._tools.memory.forget_all_but([source.name for source in self._poller.sources])
+        if self._context.memory is not None:
+            self._context.memory.forget_all_but([source.name for source in self._poller.sources])
 
     def _is_known(self, where: HostPort) -> bool:
         text = str(where)
@@ -501,7 +501,7 @@ class DiscoveryManager:
     async def _introduce(self, ticket: Ticket) -> DiscoveredPeer:
         assert self._introducer is not None  # noqa: S101 # only then is this handed out
         try:
-            return await self._introducer.introduce(ticket, timeout=INTRODUCTION_TIMEOUT)
+            return await self._introducer.introduce(ticket, timeout=_INTRODUCTION_TIMEOUT)
         except DialError as error:
             raise BlixardError(str(error)) from None
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.clock import SystemClock
-from blixard.documents.registry import read_registry, write_registry
+from blixard.documents.registry_file import read_registry, write_registry
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
-from blixard.sources.attestations import AttestationCheck
-from blixard.sources.base import Failed, Found
-from blixard.sources.named import registry_at
-from blixard.sources.threads import Worker
-from blixard.sources.tools import Tools
+from blixard.sources.base import Failed, Found, SourceContext
+from blixard.sources.factory import registry_at
+from blixard.sources.worker import Worker
+from blixard.trust.attestation import AttestationCheck
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -57,7 +56,7 @@ class NodeDiscovery:
     ) -> None:
         """`cluster`: what attestations must be for; None for any. `introduce`: asks a ticket's endpoint who it is."""
         clock = clock or SystemClock()
-        self._tools = Tools(
+        self._context = SourceContext(
             check=AttestationCheck(cluster=cluster, wall=clock.wall),
             wall=clock.wall,
             is_known=lambda _: False,
@@ -72,7 +71,7 @@ class NodeDiscovery:
         Raises:
             InputError: the location cannot be used.
         """
-        source = registry_at(location, self._tools)
+        source = registry_at(location, self._context)
         answer = await source.fetch()
         if isinstance(answer, Failed):
             raise InputError(answer.error)

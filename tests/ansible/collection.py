@@ -40,7 +40,7 @@ def copy_tree(target: Path) -> Path:
 
 def build_wheel(source: Path, target: Path) -> Path:
     """Build the wheel of the tree `source` and return its file in `target`."""
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", target, source]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--outdir", target, source]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = target.glob("*.whl")
     return wheel
@@ -80,7 +80,17 @@ class Controller:
 
     def install(self, wheel: Path) -> None:
         """Install the package from its wheel."""
-        pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet", "--no-deps", "--no-index"]
+        pip: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.python,
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+        ]
         subprocess.run([*pip, "--ignore-installed", wheel], check=True, capture_output=True)
 
     def pretend(self, version: str) -> None:
@@ -91,7 +101,7 @@ class Controller:
 
     def play(self, repository: Path, *arguments: str | Path) -> Run:
         """Run ansible-playbook in the user's repository, with what its ansible.cfg says and nothing else."""
-        command = [self.python, "-m", "ansible", "playbook", *map(str, arguments)]
+        command: list[str | Path] = [self.python, "-m", "ansible", "playbook", *map(str, arguments)]
         environment = _environment(repository)
         done = subprocess.run(
             command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

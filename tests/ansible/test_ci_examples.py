@@ -15,8 +15,8 @@ import yaml
 from tests.ansible.fleet import PROJECT, Fleet
 from tests.unit.documents.samples import key
 
-from blixard.documents.peers import read_peers
-from blixard.documents.registry import write_registry
+from blixard.documents.peers_file import read_peers
+from blixard.documents.registry_file import write_registry
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.times import EPOCH
 from blixard.trust.attestation import attest

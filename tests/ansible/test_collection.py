@@ -124,7 +124,7 @@ def repository(collections: Path, tmp_path: Path) -> Iterator[Path]:
     (folder / "hosts.yml").write_text(yaml.safe_dump({"blixard": {"vars": GROUP, "hosts": hosts}}))
     yield folder
     for running in folder.glob("*/agent.pid"):
-        stop = [folder / "venv" / "bin" / "blixard", "stop", "--data-dir", running.parent]
+        stop: list[str | Path] = [folder / "venv" / "bin" / "blixard", "stop", "--data-dir", running.parent]
         subprocess.run(stop, check=True, capture_output=True)
 
 

@@ -11,10 +11,10 @@ import pytest
 from tests.ansible.conftest import NewFleet
 from tests.ansible.fleet import UNREACHABLE, Fleet, Run
 
-from blixard.agent.client import ask
-from blixard.documents.peers import read_peers
+from blixard.agent.control_client import ask
+from blixard.documents.entry_states import state_of
+from blixard.documents.peers_file import read_peers
 from blixard.documents.record import read_record
-from blixard.documents.states import state_of
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.ansible.fleet import Fleet, Run, free_ports
 
-from blixard.documents.peers import read_peers
+from blixard.documents.entry_states import state_of
+from blixard.documents.peers_file import read_peers
 from blixard.documents.record import read_record
-from blixard.documents.states import state_of
 from blixard.trust.keys import KEY_FILE_NAME, create_secret_key
 
 # As a run that ends before it restarts anybody.
@@ -63,8 +63,8 @@ def test_an_extra_address_is_told_with_the_reason_and_so_is_what_is_kept_back(fl
     own, (extra,) = (fleet.hosts["node2"][name] for name in ("blixard_bind", "blixard_advertise_extra"))
 
     assert told["node2"] == [
-        {"address": extra, "told": True, "why": "extra"},
-        {"address": own, "told": False, "why": "loopback"},
+        {"address": extra, "advertised": True, "reason": "extra"},
+        {"address": own, "advertised": False, "reason": "loopback"},
     ]
     assert read_record(fleet.registry)["node2"].direct_addresses == (extra,)
 

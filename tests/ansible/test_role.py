@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.ansible.rendering import PROJECT, ROLE, load_yaml
 
-from blixard.documents.names import KEPT
+from blixard.documents.data_dir_files import KEPT
 
 DEFAULTS: dict[str, Any] = load_yaml(ROLE / "defaults" / "main.yml")
 SPECS: dict[str, Any] = load_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]
@@ -77,9 +77,31 @@ def test_every_variable_that_the_role_uses_is_one_that_it_has() -> None:
     assert set(own) - used == set()
 
 
+def test_every_variable_that_a_playbook_reads_is_one_that_the_role_documents() -> None:
+    own: dict[str, Any] = load_yaml(ROLE / "vars" / "main.yml")
+    texts = [path.read_text() for path in (PROJECT / "playbooks").glob("*.yml")]
+    used = set(VARIABLE.findall(re.sub(r"\bblixard\.fleet\.\w+", "", "\n".join(texts))))
+
+    assert {"blixard_hosts", "blixard_max_fail_percentage", "blixard_serial"} <= used
+    assert used - set(OPTIONS) - set(own) == set()
+
+
+def test_what_is_included_in_a_run_runs_whole_whatever_tag_selected_it() -> None:
+    tasks = [task for path in (ROLE / "tasks").rglob("*.yml") for task in load_yaml(path)]
+    included = [task for task in tasks if "ansible.builtin.include_tasks" in task]
+
+    assert included
+    assert [
+        task["name"]
+        for task in included
+        if task["ansible.builtin.include_tasks"].get("apply", {}).get("tags") != "always"
+    ] == []
+
+
 def test_every_default_is_used() -> None:
     folders = ("defaults", "tasks", "templates", "vars")
     files = [path for folder in folders for path in (ROLE / folder).rglob("*.*")]
+    files += (PROJECT / "playbooks").glob("*.yml")
     text = "\n".join(path.read_text() for path in [*files, PROJECT / "filter_plugins" / "blixard.py"])
     values = re.sub(r"^\w+:", "", text, flags=re.MULTILINE)
 

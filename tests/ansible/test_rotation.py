@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.ansible.fleet import BIN, Fleet, Run, free_ports
 
+from blixard.documents.entry_states import retired_ids
 from blixard.documents.record import read_record
-from blixard.documents.states import retired_ids
 from blixard.trust.keys import KEY_FILE_NAME, read_secret_key
 
 HOSTS = tuple(f"node{number}" for number in range(1, 6))

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from tests.ansible.fleet import BIN, UNREACHABLE, Fleet, Run, free_ports
 
-from blixard.agent.client import ask
-from blixard.documents.peers import format_peers, read_peers
+from blixard.agent.control_client import ask
+from blixard.documents.entry_states import state_of
+from blixard.documents.peers_file import format_peers, read_peers
 from blixard.documents.record import read_record
-from blixard.documents.states import state_of
 from blixard.model.ids import EndpointId
-from blixard.trust.fleet import parse_sig, verify_peers
 from blixard.trust.keys import SecretKey, create_secret_key
+from blixard.trust.peers_signature import parse_sig, verify_peers
 
 STAYING = ("node1", "node2")
 

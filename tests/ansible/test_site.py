@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.ansible.fleet import Fleet, Run, free_ports
 
-from blixard.documents.peers import format_peers, read_peers
+from blixard.documents.peers_file import format_peers, read_peers
 from blixard.documents.record import read_record
 from blixard.documents.schemas import validate_text
 from blixard.trust.attestation import verify_attestation

@@ -12,7 +12,7 @@ from typing import Any
 from tests.ansible.conftest import NewFleet
 from tests.ansible.fleet import UNREACHABLE
 
-from blixard.documents.peers import read_peers
+from blixard.documents.peers_file import read_peers
 from blixard.documents.record import read_record
 from blixard.trust.keys import create_secret_key
 

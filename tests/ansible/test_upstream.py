@@ -66,8 +66,8 @@ def test_the_report_says_which_addresses_the_peers_are_told_of_and_why(fleet: Fl
     assert nodes["node1"]["addresses"] == [
         {
             "address": fleet.hosts["node1"]["blixard_bind"],
-            "told": True,
-            "why": "loopback, and there is nothing else",
+            "advertised": True,
+            "reason": "loopback, and there is nothing else",
         }
     ]
 

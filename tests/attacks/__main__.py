@@ -19,8 +19,8 @@ from tests.attacks.floods import MISDEEDS, admission_of, flood
 from tests.attacks.test_inbound_floods import ELSEWHERE, FLOODER, entry_of
 from tests.integration.nodes import Node, give_peers
 
-from blixard.agent.entry import key_path
-from blixard.dialling.proof import HOST_TRIES
+from blixard.agent.own_entry import key_path
+from blixard.dialling.address_proofs import HOST_TRIES
 from blixard.trust.keys import SecretKey, read_secret_key
 
 MINUTE = 60.0

@@ -13,10 +13,10 @@ from datetime import datetime, timezone
 import iroh
 from tests.integration.nodes import Node
 
-from blixard.agent.entry import key_path
-from blixard.dialling.connector import bind_endpoint, bound_port
-from blixard.dialling.hello import DISCOVERY_ALPN, MAX_HELLO_BYTES, Hello, Purpose, Welcome, decode_welcome, encode
+from blixard.agent.own_entry import key_path
 from blixard.model.entry import NodeRegistryEntry
+from blixard.transport.connector import bind_endpoint, bound_port
+from blixard.transport.hello import DISCOVERY_ALPN, MAX_HELLO_BYTES, Hello, Purpose, Welcome, decode_welcome, encode
 from blixard.trust.attestation import attest
 from blixard.trust.keys import SecretKey, read_secret_key
 

@@ -15,11 +15,12 @@ import iroh
 from tests.attacks.callers import CLUSTER, Caller, Victim, callers, target_of, victims
 from tests.integration.nodes import Node
 
-from blixard.dialling.connector import Connector, bind_endpoint
-from blixard.dialling.hello import DISCOVERY_ALPN, Hello, encode
-from blixard.dialling.types import DialError
-from blixard.documents.registry import read_registry
+from blixard.clock import SystemClock
+from blixard.dialling.protocols import DialError
+from blixard.documents.registry_file import read_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.transport.connector import Connector, bind_endpoint
+from blixard.transport.hello import DISCOVERY_ALPN, Hello, encode
 from blixard.trust.keys import SecretKey
 
 ENDPOINTS = 50
@@ -155,7 +156,9 @@ async def admission_of(
     try:
         mine = entry(host)
         connector = Connector(
-            endpoint, lambda purpose: Hello(cluster=CLUSTER, node_id=mine.cluster_node_id, entry=mine, purpose=purpose)
+            endpoint,
+            lambda purpose: Hello(cluster=CLUSTER, node_id=mine.cluster_node_id, entry=mine, purpose=purpose),
+            clock=SystemClock(),
         )
         peer = DiscoveredPeer.from_entry(
             read_registry(node.registry), "static", datetime(2026, 1, 1, tzinfo=timezone.utc)

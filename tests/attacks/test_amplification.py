@@ -9,8 +9,8 @@ from tests.attacks.amplification import FIRST_GUEST, GUEST_HOST, guests, member
 from tests.attacks.callers import callers, victims
 from tests.integration.nodes import Node, are_meshed, eventually, give_peers
 
-from blixard.agent.client import ask
-from blixard.agent.entry import key_path
+from blixard.agent.control_client import ask
+from blixard.agent.own_entry import key_path
 from blixard.trust.keys import read_secret_key
 
 MakeNode = Callable[[int], Node]

@@ -13,7 +13,7 @@ from tests.integration.web import reply, serving
 from tests.unit.peers.people import CLUSTER, NOON, endpoint_id, peer
 from tests.unit.sources.files import peers_file_of, registry_of, write
 
-from blixard.agent.problems import problems
+from blixard.agent.source_report import problems
 from blixard.discovery_manager import DiscoveryManager
 from blixard.peers.status import SourceStatus
 

@@ -20,15 +20,15 @@ import pytest
 from tests.unit.cli.run import blixard
 from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 
-from blixard.documents.peers import format_peers, parse_peers
+from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.documents.record import read_record
-from blixard.documents.registry import read_registry, write_registry
+from blixard.documents.registry_file import read_registry, write_registry
 from blixard.errors import BlixardError
 from blixard.fleet.registry import Update, update_record
 from blixard.fleet.signature import keep_signature
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
-from blixard.trust.rotation import announce
+from blixard.trust.key_announcement import announce
 
 FLEET_KEY = key(100)
 HOSTS = ["one", "two", "three", "four"]

@@ -10,8 +10,8 @@ import pytest
 from tests.ansible.fleet import Fleet
 from tests.unit.documents.samples import entry, key
 
-from blixard.documents.peers import read_peers
-from blixard.documents.registry import write_registry
+from blixard.documents.peers_file import read_peers
+from blixard.documents.registry_file import write_registry
 from blixard.model.times import EPOCH
 from blixard.trust.attestation import attest
 

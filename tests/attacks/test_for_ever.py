@@ -15,7 +15,7 @@ from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
 from blixard.model.entry import DiscoveredPeer
 
 VICTIM = "203.0.113.9"
-MOST_TRIES = 4
+MAX_TRIES = 4
 
 
 class Recorder(SimDialler):
@@ -30,7 +30,7 @@ class Recorder(SimDialler):
         return await super().dial(peer, timeout=timeout)
 
 
-class House:
+class Neighbourhood:
     """One manager, what it dials, and who comes to it."""
 
     def __init__(self, *members: DiscoveredPeer) -> None:
@@ -73,43 +73,43 @@ def claims(round_: int) -> list[str]:
 
 def test_two_days_of_guests_that_name_a_victim_costs_it_nothing() -> None:
     async def main() -> None:
-        house = House()
-        await house.manager.start()
+        neighbourhood = Neighbourhood()
+        await neighbourhood.manager.start()
         for round_ in range(2 * 24):
-            house.call_from(2 + round_ % 20, "198.51.100.1:7001", *claims(round_), seq=5 + round_)
+            neighbourhood.call_from(2 + round_ % 20, "198.51.100.1:7001", *claims(round_), seq=5 + round_)
             await asyncio.sleep(3600)
-        assert house.sent_to_the_victim() == (0, 0)
-        await house.manager.stop()
+        assert neighbourhood.sent_to_the_victim() == (0, 0)
+        await neighbourhood.manager.stop()
 
     run(main())
 
 
 def test_two_days_of_guests_behind_the_victims_own_router_costs_it_a_few_tries() -> None:
     async def main() -> None:
-        house = House()
-        await house.manager.start()
+        neighbourhood = Neighbourhood()
+        await neighbourhood.manager.start()
         for round_ in range(2 * 24):
-            house.call_from(2 + round_ % 20, f"{VICTIM}:7", *claims(round_), seq=5 + round_)
+            neighbourhood.call_from(2 + round_ % 20, f"{VICTIM}:7", *claims(round_), seq=5 + round_)
             await asyncio.sleep(3600)
-        dials, tries = house.sent_to_the_victim()
+        dials, tries = neighbourhood.sent_to_the_victim()
         assert dials == 0
-        assert 0 < tries <= MOST_TRIES
-        await house.manager.stop()
+        assert 0 < tries <= MAX_TRIES
+        await neighbourhood.manager.stop()
 
     run(main())
 
 
 def test_two_days_of_members_that_name_a_victim_costs_it_a_few_tries() -> None:
     async def main() -> None:
-        house = House(*(peer(number, f"198.51.100.{number}:7001", seq=1) for number in range(2, 12)))
-        await house.manager.start()
+        neighbourhood = Neighbourhood(*(peer(number, f"198.51.100.{number}:7001", seq=1) for number in range(2, 12)))
+        await neighbourhood.manager.start()
         for round_ in range(2 * 24):
             number = 2 + round_ % 10
-            house.call_from(number, f"198.51.100.{number}:7001", *claims(round_), seq=5 + round_)
+            neighbourhood.call_from(number, f"198.51.100.{number}:7001", *claims(round_), seq=5 + round_)
             await asyncio.sleep(3600)
-        dials, tries = house.sent_to_the_victim()
+        dials, tries = neighbourhood.sent_to_the_victim()
         assert dials == 0
-        assert 0 < tries <= MOST_TRIES
-        await house.manager.stop()
+        assert 0 < tries <= MAX_TRIES
+        await neighbourhood.manager.stop()
 
     run(main())

@@ -11,7 +11,7 @@ from tests.attacks.callers import CLUSTER, victims
 from tests.attacks.floods import MISDEEDS, admission_of, first_packets, flood
 from tests.integration.nodes import Node, eventually, give_peers
 
-from blixard.agent.entry import key_path
+from blixard.agent.own_entry import key_path
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
 from blixard.trust.keys import SecretKey, read_secret_key

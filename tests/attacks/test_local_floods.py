@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from blixard.agent import control, scrape
-from blixard.agent.client import SOCKET_NAME, ask
-from blixard.agent.control import ControlServer, Operation, Tell
+from blixard.agent import control_server, metrics_server
+from blixard.agent.control_client import SOCKET_NAME, ask
+from blixard.agent.control_server import ControlServer, Operation, Tell
+from blixard.agent.metrics_server import serving_metrics
 from blixard.agent.options import Bind
-from blixard.agent.scrape import serving_metrics
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 TEXT = b"one 1\n"
@@ -60,7 +60,7 @@ async def metrics(meter: Callable[[], bytes]) -> AsyncIterator[int]:
 async def test_a_scraper_is_answered_while_another_holds_hundreds_of_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scrape, "REQUEST_TIMEOUT", 3600.0)
+    monkeypatch.setattr(metrics_server, "REQUEST_TIMEOUT", 3600.0)
     async with metrics(Meter()) as port:
         held = await silent(port, 300)
         for _ in range(5):
@@ -70,7 +70,7 @@ async def test_a_scraper_is_answered_while_another_holds_hundreds_of_connections
 
 
 async def test_who_has_most_connections_loses_one_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "REQUEST_TIMEOUT", 3600.0)
+    monkeypatch.setattr(metrics_server, "REQUEST_TIMEOUT", 3600.0)
     async with metrics(Meter()) as port:
         reader, honest = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.9", 0))
         held = await silent(port, 100)
@@ -81,7 +81,7 @@ async def test_who_has_most_connections_loses_one_first(monkeypatch: pytest.Monk
 
 
 async def test_the_connections_that_are_held_stay_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "REQUEST_TIMEOUT", 3600.0)
+    monkeypatch.setattr(metrics_server, "REQUEST_TIMEOUT", 3600.0)
     async with metrics(Meter()) as port:
         before = descriptors()
         held = await silent(port, 200)
@@ -102,7 +102,7 @@ async def test_a_flood_of_requests_is_answered_from_one_text() -> None:
 
 
 async def test_a_reader_that_does_not_read_is_left_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(metrics_server, "REQUEST_TIMEOUT", 0.2)
     meter = Meter(b"x" * 50_000_000)
     async with metrics(meter) as port:
         with socket.create_connection(("127.0.0.1", port)) as stuck:
@@ -114,7 +114,7 @@ async def test_a_reader_that_does_not_read_is_left_with_nothing(monkeypatch: pyt
 
 @pytest.mark.parametrize("head", [b"x" * 100_000, b"GET /metrics HTTP/1.1\r\n" + b"a: b\r\n" * 10_000, b"\r\n"])
 async def test_an_endless_head_ends(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "REQUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr(metrics_server, "REQUEST_TIMEOUT", 0.5)
     async with metrics(Meter()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head)
@@ -246,7 +246,7 @@ async def test_more_talks_than_there_may_be_are_told_to_come_back(node: Node) ->
 
 
 async def test_an_answer_that_nobody_reads_is_thrown_away(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(control_server, "ANSWER_TIMEOUT", 0.2)
     with contextlib.ExitStack() as held:
         for _ in range(32):
             held.enter_context(node.say(op="much"))

@@ -12,14 +12,13 @@ import pytest
 from tests.unit.cli.run import blixard, refused
 from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 
-from blixard.agent.config import parse_config
-from blixard.agent.own import OwnEntry
+from blixard.agent.node_config import parse_config
+from blixard.agent.own_entry import OwnEntry
 from blixard.clock import SystemClock
-from blixard.dialling.hello import Hello, House, refusal
 from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
-from blixard.documents.peers import build_peers, format_peers
+from blixard.documents.peers_file import build_peers, format_peers
 from blixard.documents.record import merge_record, write_record
-from blixard.documents.registry import write_registry
+from blixard.documents.registry_file import write_registry
 from blixard.errors import InputError, TrustError
 from blixard.fleet.registry import update_record
 from blixard.fleet.signature import keep_signature
@@ -28,10 +27,10 @@ from blixard.model.encodings import encode_base64
 from blixard.model.entry import Attestation, DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
-from blixard.sources.attestations import AttestationCheck
 from blixard.sources.base import Sighting
-from blixard.trust.attestation import attest, verify_attestation
-from blixard.trust.fleet import parse_sig, renew_signature, sign_peers, verify_peers
+from blixard.transport.hello import AdmissionContext, Hello, refusal
+from blixard.trust.attestation import AttestationCheck, attest, verify_attestation
+from blixard.trust.peers_signature import parse_sig, renew_signature, sign_peers, verify_peers
 
 HIGHEST = 2**53 - 1
 DAY = 86400
@@ -111,7 +110,7 @@ def test_an_attestation_under_a_number_more_than_a_day_ahead_is_refused_everywhe
         verify_attestation(one, cluster=CLUSTER, now=NOW)
     check = AttestationCheck(cluster=CLUSTER, wall=lambda: NOW)
     assert str(seq) in str(check.problem(as_peer(one)))
-    house = House(cluster=CLUSTER, admission="open", node_id=9, known_as=None, holder=None)
+    house = AdmissionContext(cluster=CLUSTER, admission="open", node_id=9, known_as=None, holder=None)
     hello = Hello(cluster=CLUSTER, node_id=1, entry=one, purpose="mesh")
     no = refusal(hello, one.endpoint_id, house, NOW)
     assert no is not None

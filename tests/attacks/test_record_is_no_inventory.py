@@ -12,7 +12,7 @@ import pytest
 from tests.ansible.fleet import PROJECT, Fleet
 from tests.unit.documents.samples import NOW, entry, key
 
-from blixard.documents.peers import read_peers
+from blixard.documents.peers_file import read_peers
 from blixard.trust.attestation import attest
 
 STRICT = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}

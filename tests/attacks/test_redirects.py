@@ -14,17 +14,16 @@ from tests.unit.peers.people import peer
 from tests.unit.sources.files import CHECK, in_an_hour, registry_of
 
 from blixard.errors import InputError
-from blixard.sources import http_get
-from blixard.sources.base import Answer, Failed, Found
-from blixard.sources.http import HttpSource
-from blixard.sources.http_get import Deadline, Limits, Target
-from blixard.sources.networks import Network, may_lead, network_of
-from blixard.sources.remote import RemoteSource
-from blixard.sources.tools import Tools
+from blixard.model.networks import Network, may_lead, network_of
+from blixard.sources import http_client
+from blixard.sources.base import Answer, Failed, Found, SourceContext
+from blixard.sources.http_client import Deadline, Limits, Target
+from blixard.sources.http_document import HttpSource
+from blixard.sources.remote_files import RemoteSource
 
 __all__ = ["authority"]
 
-TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
+TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
 BODY = registry_of(peer(1))
 GLOBAL, PRIVATE, LINK_LOCAL, LOOPBACK = "203.0.113.1", "10.0.0.1", "169.254.169.254", "127.0.0.1"
 
@@ -125,7 +124,7 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
     found = Internet(monkeypatch)
     # An address that is reserved for documentation stands for one of the internet.
     monkeypatch.setattr(
-        http_get, "network_of", lambda address: Network.GLOBAL if address == GLOBAL else network_of(address)
+        http_client, "network_of", lambda address: Network.GLOBAL if address == GLOBAL else network_of(address)
     )
     return found
 
@@ -195,7 +194,7 @@ async def test_of_several_addresses_only_those_count_that_are_allowed(internet: 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "017700000001", "0", "localhost", "127.1"])
 def test_other_spellings_of_loopback_lead_nowhere(host: str) -> None:
     with pytest.raises(InputError, match=r"is a loopback address|is not a URL"):
-        http_get._dial(Target.parse(f"http://{host}:9/"), Deadline(Limits()), Network.GLOBAL)
+        http_client._dial(Target.parse(f"http://{host}:9/"), Deadline(Limits()), Network.GLOBAL)
 
 
 async def test_a_password_is_not_sent_over_plain_http_but_to_this_machine(internet: Internet, web: Web) -> None:

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 from tests.attacks.callers import CLUSTER, callers
 from tests.integration.nodes import Node
 
-from blixard.dialling.hello import Hello, encode
 from blixard.model.entry import NodeRegistryEntry
+from blixard.transport.hello import Hello, encode
 from blixard.trust.attestation import attest
 
 MakeNode = Callable[[int], Node]

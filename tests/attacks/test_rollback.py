@@ -12,9 +12,9 @@ from tests.integration.web import Web, reply, serving
 from tests.unit.peers.people import CLUSTER, NOON, endpoint_id, key, peer
 from tests.unit.sources.files import peers_file_of, write
 
-from blixard.agent.problems import problems
+from blixard.agent.source_report import problems
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
-from blixard.trust.fleet import sign_peers
+from blixard.trust.peers_signature import sign_peers
 
 OLD_KEY, NEW_KEY = 1000, 1001
 BOTH = (OLD_KEY, NEW_KEY)

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
 
-from blixard.agent.config import parse_config
-from blixard.dialling.hello import Hello, Welcome, decode_hello, decode_welcome, encode
-from blixard.documents.peers import build_peers, format_peers, parse_peers
-from blixard.documents.registry import format_registry, parse_registry
+from blixard.agent.node_config import parse_config
+from blixard.documents.json_times import format_time, parse_time, upstream_time
+from blixard.documents.peers_file import build_peers, format_peers, parse_peers
+from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import load_schema
 from blixard.documents.strictjson import loads
-from blixard.documents.times import format_time, parse_time, upstream_time
 from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.encodings import encode_base32
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
-from blixard.sources.http_get import Deadline, Document, Limits, Validators, exchange
-from blixard.sources.http_get import Target as HttpTarget
+from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
+from blixard.sources.http_client import Target as HttpTarget
+from blixard.transport.hello import Hello, Welcome, decode_hello, decode_welcome, encode
 from blixard.trust.attestation import verify_attestation
-from blixard.trust.fleet import sign_peers, verify_peers
 from blixard.trust.manifest import members_of, renew_manifest, verify_manifest
+from blixard.trust.peers_signature import sign_peers, verify_peers
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blixard.agent.client import AgentNotRunning, ask
-from blixard.agent.entry import REGISTRY_FILE_NAME, key_path
-from blixard.documents.peers import build_peers, write_peers
+from blixard.agent.control_client import AgentNotRunning, ask
+from blixard.agent.own_entry import REGISTRY_FILE_NAME, key_path
+from blixard.documents.peers_file import build_peers, write_peers
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
 from blixard.trust.keys import create_secret_key

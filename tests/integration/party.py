@@ -12,12 +12,13 @@ from typing import Protocol
 
 import iroh
 
-from blixard.dialling.acceptor import Acceptor
-from blixard.dialling.connector import Connector, bind_endpoint, bound_port
-from blixard.dialling.hello import Hello, Purpose, Welcome
-from blixard.dialling.link import Link
+from blixard.clock import SystemClock
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
+from blixard.transport.acceptor import Acceptor
+from blixard.transport.connection import IrohConnection
+from blixard.transport.connector import Connector, bind_endpoint, bound_port
+from blixard.transport.hello import Hello, Purpose, Welcome
 from blixard.trust.keys import SecretKey
 
 Judge = Callable[[Hello, EndpointId], Welcome]
@@ -30,12 +31,12 @@ def welcome_all(_: Hello, __: EndpointId) -> Welcome:
 
 @dataclass
 class Party:
-    """An endpoint that dials, answers hellos, and keeps the links of those who came."""
+    """An endpoint that dials, answers hellos, and keeps the connections of those who came."""
 
     key: SecretKey
     endpoint: iroh.Endpoint
     connector: Connector
-    arrived: asyncio.Queue[Link] = field(default_factory=asyncio.Queue)
+    arrived: asyncio.Queue[IrohConnection] = field(default_factory=asyncio.Queue)
 
     @property
     def address(self) -> str:
@@ -62,8 +63,8 @@ async def party(judge: Judge, key: SecretKey) -> AsyncIterator[Party]:
     def hello(purpose: Purpose) -> Hello:
         return Hello(cluster="test", node_id=None, entry=None, purpose=purpose)
 
-    party = Party(key, endpoint, Connector(endpoint, hello))
-    acceptor = Acceptor(endpoint, judge, lambda link, _: party.arrived.put_nowait(link))
+    party = Party(key, endpoint, Connector(endpoint, hello, clock=SystemClock()))
+    acceptor = Acceptor(endpoint, judge, lambda came, _: party.arrived.put_nowait(came), clock=SystemClock())
     serving = asyncio.create_task(acceptor.serve())
     try:
         yield party

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_port, give_peers
 
-from blixard.agent.client import SOCKET_NAME
-from blixard.agent.entry import key_path
-from blixard.documents.peers import build_peers, write_peers
-from blixard.documents.registry import read_registry
+from blixard.agent.control_client import SOCKET_NAME
+from blixard.agent.own_entry import key_path
+from blixard.documents.peers_file import build_peers, write_peers
+from blixard.documents.registry_file import read_registry
 from blixard.documents.schemas import validate
 
 MakeNode = Callable[[int], Node]

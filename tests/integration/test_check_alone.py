@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.integration.party import Party, StartParty
 from tests.unit.agent.settings import settings
 
-from blixard.agent.check import check_as_stranger, check_from_files
-from blixard.agent.entry import key_path
-from blixard.dialling.hello import Hello, Welcome
+from blixard.agent.connectivity import check_as_stranger, check_from_files
+from blixard.agent.own_entry import key_path
 from blixard.discovery_manager import DiscoverySource
-from blixard.documents.peers import write_peers
-from blixard.documents.registry import write_registry
+from blixard.documents.peers_file import write_peers
+from blixard.documents.registry_file import write_registry
 from blixard.documents.schemas import validate
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
+from blixard.transport.hello import Hello, Welcome
 from blixard.trust.keys import create_secret_key
 
 

@@ -7,11 +7,11 @@ import iroh
 import pytest
 from tests.integration.party import Party, StartParty
 
-from blixard.dialling.connector import AddressProber, bind_endpoint
-from blixard.dialling.hello import DISCOVERY_ALPN, MAX_HELLO_BYTES, Welcome
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
+from blixard.transport.connector import ScratchProber, bind_endpoint
+from blixard.transport.hello import DISCOVERY_ALPN, MAX_HELLO_BYTES, Welcome
 from blixard.trust.keys import SecretKey
 
 TIMEOUT = 10.0
@@ -73,7 +73,7 @@ async def test_another_node_at_the_address_is_reported_as_the_wrong_id(start_par
 
 async def test_a_probe_tells_the_right_node_from_an_impostor_address_by_address(start_party: StartParty) -> None:
     wanted, impostor = await start_party(), await start_party()
-    prober = AddressProber()
+    prober = ScratchProber()
     at = SocketAddress.parse
     assert await prober.probe(at(wanted.address), wanted.key.public(), timeout=TIMEOUT)
     assert not await prober.probe(at(impostor.address), wanted.key.public(), timeout=TIMEOUT)

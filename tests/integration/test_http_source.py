@@ -24,13 +24,12 @@ from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.errors import InputError
 from blixard.node_discovery import NodeDiscovery
-from blixard.sources import http as http_source
-from blixard.sources.base import Answer, Failed, Found
-from blixard.sources.http import HttpSource
-from blixard.sources.http_get import MAX_REDIRECTS, Limits
-from blixard.sources.named import Unusable, make_sources, registry_at
-from blixard.sources.tools import Tools
-from blixard.trust.fleet import sign_peers
+from blixard.sources import http_document as http_source
+from blixard.sources.base import Answer, Failed, Found, SourceContext
+from blixard.sources.factory import Unusable, make_sources, registry_at
+from blixard.sources.http_client import MAX_REDIRECTS, Limits
+from blixard.sources.http_document import HttpSource
+from blixard.trust.peers_signature import sign_peers
 
 __all__ = ["authority"]
 
@@ -38,7 +37,7 @@ PATH = "/node1.json"
 BODY = registry_of(peer(1, seq=5))
 LIST = peers_file_of(peer(1, seq=5), peer(2))
 FLEET = key(1000)
-TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
+TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
 SOON = Limits(connect=30.0, idle=30.0, total=0.3)
 EARLIER = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
@@ -96,8 +95,8 @@ async def test_a_registry_of_a_node_that_leaves_takes_it_away(web: Web, state: s
 
 
 async def test_where_signers_are_trusted_a_peers_file_needs_its_signature_beside_it(web: Web) -> None:
-    tools = Tools(CHECK, in_an_hour, lambda _: False, signers=[FLEET.public()], cluster=CLUSTER)
-    peers = HttpSource(web.on("/peers.json?token=hush", reply(200, LIST, {"ETag": '"v1"'})), tools)
+    context = SourceContext(CHECK, in_an_hour, lambda _: False, signers=[FLEET.public()], cluster=CLUSTER)
+    peers = HttpSource(web.on("/peers.json?token=hush", reply(200, LIST, {"ETag": '"v1"'})), context)
     error = said(await peers.fetch())
     assert "/peers.json.sig?…: the server answers 404 Not Found" in error
     web.on("/peers.json.sig?token=hush", reply(200, signature(by=7)))

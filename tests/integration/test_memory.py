@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from tests.integration.nodes import Node, are_meshed, blixard, eventually, give_peers
 
-from blixard.agent.client import ask
+from blixard.agent.control_client import ask
 from blixard.documents.files import write_atomic
 from blixard.model.entry import NodeRegistryEntry
-from blixard.trust.fleet import sign_peers
 from blixard.trust.keys import SecretKey
+from blixard.trust.peers_signature import sign_peers
 
 Pair = tuple[list[Node], list[NodeRegistryEntry]]
 

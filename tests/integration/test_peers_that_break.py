@@ -17,10 +17,10 @@ from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_
 from tests.integration.party import StartParty
 from tests.unit.agent.settings import settings
 
-from blixard.agent.entry import REGISTRY_FILE_NAME, key_path
 from blixard.agent.node import Node as RunningNode
-from blixard.dialling.hello import DISCOVERY_ALPN
+from blixard.agent.own_entry import REGISTRY_FILE_NAME, key_path
 from blixard.model.entry import NodeRegistryEntry
+from blixard.transport.hello import DISCOVERY_ALPN
 from blixard.trust.attestation import attest
 from blixard.trust.keys import read_secret_key
 
@@ -186,4 +186,4 @@ async def test_fifty_nodes_that_start_at_once_are_all_connected_with_each_other(
             assert len(each.manager.status()) == MANY - 1
             assert {status.state for status in each.manager.status()} == {"connected"}
             # On a machine that starves a caller may run out of time, and comes again.
-            assert not each.doorkeeper.refused.keys() - {"no_handshake", "no_hello"}
+            assert not each.admission_control.refused.keys() - {"no_handshake", "no_hello"}

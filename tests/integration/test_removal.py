@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from tests.integration.nodes import Node, are_meshed, eventually, give_peers
 
-from blixard.agent.client import ask
+from blixard.agent.control_client import ask
 from blixard.documents.files import write_atomic
-from blixard.documents.peers import build_peers, format_peers
+from blixard.documents.peers_file import build_peers, format_peers
 from blixard.model.entry import NodeRegistryEntry
-from blixard.trust.fleet import sign_peers
 from blixard.trust.keys import SecretKey
+from blixard.trust.peers_signature import sign_peers
 
 Trio = tuple[list[Node], list[NodeRegistryEntry]]
 

@@ -30,7 +30,7 @@ from tests.simulation.network import BEATS_GIVE_UP, POISONED
 
 from blixard.dialling.backoff import LONGEST, loss_window
 from blixard.dialling.breaker import DIAL_TIMEOUT, JITTER, LONGEST_OPEN, THRESHOLD
-from blixard.dialling.pace import MOST_DIALS
+from blixard.dialling.pace import MAX_DIALS
 
 
 def longest_wait(dead: int = 0, *, impostor: bool = False) -> float:
@@ -38,7 +38,7 @@ def longest_wait(dead: int = 0, *, impostor: bool = False) -> float:
 
     With `impostor`, another node's address is listed as one of its own.
     """
-    turn = DIAL_TIMEOUT * (dead / MOST_DIALS + 1)
+    turn = DIAL_TIMEOUT * (dead / MAX_DIALS + 1)
     poisoned = POISONED + LONGEST if impostor else 0.0
     return BEATS_GIVE_UP + max(LONGEST_OPEN * (1 + JITTER), LONGEST) + turn + DIAL_TIMEOUT + poisoned
 

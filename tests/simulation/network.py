@@ -11,10 +11,11 @@ from random import Random
 
 from tests.simulation.virtual_time import START_WALL, VirtualClock
 
-from blixard.dialling.types import DialError, PathKind
+from blixard.dialling.protocols import DialError
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
+from blixard.peers.status import PathKind
 from blixard.trust.keys import SecretKey
 
 BEATS_GIVE_UP = 15.0

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.hub import HOUR, Findings, simulate_hub
 from tests.simulation.virtual_time import run
 
-from blixard.dialling.pace import MOST_DIALS
+from blixard.dialling.pace import MAX_DIALS
 
 SCALE = float(os.environ.get("BLIXARD_SIMULATION", "1"))
 
@@ -32,7 +32,7 @@ def lived(seed: int, peers: int, hours: float) -> Findings:
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_no_healthy_peer_is_apart_beyond_the_longest_wait_through_days(seed: int) -> None:
     findings = lived(seed, peers=60, hours=24)
-    assert findings.most_in_flight <= MOST_DIALS
+    assert findings.most_in_flight <= MAX_DIALS
     # Else the run proves nothing.
     assert {"crash", "restart", "move", "impostor", "flap", "cut"} <= findings.troubles.keys()
     assert {"circuit_opened", "circuit_half_open", "circuit_closed", "quarantined"} <= findings.events.keys()
@@ -40,7 +40,7 @@ def test_no_healthy_peer_is_apart_beyond_the_longest_wait_through_days(seed: int
 
 def test_the_same_holds_for_a_thousand_peers() -> None:
     findings = lived(seed=5, peers=1000, hours=48)
-    assert findings.most_in_flight == MOST_DIALS
+    assert findings.most_in_flight == MAX_DIALS
     assert findings.events["connected"] > 1000
 
 

@@ -14,7 +14,7 @@ from tests.simulation.hub import HOUR, Findings
 from tests.simulation.mesh import simulate_mesh
 from tests.simulation.virtual_time import run
 
-from blixard.dialling.pace import MOST_DIALS
+from blixard.dialling.pace import MAX_DIALS
 
 SCALE = float(os.environ.get("BLIXARD_SIMULATION", "1"))
 
@@ -36,12 +36,12 @@ def lived(seed: int, members: int, hours: float) -> Findings:
 def test_all_edges_are_back_within_the_longest_wait_and_a_whole_mesh_is_quiet(seed: int) -> None:
     findings = lived(seed, members=9, hours=8)
     assert {"crash", "restart", "move", "cut", "break", "join"} == findings.troubles.keys()
-    assert findings.most_in_flight <= MOST_DIALS
+    assert findings.most_in_flight <= MAX_DIALS
 
 
 def test_the_same_holds_for_fifty_managers() -> None:
     findings = lived(seed=1, members=50, hours=2)
-    assert findings.most_in_flight <= MOST_DIALS
+    assert findings.most_in_flight <= MAX_DIALS
     assert findings.events["connected"] > 50 * 49
 
 

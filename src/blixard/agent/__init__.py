@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The running node: endpoint, control socket, configuration."""
+"""A running node: one process, one endpoint, one data directory.
+
+- `node`: `Node`, its whole life; `foreground` and `process`: as a process in front and behind; `notify`, `logs`.
+- `node_config`, `options`: its settings; `data_dir`: its directory.
+- `own_entry`: what it says of itself; `advertise`: at which addresses.
+- `admission`: who may speak to it.
+- `control_server`, `control_client`, `operations`: what can be asked of it.
+- `connectivity`: the check of its edges; `source_report`: what its sources found.
+- `metrics`, `metrics_server`: what Prometheus reads.
+"""

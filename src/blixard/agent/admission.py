@@ -8,11 +8,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from blixard.dialling.hello import Admission, Hello, House, Welcome, refusal
-from blixard.loglimit import LineLimit
+from blixard.log_limit import LineLimit
+from blixard.transport.hello import Admission, AdmissionContext, Hello, Welcome, refusal
 
 if TYPE_CHECKING:
-    from blixard.dialling.types import Clock
+    from blixard.clock import Clock
     from blixard.discovery_manager import DiscoveryManager
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
@@ -26,7 +26,7 @@ CALLERS_REMEMBERED = 256
 LINES_A_MINUTE = 30
 
 
-class Doorkeeper:
+class AdmissionControl:
     """Answers hellos by what the manager knows at that moment."""
 
     def __init__(
@@ -55,14 +55,14 @@ class Doorkeeper:
         entry = self._entry()
         known = self._manager.find(caller)
         holder = self._manager.get_peer(hello.node_id) if hello.node_id is not None else None
-        house = House(
+        context = AdmissionContext(
             cluster=self._cluster,
             admission=self.admission,
             node_id=entry.cluster_node_id,
             known_as=known.node_id if known else None,
             holder=holder.endpoint_id if holder else None,
         )
-        no = refusal(hello, caller, house, self._clock.wall())
+        no = refusal(hello, caller, context, self._clock.wall())
         if no is None:
             return Welcome(admitted=True, cluster=self._cluster, node_id=entry.cluster_node_id, entry=entry)
         self.turned_away(no.kind, caller.short, no.message)

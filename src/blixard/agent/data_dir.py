@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 
 from blixard.documents.account import user_name
+from blixard.documents.data_dir_files import KEPT, KEY_FILE_NAME, Kept
 from blixard.documents.files import remove_leftovers
-from blixard.documents.names import KEPT, KEY_FILE_NAME, Kept
-from blixard.documents.own import OTHERS_WRITE, check_own
+from blixard.documents.own_files import OTHERS_WRITE, check_own
 from blixard.errors import InputError
 
 _KINDS = {"file": "a file", "socket": "a socket", "folder": "a folder"}

@@ -29,6 +29,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         # ASCII alone: no text of a peer can end the line or steer a terminal.
         return json.dumps(_fields(record), default=str)
 
@@ -37,6 +38,7 @@ class LogfmtFormatter(logging.Formatter):
     """`key=value` pairs; a value with a space, a quote, an equals sign or a control character is quoted."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         return " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
 
 

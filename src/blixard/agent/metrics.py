@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Labels = Mapping[str, object]
+_Labels = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Family:
     name: str
     kind: Literal["counter", "gauge"]
     help: str
-    samples: Iterable[tuple[Labels, float]]
+    samples: Iterable[tuple[_Labels, float]]
 
 
 def exposition(families: Iterable[Family]) -> bytes:
@@ -44,7 +44,7 @@ def exposition(families: Iterable[Family]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
-def _labels(labels: Labels) -> str:
+def _labels(labels: _Labels) -> str:
     pairs = ",".join(f'{name}="{_escaped(str(value))}"' for name, value in labels.items())
     return f"{{{pairs}}}" if pairs else ""
 

@@ -15,39 +15,37 @@ from typing import TYPE_CHECKING, Any
 import iroh
 
 from blixard import __version__
-from blixard.agent.admission import Doorkeeper
-from blixard.agent.config import discovery_of
-from blixard.agent.control import ControlServer
+from blixard.agent.admission import AdmissionControl
+from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
-from blixard.agent.entry import key_path
 from blixard.agent.logs import set_up
-from blixard.agent.monitor import monitored
+from blixard.agent.metrics_server import monitored
+from blixard.agent.node_config import changed_settings, discovery_of
 from blixard.agent.notify import notify, reloading, watchdog_interval
 from blixard.agent.operations import Operations
-from blixard.agent.own import OwnEntry
+from blixard.agent.own_entry import OwnEntry, key_path
 from blixard.agent.process import only_node_here
-from blixard.agent.reload import changed_settings
 from blixard.clock import SystemClock
-from blixard.dialling.acceptor import Acceptor
-from blixard.dialling.connector import AddressProber, Connector, bind_endpoint, bound_port
-from blixard.dialling.hello import Hello, Purpose
 from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer
+from blixard.transport.acceptor import Acceptor
+from blixard.transport.connector import Connector, ScratchProber, bind_endpoint, bound_port
+from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
-    from blixard.agent.config import NodeConfig
-    from blixard.dialling.link import Link
+    from blixard.agent.node_config import NodeConfig
     from blixard.model.entry import NodeRegistryEntry
+    from blixard.transport.connection import IrohConnection
 
 log = logging.getLogger("blixard.node")
 
-CLOCK_INTERVAL = 30.0
+_CLOCK_INTERVAL = 30.0
 """Seconds between two looks at whether the clock was set back behind what this node signed."""
 
 
-def keep_identity(data_dir: Path) -> SecretKey:
+def _keep_identity(data_dir: Path) -> SecretKey:
     """Read the node's secret key; the first time, make one."""
     path = key_path(data_dir)
     return read_secret_key(path, own=True) if os.path.lexists(path) else create_secret_key(path)
@@ -58,14 +56,14 @@ class Node:
 
     Attributes:
         config: the settings that hold now.
-        key, own, clock, connector, manager, doorkeeper: its parts, from the moment it serves.
+        key, own, clock, connector, manager, admission_control: its parts, from the moment it serves.
     """
 
     key: SecretKey
     own: OwnEntry
     connector: Connector
     manager: DiscoveryManager
-    doorkeeper: Doorkeeper
+    admission_control: AdmissionControl
 
     def __init__(self, config: NodeConfig, read_again: Callable[[], NodeConfig]) -> None:
         """`read_again` reads the configuration from where `config` came."""
@@ -90,7 +88,7 @@ class Node:
         """
         make_data_dir(self.config.data_dir)
         with only_node_here(self.config.data_dir):
-            self.key = keep_identity(self.config.data_dir)
+            self.key = _keep_identity(self.config.data_dir)
             endpoint = await bind_endpoint(self.key, str(self.config.bind), relay_url=self.config.relay_url)
             try:
                 await self._serve(endpoint)
@@ -103,8 +101,9 @@ class Node:
     async def _serve(self, endpoint: iroh.Endpoint) -> None:
         self._set_up(endpoint)
         self._update_entry()
-        control = ControlServer(self.config.data_dir, Operations(self).table())
-        async with self._following_addresses(endpoint), monitored(self):
+        control = ControlServer(self.config.data_dir, self._operations().table())
+        metrics = monitored(lambda: self.config, self.manager, self.admission_control.refused, self.clock)
+        async with self._following_addresses(endpoint), metrics:
             try:
                 self._keep_going(self._acceptor(endpoint).serve())
                 self._keep_going(_feed_watchdog())
@@ -124,18 +123,33 @@ class Node:
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
         self.own = OwnEntry(config, self.key, bound_port(endpoint, config.bind.ip.version == 6), clock)
-        self.connector = Connector(endpoint, self.hello, learned=self._learn)
+        self.connector = Connector(endpoint, self.hello, clock=self.clock, learned=self._learn)
         self.manager = self._make_manager(config)
-        self.doorkeeper = Doorkeeper(
+        self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
 
+    def _operations(self) -> Operations:
+        return Operations(
+            config=lambda: self.config,
+            key=self.key,
+            own=self.own,
+            clock=self.clock,
+            connector=self.connector,
+            manager=self.manager,
+            hello=self.hello,
+            refused=self.admission_control.refused,
+            reload=self.reload,
+            stop=self.stop,
+        )
+
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
-        keeper = self.doorkeeper
+        keeper = self.admission_control
         return Acceptor(
             endpoint,
             keeper.welcome,
             self._arrived,
+            clock=self.clock,
             is_known=self.manager.is_member,
             turned_away=keeper.turned_away,
         )
@@ -147,7 +161,7 @@ class Node:
             own=self.key.public(),
             own_node_id=config.node_id,
             cluster=config.cluster,
-            prober=AddressProber(),
+            prober=ScratchProber(),
             introducer=self.connector,
             relay_url=config.relay_url,
             clock=self.clock,
@@ -194,10 +208,10 @@ class Node:
         """Return what this node says first, as it is now."""
         return Hello(cluster=self.config.cluster, node_id=self.config.node_id, entry=self.own.entry, purpose=purpose)
 
-    def _arrived(self, link: Link, hello: Hello) -> None:
+    def _arrived(self, connection: IrohConnection, hello: Hello) -> None:
         if hello.entry is not None:
             self._learn(hello.entry)
-        self.manager.adopt(link)
+        self.manager.adopt(connection)
 
     def _learn(self, entry: NodeRegistryEntry) -> None:
         """Take over what a peer signed about itself; the manager checks the signature."""
@@ -223,7 +237,7 @@ class Node:
     async def _following_the_clock(self) -> None:
         """Sign anew what was signed before a clock that ran far ahead was set back."""
         while True:
-            await self.clock.sleep(CLOCK_INTERVAL)
+            await self.clock.sleep(_CLOCK_INTERVAL)
             if self.own.is_ahead():
                 self._addresses_changed()
 
@@ -260,7 +274,7 @@ class Node:
         before, self.config = self.config, new
         set_up(new.log_level, new.log_format)
         if new.admission != before.admission:
-            self.doorkeeper.admission = new.admission
+            self.admission_control.admission = new.admission
             self._warn_if_open()
             if new.admission == "known":
                 self.manager.dismiss_guests()

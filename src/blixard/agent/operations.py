@@ -5,111 +5,133 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from blixard import __version__
-from blixard.agent.check import report, request_of
-from blixard.agent.checker import Apart, Checker, ring
-from blixard.agent.findings import findings
-from blixard.agent.problems import look_again, problems
-from blixard.dialling.connector import AddressProber, connector_apart
+from blixard.agent.connectivity import Checker, ScratchDials, report, request_of, ring
+from blixard.agent.source_report import findings, look_again, problems
+from blixard.transport.connector import ScratchProber, scratch_connector
 
 if TYPE_CHECKING:
-    from blixard.agent.control import Operation, Tell
-    from blixard.agent.node import Node
+    from collections.abc import Awaitable, Callable
+
+    from blixard.agent.control_server import Operation, Tell
+    from blixard.agent.node_config import NodeConfig
+    from blixard.agent.own_entry import OwnEntry
+    from blixard.clock import Clock
+    from blixard.discovery_manager import DiscoveryManager
+    from blixard.transport.connector import Connector
+    from blixard.transport.hello import Hello, Purpose
+    from blixard.trust.keys import SecretKey
 
 
+@dataclass(frozen=True, kw_only=True)
 class Operations:
-    """The operations of one node; each takes the request and a way to tell how far it is."""
+    """The operations of one node; each takes the request and a way to tell how far it is.
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    Args:
+        config: gives the settings that hold now.
+        key, own, clock, connector, manager: parts of the node.
+        hello: gives what the node says first, as it is now.
+        refused: callers that were not let in, counted by kind.
+        reload: reads the configuration again and returns the names of the settings that have changed.
+        stop: asks the node to end.
+    """
+
+    config: Callable[[], NodeConfig]
+    key: SecretKey
+    own: OwnEntry
+    clock: Clock
+    connector: Connector
+    manager: DiscoveryManager
+    hello: Callable[[Purpose], Hello]
+    refused: Mapping[str, int]
+    reload: Callable[[], Awaitable[list[str]]]
+    stop: Callable[[], None]
 
     def table(self) -> dict[str, Operation]:
         """Return the operations by name."""
         return {
-            "info": self.info,
-            "status": self.status,
-            "check": self.check,
-            "discover": self.discover,
-            "refresh": self.refresh,
-            "reload": self.reload,
-            "stop": self.stop,
+            "info": self._info,
+            "status": self._status,
+            "check": self._check,
+            "discover": self._discover,
+            "refresh": self._refresh,
+            "reload": self._reload,
+            "stop": self._stop,
         }
 
-    async def info(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
+    async def _info(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
         """Say who this node is."""
-        node, config = self._node, self._node.config
+        config = self.config()
         return {
             "node_id": config.node_id,
-            "iroh_node_id": node.key.public().base64,
+            "iroh_node_id": self.key.public().base64,
             "cluster": config.cluster,
             "version": __version__,
             "pid": os.getpid(),
             "config_sha256": config.sha256,
             "admission": config.admission,
-            "connected": [peer.node_id for peer in node.manager.status() if peer.state == "connected"],
-            "addresses": node.own.addresses(config),
-            "entry": node.own.entry.to_json(),
+            "connected": [peer.node_id for peer in self.manager.status() if peer.state == "connected"],
+            "addresses": self.own.addresses(config),
+            "entry": self.own.entry.to_json(),
         }
 
-    async def status(self, request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    async def _status(self, request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """Say who this node is and what it knows of its peers."""
-        node = self._node
         return {
-            **await self.info(request, tell),
-            "peers": [peer.to_json() for peer in node.manager.status()],
-            "sources": [source.to_json() for source in node.manager.source_status()],
-            "refused_callers": dict(node.doorkeeper.refused),
-            "not_remembered": node.manager.not_remembered(),
+            **await self._info(request, tell),
+            "peers": [peer.to_json() for peer in self.manager.status()],
+            "sources": [source.to_json() for source in self.manager.source_status()],
+            "refused_callers": dict(self.refused),
+            "not_remembered": self.manager.not_remembered(),
         }
 
-    async def check(self, request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    async def _check(self, request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """Check the edges to the peers, over the connections of the mesh where there are some."""
-        node, config = self._node, self._node.config
+        config = self.config()
         timeout, sample = request_of(request)
-        await look_again(node.manager, node.clock)
+        await look_again(self.manager, self.clock)
         checker = Checker(
-            node.connector,
-            clock=node.clock,
+            self.connector,
+            clock=self.clock,
             rng=SystemRandom(),
             own_node_id=config.node_id,
-            connected=lambda peer: node.manager.connection(peer.endpoint_id),
+            connected=lambda peer: self.manager.connection(peer.endpoint_id),
             # Not over the relay, where this node's key already has an endpoint.
-            apart=Apart(AddressProber(), lambda: connector_apart(node.key, node.hello)),
+            scratch=ScratchDials(ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=self.clock)),
         )
-        peers = ring(node.manager.get_dialled(), config.node_id, sample)
+        peers = ring(self.manager.get_dialled(), config.node_id, sample)
         edges = await checker.check(peers, timeout=timeout, tell=tell)
         about = {
             "node_id": config.node_id,
-            "iroh_node_id": node.key.public().base64,
+            "iroh_node_id": self.key.public().base64,
             "agent": "running",
             "version": __version__,
-            "addresses": node.own.addresses(config),
-            "problems": problems(node.manager),
+            "addresses": self.own.addresses(config),
+            "problems": problems(self.manager),
         }
         return report(config.cluster, [about], edges)
 
-    async def discover(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
+    async def _discover(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
         """Ask all sources now; say what they say, and what of it counts."""
-        manager = self._node.manager
-        await manager.refresh_peers()
-        return findings(manager)
+        await self.manager.refresh_peers()
+        return findings(self.manager)
 
-    async def refresh(self, request: Mapping[str, Any], _: Tell) -> dict[str, Any]:
+    async def _refresh(self, request: Mapping[str, Any], _: Tell) -> dict[str, Any]:
         """Look at all sources now. With `prune`, who is no longer in the peers file is dropped at once."""
-        manager = self._node.manager
-        await manager.refresh_peers(prune=request.get("prune") is True)
+        await self.manager.refresh_peers(prune=request.get("prune") is True)
         return {
-            "peers": [peer.node_id for peer in manager.get_peers()],
-            "problems": problems(manager),
+            "peers": [peer.node_id for peer in self.manager.get_peers()],
+            "problems": problems(self.manager),
         }
 
-    async def reload(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
+    async def _reload(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
         """Read the configuration again; say which settings have changed."""
-        return {"changed": await self._node.reload()}
+        return {"changed": await self.reload()}
 
-    async def stop(self, _: Mapping[str, Any], __: Tell) -> None:
+    async def _stop(self, _: Mapping[str, Any], __: Tell) -> None:
         """End the node."""
-        self._node.stop()
+        self.stop()

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from blixard.dialling.advertise import parse_network
+from blixard.agent.advertise import parse_network
 from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.addresses import SocketAddress, parse_relay_url
 from blixard.model.ids import EndpointId
 from blixard.model.words import quoted, too_large, too_many, wrong_kind
 
-MAX_ITEMS = 1024
+_MAX_ITEMS = 1024
 """Most items of a list in the configuration; who has more names a directory of registries or a peers file."""
 
 _BIND = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})")
@@ -48,7 +48,7 @@ class Bind:
 
 
 # How a JSON value becomes a field. Each takes (value, place); what to write instead is said by the option.
-Convert = Callable[[Any, str], Any]
+_Convert = Callable[[Any, str], Any]
 
 
 def _text(value: Any, place: str) -> str:
@@ -74,7 +74,7 @@ def _flag(value: Any, place: str) -> bool:
     return value
 
 
-def _one_of(*choices: str) -> Convert:
+def _one_of(*choices: str) -> _Convert:
     def convert(value: Any, place: str) -> str:
         if value not in choices:
             raise InputError(f"must be one of {', '.join(choices)}", place=place)
@@ -83,18 +83,18 @@ def _one_of(*choices: str) -> Convert:
     return convert
 
 
-def _list_of(item: Convert) -> Convert:
+def _list_of(item: _Convert) -> _Convert:
     def convert(value: Any, place: str) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
             raise InputError(wrong_kind("a list", value), place=place)
-        if len(value) > MAX_ITEMS:
-            raise InputError(too_many(MAX_ITEMS, len(value)), place=place)
+        if len(value) > _MAX_ITEMS:
+            raise InputError(too_many(_MAX_ITEMS, len(value)), place=place)
         return tuple(item(each, f"{place}/{index}") for index, each in enumerate(value))
 
     return convert
 
 
-def _placed(parse: Callable[[str], Any]) -> Convert:
+def _placed(parse: Callable[[str], Any]) -> _Convert:
     """Turn a parser of texts into one that says where the text stood."""
 
     def convert(value: Any, place: str) -> Any:
@@ -104,6 +104,7 @@ def _placed(parse: Callable[[str], Any]) -> Convert:
 
 
 def from_words(text: str) -> list[str]:
+    """Return the words of a text that separates them by commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -126,7 +127,7 @@ class Option:
     """One setting: where it stands in the file, its flag, its variable and how its value is read."""
 
     key: str
-    convert: Convert
+    convert: _Convert
     help: str
     form: str
     """What to write, for whoever wrote something else."""
@@ -137,10 +138,12 @@ class Option:
 
     @property
     def flag_name(self) -> str:
+        """The flag of the command line, from the key unless it is another."""
         return self.flag or "--" + self.key.replace(".", "-").replace("_", "-")
 
     @property
     def env_name(self) -> str:
+        """The environment variable, from the key unless it is another."""
         return self.env or "BLIXARD_" + self.key.replace(".", "_").upper()
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from blixard.agent.data_dir import make_data_dir
 from blixard.documents.account import as_owner_of
-from blixard.documents.names import LOG_FILE_NAME as LOG_FILE_NAME
-from blixard.documents.names import PID_FILE_NAME as PID_FILE_NAME
-from blixard.documents.own import open_own
+from blixard.documents.data_dir_files import LOG_FILE_NAME as LOG_FILE_NAME
+from blixard.documents.data_dir_files import PID_FILE_NAME as PID_FILE_NAME
+from blixard.documents.own_files import open_own
 from blixard.errors import BlixardError, InputError
 
 READY_TIMEOUT = 30.0

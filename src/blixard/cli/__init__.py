@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The command line, one file a command group."""
+"""The command line: one file a command group.
+
+- `main`: the groups, and errors for people; `output`: tables, JSON, progress; `locations`: flags that several share.
+- `node_command`, `status_command`, `discover_command`, `check_command`, `key_command`, `registry_command`,
+  `peers_command`.
+"""

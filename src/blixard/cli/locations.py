@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from blixard.agent.config import PEERS_FILE_NAME, AnySource
-from blixard.agent.entry import REGISTRY_FILE_NAME
+from blixard.agent.node_config import PEERS_FILE_NAME, AnySource
+from blixard.agent.own_entry import REGISTRY_FILE_NAME
 from blixard.discovery_manager import DiscoverySource
 from blixard.errors import InputError
 

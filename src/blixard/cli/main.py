@@ -12,32 +12,41 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from blixard import __version__
-from blixard.cli import check, discover, key, node, peers, registry, status
+from blixard.cli import (
+    check_command,
+    discover_command,
+    key_command,
+    node_command,
+    peers_command,
+    registry_command,
+    status_command,
+)
 from blixard.errors import BlixardError, InputError
 
-GROUPS = (node, status, discover, check, key, registry, peers)
+_GROUPS = (node_command, status_command, discover_command, check_command, key_command, registry_command, peers_command)
 
 
-class Parser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong, and takes no abbreviated flags: a script that uses one breaks with the next."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, as all other input that cannot be used."""
         raise InputError(message, file="command line", mend=f"see {self.prog} --help")
 
 
-def build_parser() -> Parser:
+def _build_parser() -> _Parser:
     """Return the parser of the whole command line."""
-    parser = Parser(
+    parser = _Parser(
         prog="blixard",
         description="Node discovery for Blixard clusters over Iroh.",
         epilog="Exit code 0: all is well. 1: the answer is no. 2: input that cannot be used.",
     )
     parser.add_argument("--version", action="version", version=f"blixard {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in GROUPS:
+    for group in _GROUPS:
         group.register(commands)
     return parser
 
@@ -46,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = build_parser().parse_args(arguments)
+        args = _build_parser().parse_args(arguments)
         args.arguments = arguments
         with _quiet():
             code: int = args.run(args)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-FIRST_CEILING = 0.5
+_FIRST_CEILING = 0.5
 """Seconds; the ceiling after one failure, doubled with each further one."""
 
 LONGEST = 60.0
@@ -21,7 +21,7 @@ PROVEN_AFTER = 30.0
 """Seconds that a connection must live before the failures before it are forgotten, so that a peer that accepts
 and drops is not dialled in a tight loop."""
 
-LOSS_PER_PEER = 0.05
+_LOSS_PER_PEER = 0.05
 LOSS_LONGEST = 5.0
 """After a loss the first wait is spread over 0.05 s for each peer, at most 5 s: a node that restarts loses all
 its connections at once, and all its peers come back to it at once."""
@@ -30,12 +30,12 @@ GRACE = 0.25
 """Seconds that the smaller of two ids leaves to the greater, whose connection would stay anyway."""
 
 # Above this the power is far beyond LONGEST; it also keeps 2.0 ** n from overflowing.
-_MOST_DOUBLINGS = 32
+_MAX_DOUBLINGS = 32
 
 
 def ceiling(failures: int) -> float:
     """Return the greatest wait in seconds after `failures` failures in a row (1 or more)."""
-    return min(LONGEST, FIRST_CEILING * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
+    return min(LONGEST, _FIRST_CEILING * 2.0 ** min(failures - 1, _MAX_DOUBLINGS))
 
 
 def delay(failures: int, rng: Random) -> float:
@@ -51,7 +51,7 @@ def delay(failures: int, rng: Random) -> float:
 
 def loss_window(peers: int) -> float:
     """Return the seconds over which `peers` peers that lost each other spread their first dial."""
-    return min(LOSS_LONGEST, LOSS_PER_PEER * peers)
+    return min(LOSS_LONGEST, _LOSS_PER_PEER * peers)
 
 
 def after_loss(peers: int, rng: Random) -> float:

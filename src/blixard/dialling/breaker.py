@@ -36,7 +36,7 @@ LEASE = DIAL_TIMEOUT + 5.0
 LONGEST_REFUSAL = LONGEST_OPEN * (1 + JITTER) + LEASE
 """Seconds after which any breaker lets a dial through, whatever happened before."""
 
-_MOST_DOUBLINGS = 32
+_MAX_DOUBLINGS = 32
 
 Circuit = Literal["closed", "open", "half_open"]
 
@@ -139,5 +139,5 @@ class Breaker:
 
 def _open_time(trips: int, rng: Random) -> float:
     """`min(300, 30·2^(trips-1))·U(0.8, 1.2)` seconds."""
-    doublings = min(max(trips - 1, 0), _MOST_DOUBLINGS)
+    doublings = min(max(trips - 1, 0), _MAX_DOUBLINGS)
     return min(LONGEST_OPEN, FIRST_OPEN * 2.0**doublings) * rng.uniform(1 - JITTER, 1 + JITTER)

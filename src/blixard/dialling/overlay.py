@@ -11,25 +11,28 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from blixard.ordered_set import OrderedSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from blixard.model.ids import EndpointId
 
-FEWEST_RINGS = 4
-MOST_RINGS = 16
+_FEWEST_RINGS = 4
+_MAX_RINGS = 16
 """Enough for 65,536 nodes at one ring for each doubling."""
 
 _CIRCLE = 1 << 64
-_PLACES = struct.Struct(f">{MOST_RINGS}Q")
+_PLACES = struct.Struct(f">{_MAX_RINGS}Q")
 
 
 def rings_for(nodes: int) -> int:
     """Return the number of rings for a mesh of so many nodes: its base-2 logarithm, rounded up."""
-    return min(MOST_RINGS, max(FEWEST_RINGS, (max(nodes, 1) - 1).bit_length()))
+    return min(_MAX_RINGS, max(_FEWEST_RINGS, (max(nodes, 1) - 1).bit_length()))
 
 
 def _places(endpoint_id: EndpointId) -> tuple[int, ...]:
@@ -57,20 +60,17 @@ class Overlay:
 
     def __init__(self, own: EndpointId) -> None:
         self._own = _places(own)
-        self._peers: dict[EndpointId, None] = {}
+        self._peers: OrderedSet[EndpointId] = OrderedSet()
         self._rings: list[_Beside] = []
 
     def __len__(self) -> int:
         return len(self._peers)
 
-    def __contains__(self, endpoint_id: object) -> bool:
-        return endpoint_id in self._peers
-
     def add(self, endpoint_id: EndpointId) -> None:
         """Add a peer."""
         if endpoint_id in self._peers:
             return
-        self._peers[endpoint_id] = None
+        self._peers.add(endpoint_id)
         places = _places(endpoint_id)
         for ring, beside in enumerate(self._rings):
             beside.meet(self._way(ring, places), endpoint_id)
@@ -80,16 +80,16 @@ class Overlay:
         """Remove a peer; only then, and only for a neighbour, are the others looked through."""
         if endpoint_id not in self._peers:
             return
-        del self._peers[endpoint_id]
+        self._peers.discard(endpoint_id)
         for ring, beside in enumerate(self._rings):
             if beside.holds(endpoint_id):
                 self._rings[ring] = self._look(ring)
         self._fit()
 
-    def neighbours(self) -> dict[EndpointId, None]:
+    def neighbours(self) -> Set[EndpointId]:
         """Return whom to dial, in the order of the rings; at most twice as many as there are rings."""
         sides = (side for beside in self._rings for side in (beside.after, beside.before))
-        return {side[1]: None for side in sides if side is not None}
+        return OrderedSet(side[1] for side in sides if side is not None)
 
     def _way(self, ring: int, places: tuple[int, ...]) -> int:
         return (places[ring] - self._own[ring]) % _CIRCLE
@@ -108,7 +108,7 @@ class Overlay:
             self._rings.append(self._look(len(self._rings)))
 
 
-def neighbours(own: EndpointId, peers: Iterable[EndpointId]) -> dict[EndpointId, None]:
+def neighbours(own: EndpointId, peers: Iterable[EndpointId]) -> Set[EndpointId]:
     """Return whom `own` dials when these are all peers."""
     overlay = Overlay(own)
     for endpoint_id in peers:

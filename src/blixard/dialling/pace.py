@@ -8,9 +8,9 @@ their limit together, and open the circuits of peers that are well.
 from __future__ import annotations
 
 from blixard.dialling.breaker import DIAL_TIMEOUT
-from blixard.dialling.types import DialError
+from blixard.dialling.protocols import DialError
 
-MOST_DIALS = 16
+MAX_DIALS = 16
 """Dials in flight at once: enough to hide one peer's silence behind the others, few enough that a dead network
 costs the work of 16 and not of all peers."""
 
@@ -23,15 +23,15 @@ class Pace:
     """The dials that may be in flight: halved by each that ended late, one more for each that succeeded.
 
     Attributes:
-        most: how many, from 1 to MOST_DIALS.
+        most: how many, from 1 to MAX_DIALS.
     """
 
     def __init__(self) -> None:
-        self.most = MOST_DIALS
+        self.most = MAX_DIALS
 
     def succeeded(self) -> None:
         """A dial brought a connection."""
-        self.most = min(self.most + 1, MOST_DIALS)
+        self.most = min(self.most + 1, MAX_DIALS)
 
     def failed(self, error: DialError, seconds: float) -> DialError:
         """Return the error of a dial that took `seconds`: one of this machine, where it is the machine's."""

@@ -1,2 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Reading and writing: limits, canonical form, atomic files, schemas, registry and peers files."""
+"""Reading and writing files, and the form of each document.
+
+- `registry_file`, `peers_file`, `record`: one node's entry, all peers of a cluster, the folder of all entries.
+- `entry_states`: what the record keeps beside an entry; `json_times`: the three forms of a moment in documents.
+- `strictjson`, `canonical`, `schemas`: parse JSON, write it as bytes, hold it against a schema.
+- `files`: read within a limit, write in one step; `own_files`: those that must be this user's own; `account`: work as
+  the account that owns a directory.
+- `data_dir_files`: the names of a node's files; `size_limits`: the bounds of documents.
+"""

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 
 from blixard.errors import InputError
 
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 _NOBODY = 65534
 
-Place = str | os.PathLike[str]
+_Place = str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def as_owner_of(folder: Place, *, strict: bool = True) -> Iterator[None]:
+def as_owner_of(folder: _Place, *, strict: bool = True) -> Iterator[None]:
     """For root: be the account that owns `folder` for the time of the work. For everybody else this does nothing.
 
     The account is that of the directory, or of the nearest one above it that is there. A link on the way that is not
@@ -77,7 +77,7 @@ class Walk:
         self.stranger: int | None = None
 
 
-def walk(folder: Place) -> Walk:
+def walk(folder: _Place) -> Walk:
     """Go to `folder` from the root of the file system, name by name, so that nothing can be swapped on the way.
 
     Raises:
@@ -126,7 +126,7 @@ def _enter(way: Walk, name: str) -> None:
 
 def _follow(way: Walk, name: str, links: int) -> None:
     target = os.readlink(name, dir_fd=way.descriptor)
-    if links > _MOST_LINKS:
+    if links > _MAX_LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
     way.missing.pop()
     way.missing += _names(target)
@@ -135,7 +135,7 @@ def _follow(way: Walk, name: str, links: int) -> None:
         way.descriptor = _top()
 
 
-def _account(folder: Place, *, strict: bool) -> tuple[int, int] | None:
+def _account(folder: _Place, *, strict: bool) -> tuple[int, int] | None:
     """Return user and group of the account that root has to be in `folder`; None where it may stay root."""
     try:
         way = walk(folder)

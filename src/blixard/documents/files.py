@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from blixard.documents.own import open_own, sort_of
+from blixard.documents.own_files import file_type, open_own
 from blixard.errors import InputError
 
 _PART = ".part"
 
-Settle = Callable[[Path, Path], object]
+_Settle = Callable[[Path, Path], object]
 """Gives the finished temporary file (first) its name (second)."""
 
 
@@ -101,7 +101,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle, *, follow: bool) -> None:
+def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: _Settle, *, follow: bool) -> None:
     try:
         target = Path(os.path.realpath(path) if follow else path)
         _sweep(target)
@@ -113,7 +113,7 @@ def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: Settle,
         raise InputError(f"cannot be written: {_reason(error)}", file=os.fspath(path)) from None
 
 
-def _put(target: Path, data: bytes, mode: int, settle: Settle) -> None:
+def _put(target: Path, data: bytes, mode: int, settle: _Settle) -> None:
     descriptor, temporary = _temporary(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -164,7 +164,7 @@ def _stem(target: Path) -> str:
 def _check_status(status: os.stat_result, limit: int, forbidden: int, name: str) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"is {sort_of(status.st_mode)}, not a file", file=name)
+        raise InputError(f"is {file_type(status.st_mode)}, not a file", file=name)
     if mode & forbidden:
         raise InputError(
             f"has mode {mode:04o}, which lets others use it",

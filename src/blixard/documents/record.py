@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.documents.limits import MAX_RECORD_ENTRIES
-from blixard.documents.registry import read_registry, write_registry
-from blixard.documents.states import (
+from blixard.documents.entry_states import (
     ABSENT,
     ANNOUNCEMENTS,
     FIELDS,
@@ -32,6 +30,8 @@ from blixard.documents.states import (
     retired_ids,
     state_of,
 )
+from blixard.documents.registry_file import read_registry, write_registry
+from blixard.documents.size_limits import MAX_RECORD_ENTRIES
 from blixard.errors import InputError
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
@@ -121,7 +121,7 @@ def write_record(
     base = Path(folder)
     touched = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     for name in touched:
-        _settle(base, name, after.get(name))
+        _write_or_remove(base, name, after.get(name))
     return touched
 
 
@@ -168,7 +168,7 @@ def merge_record(
     taken = {check_name(name): gathered[name] for name in sorted(gathered) if wanted.get(name) != ABSENT}
     renamed = _renames(record, taken, wanted)
     merged = {name: entry for name, entry in record.items() if name not in renamed.values()}
-    refused = _returning(record, taken, renamed)
+    refused = _returning(record, taken)
     for name, entry in taken.items():
         old = record.get(renamed.get(name, name))
         refused += _refusals(name, old, entry, (announced or {}).get(name), now)
@@ -197,7 +197,7 @@ def _read_entry(path: Path) -> tuple[str, NodeRegistryEntry]:
     return path.stem, entry
 
 
-def _settle(folder: Path, name: str, entry: NodeRegistryEntry | None) -> None:
+def _write_or_remove(folder: Path, name: str, entry: NodeRegistryEntry | None) -> None:
     path = folder / f"{name}{SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,11 +227,7 @@ def _renames(
     }
 
 
-def _returning(
-    record: Mapping[str, NodeRegistryEntry],
-    taken: Mapping[str, NodeRegistryEntry],
-    renamed: Mapping[str, str],
-) -> list[str]:
+def _returning(record: Mapping[str, NodeRegistryEntry], taken: Mapping[str, NodeRegistryEntry]) -> list[str]:
     """Refuse ids that left for good: those of tombstones and those that a rotation replaced."""
     gone = {retired: name for name, entry in record.items() for retired in retired_ids(entry)}
     gone |= {entry.endpoint_id: name for name, entry in record.items() if _absent(entry)}

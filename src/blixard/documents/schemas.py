@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_CONFIG_BYTES
-from blixard.documents.peers import parse_peers
-from blixard.documents.registry import parse_registry
+from blixard.documents.peers_file import parse_peers
+from blixard.documents.registry_file import parse_registry
+from blixard.documents.size_limits import MAX_CONFIG_BYTES
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 from blixard.model import words

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from blixard.documents.limits import MAX_DEPTH, MAX_INTEGER_DIGITS
+from blixard.documents.size_limits import MAX_DEPTH, MAX_INTEGER_DIGITS
 from blixard.errors import InputError
 from blixard.model.fields import pointer
 from blixard.model.words import quoted

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blixard.errors import BlixardError, InputError
-from blixard.trust.rotation import verify_announcement
+from blixard.trust.key_announcement import verify_announcement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

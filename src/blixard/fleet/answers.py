@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
-from blixard.documents.limits import KIB, MAX_PEERS, MIB
+from blixard.documents.size_limits import KIB, MAX_PEERS, MIB
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError, one_line
 from blixard.fleet.look import KEY_FILE_NAME
@@ -26,10 +26,10 @@ from blixard.fleet.report import summary, troubles
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
-from blixard.model.limits import MAX_NODE_ID
+from blixard.model.value_limits import MAX_NODE_ID
 from blixard.model.words import EMPTY, MISSING, quoted, too_large, too_long, too_many, too_small, wrong_kind
 from blixard.trust.attestation import verify_attestation
-from blixard.trust.rotation import verify_announcement
+from blixard.trust.key_announcement import verify_announcement
 
 Options = Mapping[str, Any]
 
@@ -235,7 +235,20 @@ def _cluster(value: object, at: _At) -> str:
 
 _node_id = _integer(1, MAX_NODE_ID)
 _digest = _matching("[0-9a-f]{64}", "a SHA-256 digest in hex")
-_addresses = _list(_object({"address": _name, "told": _flag, "why": _sentence}), most=MAX_CANDIDATES)
+# What the first version of the schemas called them; a host may have a package that is older than the controller's.
+_OLD_NAMES = {"told": "advertised", "why": "reason"}
+_address = _object({"address": _name, "advertised": _flag, "reason": _sentence})
+
+
+def _advertisement(value: object, at: _At) -> dict[str, Any]:
+    """Parse an address and whether its node advertises it."""
+    if isinstance(value, dict) and not value.keys() & _OLD_NAMES.values():
+        value = {_OLD_NAMES.get(key, key): each for key, each in value.items()}
+    parsed: dict[str, Any] = _address(value, at)
+    return parsed
+
+
+_addresses = _list(_advertisement, most=MAX_CANDIDATES)
 
 
 def _entry(value: object, at: _At) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from blixard.agent.client import AgentNotRunning, ask
+from blixard.agent.control_client import AgentNotRunning, ask
 from blixard.documents.account import as_owner_of
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def check(
             raise
     import asyncio
 
-    from blixard.agent.check import check_from_files
-    from blixard.agent.config import load_config
-    from blixard.dialling import connector  # noqa: F401
+    from blixard.agent.connectivity import check_from_files
+    from blixard.agent.node_config import load_config
     from blixard.fleet import packages  # noqa: F401
+    from blixard.transport import connector  # noqa: F401
 
     with as_owner_of(config.parent, strict=False):
         settings = load_config(config)

@@ -61,7 +61,7 @@ def _check(options: Options) -> dict[str, Any]:
 
 def _refresh(options: Options) -> dict[str, Any]:
     """Have a running node look at its sources now; one that does not run looks when it starts."""
-    from blixard.agent.client import AgentNotRunning, ask
+    from blixard.agent.control_client import AgentNotRunning, ask
 
     try:
         return {"running": True, **ask(Path(options["data_dir"]), "refresh", {"prune": True}, timeout=REFRESH_TIMEOUT)}

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import blixard
-from blixard.agent.client import AgentError, AgentNotRunning, ask
+from blixard.agent.control_client import AgentError, AgentNotRunning, ask
 from blixard.documents.account import as_owner_of, user_name
-from blixard.documents.names import KEY_FILE_NAME as KEY_FILE_NAME
-from blixard.documents.names import SOCKET_NAME
+from blixard.documents.data_dir_files import KEY_FILE_NAME as KEY_FILE_NAME
+from blixard.documents.data_dir_files import SOCKET_NAME
 from blixard.errors import InputError
 from blixard.fleet.observe import group_name, observe
 
@@ -141,7 +141,7 @@ def _entry_from_registry(data_dir: Path) -> tuple[dict[str, Any] | None, str | N
         path = _registry_file(data_dir)
     if path is None:
         return None, None
-    from blixard.documents.registry import read_registry
+    from blixard.documents.registry_file import read_registry
     from blixard.fleet import packages  # noqa: F401
 
     with as_owner_of(data_dir):
@@ -153,10 +153,10 @@ def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> 
     import asyncio
     from datetime import datetime, timezone
 
-    from blixard.agent.config import parse_config
-    from blixard.agent.entry import current_entry, key_path, last_signed, signed_entry
-    from blixard.dialling import connector  # noqa: F401
+    from blixard.agent.node_config import parse_config
+    from blixard.agent.own_entry import current_entry, key_path, last_signed, signed_entry
     from blixard.fleet import packages  # noqa: F401
+    from blixard.transport import connector  # noqa: F401
     from blixard.trust.keys import read_secret_key
 
     settings = parse_config(config, file="settings")

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from blixard.documents.account import user_name, walk
-from blixard.documents.limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
-from blixard.documents.names import KEPT, Kept
-from blixard.documents.own import sort_of
+from blixard.documents.data_dir_files import KEPT, Kept
+from blixard.documents.own_files import file_type
+from blixard.documents.size_limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 from blixard.trust.keys import KEY_FORM
@@ -177,7 +177,7 @@ class _Hand:
             return False
         if self._account.owns(status) or self._is_the_operators_link(kept, status):
             return self._give_in(kept) if kept.kind == "folder" and stat.S_ISDIR(status.st_mode) else False
-        self._check_sort(kept, status)
+        self._check_file_type(kept, status)
         if kept.kind == "socket":
             return self._remove(kept.name)
         if kept.kind == "file":
@@ -187,9 +187,9 @@ class _Hand:
     def _is_the_operators_link(self, kept: Kept, status: os.stat_result) -> bool:
         return not kept.by_node and stat.S_ISLNK(status.st_mode) and status.st_uid == 0
 
-    def _check_sort(self, kept: Kept, status: os.stat_result) -> None:
+    def _check_file_type(self, kept: Kept, status: os.stat_result) -> None:
         wanted = {"file": "a file", "socket": "a socket", "folder": "a folder"}[kept.kind]
-        found = sort_of(status.st_mode)
+        found = file_type(status.st_mode)
         if found != wanted:
             raise self._refused(kept.name, f"is {found}, not {wanted}")
         if kept.kind == "file" and status.st_nlink != 1:
@@ -223,7 +223,7 @@ class _Hand:
         """Open what is a file of one name, and nothing else, not even for a moment."""
         found = os.open(kept.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
         try:
-            self._check_sort(kept, os.fstat(found))
+            self._check_file_type(kept, os.fstat(found))
             return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         finally:
             os.close(found)

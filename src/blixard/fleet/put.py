@@ -11,8 +11,8 @@ from typing import Any
 
 from blixard.documents.account import as_owner_of
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.limits import MAX_PEERS_BYTES
-from blixard.documents.own import open_own
+from blixard.documents.own_files import open_own
+from blixard.documents.size_limits import MAX_PEERS_BYTES
 from blixard.errors import InputError
 
 MAX_SHOWN = 256 * 1024

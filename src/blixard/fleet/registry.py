@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.peers import PeersDiff, build_peers, diff_peers, format_peers, read_peers
+from blixard.documents.entry_states import ABSENT, RECORDED_AT, state_of
+from blixard.documents.peers_file import PeersDiff, build_peers, diff_peers, format_peers, read_peers
 from blixard.documents.record import SUFFIX, MergeResult, merge_record, only_known, read_record, write_record
-from blixard.documents.states import ABSENT, RECORDED_AT, state_of
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError, one_line
 from blixard.fleet.announcements import announced_ids
@@ -83,7 +83,7 @@ def update_record(
         peers_file: the fleet's peers file as it is now, to say what the new record means for it.
         upstream_compat: write times in the form that upstream's reader takes.
         check: write nothing.
-        announcements: name to announcement (`blixard.trust.rotation`), which is verified here.
+        announcements: name to announcement (`blixard.trust.key_announcement`), which is verified here.
         hosts: every name in the inventory, to tell which members have no host; None when nobody knows.
         prune: take members without a host for absent.
         guard_inventory: where `max_removals` says that some are to leave, refuse an inventory that lost more members

@@ -17,16 +17,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blixard.agent.client import AgentError, AgentNotRunning, ask
-from blixard.agent.config import parse_config
-from blixard.agent.entry import last_signed, signed_entry
+from blixard.agent.control_client import AgentError, AgentNotRunning, ask
+from blixard.agent.node_config import parse_config
+from blixard.agent.own_entry import last_signed, signed_entry
 from blixard.documents.account import as_owner_of
+from blixard.documents.data_dir_files import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.documents.files import sync_folder
-from blixard.documents.names import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.errors import InputError
 from blixard.fleet import packages  # noqa: F401
+from blixard.trust.key_announcement import announce
 from blixard.trust.keys import create_secret_key, read_secret_key
-from blixard.trust.rotation import announce
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId

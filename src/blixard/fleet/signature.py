@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
+from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import InputError, TrustError
 from blixard.model.ids import EndpointId
-from blixard.trust.fleet import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
 from blixard.trust.keys import SecretKey, read_secret_key
 from blixard.trust.manifest import keep_manifest
+from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
     from blixard.peers.table import Change, PeerTable
-    from blixard.sources.attestations import AttestationCheck
+    from blixard.trust.attestation import AttestationCheck
 
-MOST_GUESTS = 1024
+MAX_GUESTS = 1024
 """Whoever may come in can invent identities without end; the table must not grow with them."""
 
 GUEST_KEPT = 24 * 3600.0
@@ -52,7 +52,9 @@ class Additions:
         """Take what is known about connections.
 
         Args:
-            table, check, own: the table, what attestations are held against, and who is never a peer.
+            table: where the peers go.
+            check: what attestations are held against.
+            own: this node, which is never a peer.
             alone_since: when (monotonic seconds) a peer lost its connection; None while it has one.
             is_proven: whether one of its connections has lived long enough.
             host_of: at which host it was met last; None where it was not.
@@ -72,9 +74,9 @@ class Additions:
         problem = self._check.problem(peer)
         if problem is not None:
             return problem
-        seq, newest = peer.attestation.seq if peer.attestation else 0, self._table.newest_seq(endpoint_id)
-        if 0 < seq < newest:
-            return f"its attestation has number {seq}, and {newest} was seen before"
+        newest = self._table.newest_seq(endpoint_id)
+        if 0 < peer.seq < newest:
+            return f"its attestation has number {peer.seq}, and {newest} was seen before"
         return self._why_no_guest(peer) if added_by == "hello" else None
 
     def add(self, peer: DiscoveredPeer, added_by: AddedBy) -> list[Change]:
@@ -121,13 +123,13 @@ class Additions:
         return [(since, guest) for guest in guests if (since := self._alone_since(guest)) is not None]
 
     def _make_room(self) -> list[Change]:
-        """In a full house, forget the guest that has been away for longest, or else the oldest of the largest crowd.
+        """Where there are too many, forget the guest that was away longest, or else the oldest of the largest crowd.
 
-        A crowd are the guests from one host, so that whoever fills the house makes room in it by what came first from
+        A crowd are the guests from one host, so that whoever fills the table makes room in it by what came first from
         there.
         """
         guests = [claim.sighting.endpoint_id for claim in self._table.claims_of(_GUESTS)]
-        if len(guests) < MOST_GUESTS:
+        if len(guests) < MAX_GUESTS:
             return []
         absent = self._absent_guests()
         if absent:

@@ -14,6 +14,7 @@ from blixard.clock import TimeLimit, limited
 from blixard.dialling import backoff
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.model.times import format_time
+from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import Origin
 from blixard.peers.status import SourceStatus
 from blixard.sources.base import Answer, Failed, Found, Watched
@@ -37,7 +38,7 @@ REFRESH_JITTER = 0.1
 """The share by which the refresh interval is stretched or shrunk at random, so that nodes that were started together
 do not go on asking a registry server together."""
 
-OnAnswer = Callable[[Origin, Answer], None]
+_OnAnswer = Callable[[Origin, Answer], None]
 
 _log = logging.getLogger("blixard.sources")
 
@@ -94,7 +95,7 @@ class Poller:
         interval: float,
         clock: Clock,
         rng: Random,
-        on_answer: OnAnswer,
+        on_answer: _OnAnswer,
         on_refresh: Callable[[], None],
     ) -> None:
         """`on_answer` is told every answer, `on_refresh` called every `interval` seconds; neither may raise."""
@@ -106,7 +107,7 @@ class Poller:
         self._on_refresh = on_refresh
         self._agenda: Agenda[_Asked | Literal["refresh", "watch"]] = Agenda()
         self._alarm = Alarm(clock)
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks: OrderedSet[asyncio.Task[None]] = OrderedSet()
         self._runner: asyncio.Task[None] | None = None
         self._silent = set(self._asked)
         self._all_answered = asyncio.Event()
@@ -212,8 +213,8 @@ class Poller:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = spawn(work, "asking a source")
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _look_whether_changed(self, asked: _Asked) -> None:
         assert isinstance(asked.source, Watched)  # noqa: S101 # only those are asked this

@@ -14,7 +14,7 @@ import urllib.parse
 from dataclasses import dataclass
 
 from blixard.errors import InputError
-from blixard.model.limits import MAX_HOST, MAX_URL
+from blixard.model.value_limits import MAX_HOST, MAX_URL
 from blixard.model.words import EMPTY, quoted, too_long, wrong_kind
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

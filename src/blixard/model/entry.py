@@ -12,15 +12,15 @@ from blixard.model import fields
 from blixard.model.addresses import SocketAddress
 from blixard.model.encodings import decode_base64
 from blixard.model.ids import EndpointId
-from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.times import EPOCH, format_time, parse_whole_second
+from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.model.words import MISSING, UNKNOWN, wrong_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SIGNATURE_BYTES = 64
-NOT_A_SIGNATURE = "is not a signature: that is 64 bytes, written as 88 characters of base64"
+_SIGNATURE_BYTES = 64
+_NOT_A_SIGNATURE = "is not a signature: that is 64 bytes, written as 88 characters of base64"
 
 Content = tuple[int, str, tuple[str, ...], str | None]
 """Node id, Iroh id (base64), direct addresses, relay URL: what a node signs about itself."""
@@ -100,7 +100,7 @@ class NodeRegistryEntry:
 
     def __post_init__(self) -> None:
         fields.node_id(self.cluster_node_id, "/cluster_node_id")
-        _settle(self)
+        _normalise(self)
         fields.address(self.address)
         _check_extra(self.extra, _REGISTRY_FIELDS)
 
@@ -122,6 +122,11 @@ class NodeRegistryEntry:
     def endpoint_id(self) -> EndpointId:
         """The Iroh id as a value."""
         return EndpointId.parse(self.iroh_node_id)
+
+    @property
+    def seq(self) -> int:
+        """The number of its attestation; 0 where it has none, which is below every other."""
+        return self.attestation.seq if self.attestation is not None else 0
 
     @property
     def socket_addresses(self) -> tuple[SocketAddress, ...]:
@@ -158,7 +163,7 @@ class DiscoveredPeer:
 
     def __post_init__(self) -> None:
         fields.node_id(self.node_id, "/node_id")
-        _settle(self)
+        _normalise(self)
         fields.source(self.source)
         object.__setattr__(self, "discovered_at", _utc(self.discovered_at))
         _check_extra(self.extra, _PEER_FIELDS)
@@ -180,6 +185,11 @@ class DiscoveredPeer:
         return members
 
     @property
+    def seq(self) -> int:
+        """The number of its attestation; 0 where it has none, which is below every other."""
+        return self.attestation.seq if self.attestation is not None else 0
+
+    @property
     def endpoint_id(self) -> EndpointId:
         """The Iroh id as a value."""
         return EndpointId.parse(self.iroh_node_id)
@@ -199,12 +209,12 @@ def parse_signature(value: object, place: str) -> bytes:
     if not isinstance(value, str):
         raise InputError(wrong_kind("a string", value), place=place)
     raw = decode_base64(value)
-    if raw is None or len(raw) != SIGNATURE_BYTES:
-        raise InputError(NOT_A_SIGNATURE, place=place)
+    if raw is None or len(raw) != _SIGNATURE_BYTES:
+        raise InputError(_NOT_A_SIGNATURE, place=place)
     return raw
 
 
-def _settle(entry: NodeRegistryEntry | DiscoveredPeer) -> None:
+def _normalise(entry: NodeRegistryEntry | DiscoveredPeer) -> None:
     """Check and normalise the fields that both kinds of entry share."""
     put = object.__setattr__
     put(entry, "iroh_node_id", fields.iroh_node_id(entry.iroh_node_id).base64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from blixard.errors import InputError
 from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.ids import EndpointId
-from blixard.model.limits import MAX_ADDRESSES, MAX_CLUSTER, MAX_NODE_ID, MAX_SOURCE
+from blixard.model.value_limits import MAX_ADDRESSES, MAX_CLUSTER, MAX_NODE_ID, MAX_SOURCE
 from blixard.model.words import EMPTY, quoted, too_large, too_long, too_many, too_small, wrong_kind
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from blixard.model.times import format_time
 AHEAD = timedelta(days=1)
 """How far ahead of the present a number, or a time of signing, may be."""
 
-CLOCK_SET_FROM = datetime(2025, 1, 1, tzinfo=timezone.utc)
+_CLOCK_SET_FROM = datetime(2025, 1, 1, tzinfo=timezone.utc)
 """A clock that is before this was not set since the machine was switched on, and judges nothing."""
 
 
 def is_clock_set(now: datetime) -> bool:
     """Tell whether `now` (aware) can be the present at all."""
-    return now >= CLOCK_SET_FROM
+    return now >= _CLOCK_SET_FROM
 
 
 def is_ahead(number: int, now: datetime) -> bool:

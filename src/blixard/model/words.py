@@ -6,7 +6,7 @@ from __future__ import annotations
 _SHOWN = 64
 
 
-def kind_of(value: object) -> str:
+def _kind_of(value: object) -> str:
     """Name the JSON kind of `value` with its article, for "must be …, not …"."""
     if value is None:
         return "null"
@@ -34,7 +34,7 @@ def quoted(text: str) -> str:
 
 def wrong_kind(wanted: str, value: object) -> str:
     """Word the refusal of a value of another kind than `wanted` (which carries its article)."""
-    return f"must be {wanted}, not {kind_of(value)}"
+    return f"must be {wanted}, not {_kind_of(value)}"
 
 
 def too_small(least: int, value: object) -> str:

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from blixard.model.limits import MAX_ADDRESSES
+from blixard.model.value_limits import MAX_ADDRESSES
 
 if TYPE_CHECKING:
     from blixard.model.addresses import HostPort
@@ -74,7 +74,7 @@ class Claim:
     @property
     def seq(self) -> int:
         """The attestation's number, 0 without one."""
-        return self.peer.attestation.seq if self.peer.attestation else 0
+        return self.peer.seq
 
     @property
     def standing(self) -> Standing:

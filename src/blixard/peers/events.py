@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from blixard.ordered_set import OrderedSet
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -96,13 +98,13 @@ class EventBus:
     """Hands each event to all subscriptions, and never waits for one."""
 
     def __init__(self) -> None:
-        # A dict, because it keeps its order: subscribers are served in the order they came.
-        self._subscriptions: dict[Subscription, None] = {}
+        # Subscribers are served in the order in which they came.
+        self._subscriptions: OrderedSet[Subscription] = OrderedSet()
 
     def subscribe(self, length: int = QUEUE_LENGTH) -> Subscription:
         """Return a new subscription that holds at most `length` unread events."""
         subscription = Subscription(self, length)
-        self._subscriptions[subscription] = None
+        self._subscriptions.add(subscription)
         return subscription
 
     def publish(self, event: Event) -> None:
@@ -112,7 +114,7 @@ class EventBus:
 
     def forget(self, subscription: Subscription) -> None:
         """Drop a subscription."""
-        self._subscriptions.pop(subscription, None)
+        self._subscriptions.discard(subscription)
 
     def close(self) -> None:
         """End all subscriptions."""

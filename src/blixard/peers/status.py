@@ -6,13 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from blixard.documents.times import format_time
+from blixard.documents.json_times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from blixard.dialling.types import PathKind
     from blixard.model.ids import EndpointId
 
 PeerState = Literal["discovered", "connecting", "connected", "backing_off", "open", "refused"]
@@ -22,6 +21,8 @@ and does not let this node in; it is asked again like one that is backing off.""
 AddressState = Literal["usable", "quarantined", "held_back"]
 """`quarantined`: another iroh node answered there. `held_back`: several peers, or this node too, list it, or
 none but the peer itself names it."""
+
+PathKind = Literal["direct", "relay"]
 
 AnswerKind = Literal["found", "nothing", "failed"]
 SourceState = Literal["not_asked", "found", "nothing", "failed"]
@@ -36,6 +37,7 @@ class ErrorStatus:
     at: datetime
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as its schema describes it."""
         return {"kind": self.kind, "message": self.message, "at": format_time(self.at)}
 
 
@@ -51,6 +53,7 @@ class AddressStatus:
     """Seconds until it may be tried again; None while it is usable."""
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as its schema describes it."""
         return {
             "address": self.address,
             "sources": list(self.sources),
@@ -74,7 +77,7 @@ class PeerStatus:
         waited_s: seconds since it was last without a connection; 0 when connected.
         next_attempt_s: seconds until it is dialled next; None when no dial is due.
         circuit: the breaker; `trips` is how often it opened in a row.
-        admitted, path, rtt_ms, node_id_said: of the connection; None without one.
+        admitted, path, rtt_ms, claimed_node_id: of the connection; None without one.
     """
 
     node_id: int
@@ -97,7 +100,7 @@ class PeerStatus:
     admitted: bool | None
     path: PathKind | None
     rtt_ms: float | None
-    node_id_said: int | None
+    claimed_node_id: int | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status under the names of the `status` command's contract."""
@@ -122,7 +125,7 @@ class PeerStatus:
             "admitted": self.admitted,
             "path": self.path,
             "rtt_ms": _rounded(self.rtt_ms),
-            "node_id_said": self.node_id_said,
+            "claimed_node_id": self.claimed_node_id,
         }
 
 
@@ -151,6 +154,7 @@ class SourceStatus:
     memory_of: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as its schema describes it."""
         return {
             "name": self.name,
             "state": self.state,

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from blixard.documents.times import parse_time
+from blixard.documents.json_times import parse_time
 from blixard.model.numbers import is_ahead
+from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import OPERATORS, Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
-from blixard.peers.holders import Holders
+from blixard.peers.node_id_owners import NodeIdOwners
 from blixard.sources.base import Failed, Found
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ABSENT_INTERVALS = 3
 """Refresh intervals for which a peer must be absent from its source's good answers before it is dropped: longer
 than an editor, a half-finished rollout or a restarting registry server leaves it out."""
 
-Touched = dict["EndpointId", None]
+_Touched = OrderedSet["EndpointId"]
 """Endpoint ids whose claims changed; a dict, because it keeps its order and so makes runs repeatable."""
 
 
@@ -47,7 +48,7 @@ class _Book:
     origin: Origin
     answer: Answer | None = None
     claims: dict[EndpointId, Claim] = field(default_factory=dict)
-    absent: Touched = field(default_factory=dict)
+    absent: _Touched = field(default_factory=OrderedSet)
 
 
 class PeerTable:
@@ -66,7 +67,7 @@ class PeerTable:
         self._most_expiries = 0
         self._refused: dict[tuple[str, EndpointId], Dropped] = {}
         self._news: list[Dropped] = []
-        self._holders = Holders()
+        self._holders = NodeIdOwners()
         self._known: dict[EndpointId, Known] = {}
 
     def __len__(self) -> int:
@@ -93,7 +94,7 @@ class PeerTable:
     def newest_seq(self, endpoint_id: EndpointId) -> int:
         """Return the highest attestation number seen of a peer, 0 if none."""
         signed = self._signed.get(endpoint_id)
-        return signed.peer.attestation.seq if signed is not None and signed.peer.attestation else 0
+        return signed.peer.seq if signed is not None else 0
 
     def take_news(self) -> list[Dropped]:
         """Return the claims that were refused since the last call, to be told about once."""
@@ -123,52 +124,52 @@ class PeerTable:
             if answer.remembered is None:
                 return []
             answer = answer.remembered
-        touched: Touched = {}
+        touched: _Touched = OrderedSet()
         if answer is not book.answer:
             book.answer = answer
             self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
         final = isinstance(answer, Found) and answer.final
         self._drop_absent(book, touched, now, at_once=final)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def prune(self, now: float) -> list[Change]:
         """Drop at once who is absent from the last good answers of the peers files, whatever the hold."""
-        touched: Touched = {}
+        touched: _Touched = OrderedSet()
         for book in self._books.values():
             if book.origin.kind == "static":
                 self._drop_absent(book, touched, now, at_once=True)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def rank(self, origins: Iterable[Origin], *, hold: float) -> list[Change]:
         """Take over a new order of the sources, and a new time for which absent peers are kept."""
         self._hold = hold
-        touched: Touched = {}
+        touched: _Touched = OrderedSet()
         for origin in origins:
             book = self._books.get(origin.name)
             if book is not None and book.origin != origin:
                 book.origin = origin
                 for claim in tuple(book.claims.values()):
                     self._enter(book, replace(claim, origin=origin))
-                touched.update(dict.fromkeys(book.claims))
-        return self._settle(touched)
+                touched.update(book.claims)
+        return self._publish_changes(touched)
 
     def retire(self, name: str) -> list[Change]:
         """Drop at once all that the source `name` has said."""
         book = self._books.pop(name, None)
         if book is None:
             return []
-        touched = dict.fromkeys(book.claims)
+        touched = OrderedSet(book.claims)
         for endpoint_id in touched:
             self._drop(book, endpoint_id)
         self._refused = {key: line for key, line in self._refused.items() if key[0] != name}
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def put(self, origin: Origin, sighting: Sighting) -> list[Change]:
         """Add or replace one claim of a source that has no answers as a whole (manual, join, hello)."""
         book = self._books.setdefault(origin.name, _Book(origin))
-        touched: Touched = {}
+        touched: _Touched = OrderedSet()
         self._put(book, sighting, touched)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def withdraw(self, origin: Origin, endpoint_id: EndpointId) -> list[Change]:
         """Drop one claim of a source at once."""
@@ -176,55 +177,55 @@ class PeerTable:
         if book is None or endpoint_id not in book.claims:
             return []
         self._drop(book, endpoint_id)
-        return self._settle({endpoint_id: None})
+        return self._publish_changes(OrderedSet([endpoint_id]))
 
     def attest(self, sighting: Sighting) -> list[Change]:
         """Take in what a known peer has signed about itself. It makes nobody a peer, and keeps nobody one."""
         if sighting.endpoint_id not in self._claims:
             return []
-        self._sign(sighting, by_operator=False)
-        return self._settle({sighting.endpoint_id: None})
+        self._remember_signature(sighting, by_operator=False)
+        return self._publish_changes(OrderedSet([sighting.endpoint_id]))
 
     def expire(self, wall: datetime) -> list[Change]:
         """Drop the claims whose attestation has expired."""
-        touched: Touched = {}
+        touched: _Touched = OrderedSet()
         while self._expiries and self._expiries[0][0] <= wall:
             _, endpoint_id, signature = heapq.heappop(self._expiries)
             self._strike(endpoint_id, signature, "its attestation has expired", touched)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
     def refuse_ahead(self, wall: datetime) -> list[Change]:
         """Drop the claims whose number is far ahead of `wall`: they came before this machine's clock was set."""
-        touched: Touched = {}
+        touched: _Touched = OrderedSet()
         for endpoint_id in tuple(self._claims):
             for sighting in (*(c.sighting for c in self._claims[endpoint_id].values()), self._signed.get(endpoint_id)):
                 attestation = sighting.peer.attestation if sighting is not None else None
                 if attestation is not None and is_ahead(attestation.seq, wall):
                     reason = f"its attestation has number {attestation.seq}, which is far ahead of now"
                     self._strike(endpoint_id, attestation.signature, reason, touched)
-        return self._settle(touched)
+        return self._publish_changes(touched)
 
-    def _strike(self, endpoint_id: EndpointId, signature: str, reason: str, touched: Touched) -> None:
+    def _strike(self, endpoint_id: EndpointId, signature: str, reason: str, touched: _Touched) -> None:
         """Let what was signed so count no longer."""
         for claim in tuple(self._claims.get(endpoint_id, {}).values()):
             if _signed_with(claim.peer, signature):
                 self._drop(self._books[claim.origin.name], endpoint_id)
                 self._refuse(claim, reason)
-                touched[endpoint_id] = None
+                touched.add(endpoint_id)
         signed = self._signed.get(endpoint_id)
         if signed is not None and _signed_with(signed.peer, signature):
             self._sign_anew(endpoint_id)
-            touched[endpoint_id] = None
+            touched.add(endpoint_id)
 
-    def _drop_absent(self, book: _Book, touched: Touched, now: float, *, at_once: bool) -> None:
+    def _drop_absent(self, book: _Book, touched: _Touched, now: float, *, at_once: bool) -> None:
         for endpoint_id in [each for each in book.absent if at_once or self._is_over(book.claims[each], now)]:
             self._drop(book, endpoint_id)
-            touched[endpoint_id] = None
+            touched.add(endpoint_id)
 
     def _is_over(self, claim: Claim, now: float) -> bool:
         return claim.absent_since is not None and now - claim.absent_since >= self._hold
 
-    def _compare(self, book: _Book, sightings: Iterable[Sighting], now: float, touched: Touched) -> None:
+    def _compare(self, book: _Book, sightings: Iterable[Sighting], now: float, touched: _Touched) -> None:
         """Bring a source's claims in line with its new answer."""
         named = set()
         for sighting in sightings:
@@ -235,13 +236,13 @@ class PeerTable:
         for endpoint_id, claim in tuple(book.claims.items()):
             if endpoint_id not in named and claim.absent_since is None:
                 self._enter(book, replace(claim, absent_since=now))
-                book.absent[endpoint_id] = None
-                touched[endpoint_id] = None
+                book.absent.add(endpoint_id)
+                touched.add(endpoint_id)
         for name, endpoint_id in tuple(self._refused):
             if name == book.origin.name and endpoint_id not in named:
                 del self._refused[name, endpoint_id]
 
-    def _put(self, book: _Book, sighting: Sighting, touched: Touched) -> None:
+    def _put(self, book: _Book, sighting: Sighting, touched: _Touched) -> None:
         endpoint_id = sighting.endpoint_id
         claim = Claim(book.origin, sighting)
         self._refused.pop((book.origin.name, endpoint_id), None)
@@ -253,12 +254,12 @@ class PeerTable:
         newest_seq = self.newest_seq(endpoint_id)
         if 0 < claim.seq < newest_seq:
             self._refuse(claim, f"its attestation has number {claim.seq}, and {newest_seq} was seen before")
-        self._sign(sighting, by_operator=book.origin.kind in OPERATORS)
-        book.absent.pop(endpoint_id, None)
+        self._remember_signature(sighting, by_operator=book.origin.kind in OPERATORS)
+        book.absent.discard(endpoint_id)
         self._enter(book, claim)
-        touched[endpoint_id] = None
+        touched.add(endpoint_id)
 
-    def _sign(self, sighting: Sighting, *, by_operator: bool) -> None:
+    def _remember_signature(self, sighting: Sighting, *, by_operator: bool) -> None:
         endpoint_id = sighting.endpoint_id
         attestation = sighting.peer.attestation
         signed = newest((self._signed.get(endpoint_id), sighting))
@@ -288,7 +289,7 @@ class PeerTable:
 
     def _drop(self, book: _Book, endpoint_id: EndpointId) -> None:
         del book.claims[endpoint_id]
-        book.absent.pop(endpoint_id, None)
+        book.absent.discard(endpoint_id)
         self._refused.pop((book.origin.name, endpoint_id), None)
         claims = self._claims[endpoint_id]
         del claims[book.origin.name]
@@ -321,9 +322,9 @@ class PeerTable:
             return "another claim counts"
         return f"node {decisive.peer.node_id} is {holder.endpoint_id.short}, says {holder.sources[0]}"
 
-    def _settle(self, touched: Touched) -> list[Change]:
+    def _publish_changes(self, touched: _Touched) -> list[Change]:
         """Work out what the touched claims mean for the peers."""
-        affected = dict(touched)
+        affected = OrderedSet(touched)
         for endpoint_id in touched:
             claims = self._claims.get(endpoint_id)
             if claims is None:
@@ -331,7 +332,7 @@ class PeerTable:
             else:
                 decisive = min(claims.values(), key=lambda claim: claim.standing)
                 moved = self._holders.claim(endpoint_id, decisive.peer.node_id, decisive.standing)
-            affected.update(dict.fromkeys(moved))
+            affected.update(moved)
         changes = [change for endpoint_id in affected if (change := self._remake(endpoint_id)) is not None]
         return sorted(changes, key=lambda change: (change.kind != "removed", change.known.peer.node_id))
 

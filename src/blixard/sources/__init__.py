@@ -1,2 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Where peers come from, one file a source."""
+"""Where peers come from: one file a source, behind `base.Source`.
+
+- `base`: `Source`, the three answers `Found`, `Nothing` and `Failed`, `Sighting`, and what sources need from outside.
+- The sources: `static_file`, `registry_files`, `http_document`, `remote_files` (fsspec), `ticket`, `host_port`.
+- `factory`: from a configuration to sources.
+- `registry_reader`, `peers_reader`, `document_reader`: from bytes to sightings.
+- `snapshots`: the last good peers file of each source, for a restart.
+- `http_client`, `urls`, `file_stamps`, `worker`: one GET, URLs as people may see them, unchanged files, blocking work.
+"""

@@ -7,8 +7,9 @@ empties the table: a good answer (`Found`, `Nothing`) replaces what the source s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from blixard.model.addresses import HostPort
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
+    from blixard.sources.host_port import IsKnown
+    from blixard.sources.snapshots import SnapshotStore
+    from blixard.sources.ticket import Introduce
+    from blixard.trust.attestation import AttestationCheck
+    from blixard.trust.highest_seq import HighestSeq
+
 
 SourceKind = Literal["manual", "static", "registry", "join", "hello"]
 
@@ -150,8 +157,7 @@ def unique(sightings: Iterable[Sighting]) -> tuple[tuple[Sighting, ...], tuple[s
 
 def _preference(sighting: Sighting) -> tuple[int, str, int, str]:
     peer = sighting.peer
-    seq = peer.attestation.seq if peer.attestation else 0
-    return -seq, peer.iroh_node_id, peer.node_id, sighting.place
+    return -peer.seq, peer.iroh_node_id, peer.node_id, sighting.place
 
 
 def _clash(loser: Sighting, winner: Sighting) -> str:
@@ -167,3 +173,18 @@ def _clash(loser: Sighting, winner: Sighting) -> str:
         f"{loser.place}: {peer.endpoint_id.short} is node {peer.node_id} here and "
         f"node {other.node_id} in {winner.place}, which counts; remove the wrong file"
     )
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """Verification, the date and time, and what only a running node can do."""
+
+    check: AttestationCheck
+    wall: Callable[[], datetime]
+    is_known: IsKnown
+    introduce: Introduce | None = None
+    own: EndpointId | None = None
+    cluster: str | None = None
+    signers: Collection[EndpointId] = ()
+    seen: HighestSeq | None = None
+    memory: SnapshotStore | None = None

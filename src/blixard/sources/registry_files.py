@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_REGISTRY_BYTES
+from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import BlixardError, InputError
 from blixard.sources.base import Answer, Failed
-from blixard.sources.looking import LookingSource
-from blixard.sources.registry_entry import RegistryReader
-from blixard.sources.registry_set import RegistrySet, is_registry_name
-from blixard.sources.stamps import Stamp, stamp, stamp_of
+from blixard.sources.file_stamps import Stamp, stamp, stamp_of
+from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name
+from blixard.sources.worker import BlockingSource
 
 if TYPE_CHECKING:
-    from blixard.sources.attestations import AttestationCheck
+    from blixard.trust.attestation import AttestationCheck
 
 _MAGIC = frozenset("*?[")
 
 
-class RegistryFiles(LookingSource):
+class RegistryFiles(BlockingSource):
     """Reads those files again that have changed.
 
     In a folder or a pattern a missing file takes its node away; a location that is itself missing is a failure.
@@ -40,10 +39,12 @@ class RegistryFiles(LookingSource):
         self._failed = False
 
     def is_outdated(self) -> bool:
+        """Tell from stamps whether to look again, as `BlockingSource.is_outdated`."""
         stamps = self._stamps()
         return not self._failed if stamps is None else self._set.is_outdated(stamps)
 
     def look(self) -> Answer:
+        """Look, as `BlockingSource.look`."""
         try:
             answer = self._look()
         except BlixardError as error:

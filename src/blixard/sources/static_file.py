@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
+from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError
 from blixard.sources.base import Answer, Failed, Nothing
-from blixard.sources.looking import LookingSource
-from blixard.sources.peers_list import PeersReader
-from blixard.sources.stamps import Stamp, stamp
-from blixard.trust.fleet import SIGNATURE_SUFFIX
+from blixard.sources.file_stamps import Stamp, stamp
+from blixard.sources.peers_reader import PeersReader
+from blixard.sources.worker import BlockingSource
+from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
-    from blixard.sources.attestations import AttestationCheck
-    from blixard.sources.memory import Memory
-    from blixard.sources.seen import SeenNumbers
+    from blixard.sources.snapshots import SnapshotStore
+    from blixard.trust.attestation import AttestationCheck
+    from blixard.trust.highest_seq import HighestSeq
 
 
-class StaticFile(LookingSource):
+class StaticFile(BlockingSource):
     """Reads a peers file again when it has changed, and parses it again when its bytes have.
 
     A file that was never there says nothing: it may be written later. One that was there, before a restart too, and is
@@ -40,8 +40,8 @@ class StaticFile(LookingSource):
         wall: Callable[[], datetime],
         signers: Collection[EndpointId] = (),
         cluster: str | None = None,
-        seen: SeenNumbers | None = None,
-        memory: Memory | None = None,
+        seen: HighestSeq | None = None,
+        memory: SnapshotStore | None = None,
     ) -> None:
         """`signers`: when there are any, the file needs a `.sig` by one of them, with a number not below `seen`."""
         self._path = Path(path).expanduser()
@@ -61,12 +61,15 @@ class StaticFile(LookingSource):
         self._answer: Answer = Nothing()
 
     async def fetch(self) -> Answer:
+        """Look now, as `Source.fetch`."""
         return await self._reader.backed(await super().fetch())
 
     def is_outdated(self) -> bool:
+        """Tell from stamps whether to look again, as `BlockingSource.is_outdated`."""
         return self._stamps is None or self._reader.is_superseded or self._take_stamps() != self._stamps
 
     def look(self) -> Answer:
+        """Look, as `BlockingSource.look`."""
         stamps = self._take_stamps()
         if stamps != self._stamps or self._reader.is_superseded:
             self._answer = self._read()

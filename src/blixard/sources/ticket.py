@@ -13,8 +13,8 @@ from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
-    from blixard.sources.attestations import AttestationCheck
     from blixard.sources.base import SourceKind
+    from blixard.trust.attestation import AttestationCheck
 
 Introduce = Callable[["Ticket"], Awaitable[DiscoveredPeer]]
 """Dials a ticket's endpoint and returns it as a peer; raises BlixardError when that fails."""

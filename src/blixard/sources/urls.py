@@ -7,7 +7,7 @@ import hashlib
 import re
 import urllib.parse
 
-HIDDEN = "…"
+_HIDDEN = "…"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PATH_END = re.compile(r"[?#]")
@@ -32,9 +32,9 @@ def shown(url: str) -> str:
     user, at, host = netloc.rpartition("@")
     before, late, _ = rest.rpartition("@")
     if not _HOST.fullmatch(host) or (late and len(before) > len(netloc) and ":" in before):
-        return f"{scheme}://{HIDDEN}"
-    query = f"?{HIDDEN}" if address != rest else ""
-    return f"{scheme}://{HIDDEN if user else ''}{at}{host}{slash}{path}{query}"
+        return f"{scheme}://{_HIDDEN}"
+    query = f"?{_HIDDEN}" if address != rest else ""
+    return f"{scheme}://{_HIDDEN if user else ''}{at}{host}{slash}{path}{query}"
 
 
 def name_of(url: str) -> str:
@@ -43,7 +43,7 @@ def name_of(url: str) -> str:
     The mark is far too short to find out from it what is hidden.
     """
     text = shown(url)
-    return f"{text} #{hashlib.sha256(url.encode()).hexdigest()[:4]}" if HIDDEN in text else text
+    return f"{text} #{hashlib.sha256(url.encode()).hexdigest()[:4]}" if _HIDDEN in text else text
 
 
 def has_user(url: str) -> bool:
@@ -55,7 +55,7 @@ def scrubbed(text: str, url: str) -> str:
     """Return what some library says about `url` without what `shown` hides of it."""
     text = text.replace(url, shown(url))
     for secret in _secrets(url):
-        text = text.replace(secret, HIDDEN)
+        text = text.replace(secret, _HIDDEN)
     return text
 
 

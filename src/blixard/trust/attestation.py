@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from blixard.documents.canonical import canonical_bytes
 from blixard.errors import InputError, TrustError
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import Attestation, Content, DiscoveredPeer, NodeRegistryEntry, parse_signature
-from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.numbers import AHEAD, check_number, is_ahead, is_clock_set
 from blixard.model.times import format_time, parse_whole_second
+from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.trust.keys import SecretKey, verify
+
+if TYPE_CHECKING:
+    from blixard.model.entry import Content, DiscoveredPeer
+
 
 DOMAIN = "blixard/registry/v1"
 
@@ -91,13 +97,13 @@ def verify_attestation(
     if cluster is not None and attestation.cluster != cluster:
         raise TrustError(f'{who}: attested for cluster "{attestation.cluster}", not "{cluster}"')
     try:
-        check_timely(attestation, now, lasting)
+        _check_timely(attestation, now, lasting)
     except TrustError as error:
         raise TrustError(f"{who}: {error}") from None
     return attestation
 
 
-def check_timely(attestation: Attestation, now: datetime | None, lasting: timedelta = timedelta()) -> None:
+def _check_timely(attestation: Attestation, now: datetime | None, lasting: timedelta = timedelta()) -> None:
     """Refuse an attestation that does not hold at `now`, whoever signed it; see `verify_attestation`.
 
     Raises:
@@ -177,7 +183,7 @@ def _still_good(
 
 def _holds(last: Attestation, now: datetime) -> bool:
     try:
-        check_timely(last, now)
+        _check_timely(last, now)
     except TrustError:
         return False
     return True
@@ -189,3 +195,43 @@ def _expired(attestation: Attestation, now: datetime) -> bool:
 
 def _second(moment: datetime) -> str:
     return format_time(moment.astimezone(timezone.utc).replace(microsecond=0))
+
+
+MAX_REMEMBERED = 100_000
+"""Attestations that are remembered as good: twice the peers of the largest peers file."""
+
+
+class AttestationCheck:
+    """Says what is wrong with a peer's attestation. Shared by all sources of a manager, also across threads."""
+
+    def __init__(self, *, cluster: str | None, wall: Callable[[], datetime]) -> None:
+        """`cluster`: the one that every attestation must be for; None for any. `wall`: the date and time."""
+        self._cluster = cluster
+        self._wall = wall
+        self._good: dict[str, tuple[Content, Attestation]] = {}
+
+    def problem(self, peer: DiscoveredPeer) -> str | None:
+        """Return one line when the attestation does not hold; None when it does, or there is none."""
+        attestation = peer.attestation
+        if attestation is None:
+            return None
+        signed = (peer.content(), attestation)
+        now = self._wall()
+        if self._good.get(peer.iroh_node_id) == signed and _is_timely(attestation, now):
+            return None
+        try:
+            verify_attestation(peer, cluster=self._cluster, now=now)
+        except TrustError as error:
+            return str(error)
+        if len(self._good) >= MAX_REMEMBERED:
+            self._good.clear()
+        self._good[peer.iroh_node_id] = signed
+        return None
+
+
+def _is_timely(attestation: Attestation, now: datetime) -> bool:
+    try:
+        _check_timely(attestation, now)
+    except TrustError:
+        return False
+    return True

@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from blixard.documents.data_dir_files import KEY_FILE_NAME as KEY_FILE_NAME
 from blixard.documents.files import create_atomic, read_limited
-from blixard.documents.limits import MAX_KEY_BYTES
-from blixard.documents.names import KEY_FILE_NAME as KEY_FILE_NAME
+from blixard.documents.size_limits import MAX_KEY_BYTES
 from blixard.errors import InputError
 from blixard.model.ids import EndpointId
 
-KEY_BYTES = 32
+_KEY_BYTES = 32
 
 KEY_FORM = re.compile(rb"([0-9a-fA-F]{64})\n?")
 """What stands in a key file: the bytes as hex digits."""
@@ -30,8 +30,8 @@ class SecretKey:
 
     def __init__(self, raw: bytes) -> None:
         """Make a key of its 32 bytes; raises InputError (which does not show them) for another length."""
-        if len(raw) != KEY_BYTES:
-            raise InputError(f"a secret key has {KEY_BYTES} bytes, not {len(raw)}")
+        if len(raw) != _KEY_BYTES:
+            raise InputError(f"a secret key has {_KEY_BYTES} bytes, not {len(raw)}")
         import iroh
 
         self.__key = iroh.SecretKey.from_bytes(bytes(raw))
@@ -39,7 +39,7 @@ class SecretKey:
     @classmethod
     def generate(cls) -> SecretKey:
         """Make a new key from the system's random numbers."""
-        return cls(os.urandom(KEY_BYTES))
+        return cls(os.urandom(_KEY_BYTES))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> SecretKey:

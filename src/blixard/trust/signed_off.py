@@ -12,17 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from blixard.documents.entry_states import ABSENT, announcements_of, retired_ids, state_of
 from blixard.documents.files import read_limited
-from blixard.documents.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.documents.record import SUFFIX
-from blixard.documents.states import ABSENT, announcements_of, retired_ids, state_of
+from blixard.documents.size_limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
 from blixard.model.numbers import check_number, is_ahead
 from blixard.trust.attestation import verify_attestation
-from blixard.trust.fleet import SIGNATURE_SUFFIX, verify_peers
+from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.manifest import FILE_NAME, content_digest, verify_manifest
-from blixard.trust.rotation import verify_announcement
+from blixard.trust.peers_signature import SIGNATURE_SUFFIX, verify_peers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -96,7 +96,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Held:
+class _Held:
     """What came of a comparison: a line for each edit that nobody signed, and the members that are gone."""
 
     refused: tuple[str, ...] = ()
@@ -217,7 +217,7 @@ def hold(
     cluster: str | None,
     now: datetime,
     numbers: bool = True,
-) -> Held:
+) -> _Held:
     """Compare a record with what was signed off.
 
     Args:
@@ -231,7 +231,7 @@ def hold(
     living = {name: entry for name, entry in record.items() if state_of(entry) != ABSENT}
     refused = list(_unattested(living, signed_off, expected))
     if signed_off is None:
-        return Held(tuple(refused))
+        return _Held(tuple(refused))
     comparison = _Comparison(record, living, signed_off, expected, cluster, now)
     removed = []
     for member in sorted(signed_off.members.values(), key=lambda each: each.node_id):
@@ -244,7 +244,7 @@ def hold(
             refused += comparison.replaced(successor, member)
     refused += comparison.added()
     refused += comparison.resurrected()
-    return Held(tuple(refused), tuple(removed))
+    return _Held(tuple(refused), tuple(removed))
 
 
 def too_many_removed(removed: Collection[str], most: int, where: str) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blixard.agent.config import NodeConfig
+from blixard.agent.node_config import NodeConfig
 from blixard.agent.options import Bind
 
 

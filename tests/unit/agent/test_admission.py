@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The doorkeeper: it answers by what the manager knows at that moment, counts, and does not fill the log."""
+"""Admission control: it answers by what the manager knows at that moment, counts, and does not fill the log."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from tests.unit.agent.virtual_clock import VirtualClock
 from tests.unit.documents.samples import attested, key, peer
 
-from blixard.agent.admission import CALLERS_REMEMBERED, LOG_AGAIN, Doorkeeper
-from blixard.dialling.hello import MAX_REASON, Admission, Hello, encode
+from blixard.agent.admission import CALLERS_REMEMBERED, LOG_AGAIN, AdmissionControl
 from blixard.discovery_manager import DiscoveryManager
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
+from blixard.transport.hello import MAX_REASON, Admission, Hello, encode
 
 
 class FakeManager:
@@ -40,9 +40,9 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-def doorkeeper(manager: FakeManager, clock: VirtualClock, admission: Admission = "known") -> Doorkeeper:
-    """The doorkeeper of node 1."""
-    return Doorkeeper(
+def admission_control(manager: FakeManager, clock: VirtualClock, admission: Admission = "known") -> AdmissionControl:
+    """The admission control of node 1."""
+    return AdmissionControl(
         cast("DiscoveryManager", manager), lambda: attested(1), cluster="blixard", admission=admission, clock=clock
     )
 
@@ -53,12 +53,12 @@ def hello(number: int) -> Hello:
 
 def test_who_is_let_in_hears_who_the_node_is(manager: FakeManager, clock: VirtualClock) -> None:
     manager.peers = [peer(2)]
-    welcome = doorkeeper(manager, clock).welcome(hello(2), key(2).public())
+    welcome = admission_control(manager, clock).welcome(hello(2), key(2).public())
     assert (welcome.admitted, welcome.cluster, welcome.node_id, welcome.entry) == (True, "blixard", 1, attested(1))
 
 
 def test_who_is_refused_hears_the_reason_and_nothing_else(manager: FakeManager, clock: VirtualClock) -> None:
-    welcome = doorkeeper(manager, clock).welcome(hello(2), key(2).public())
+    welcome = admission_control(manager, clock).welcome(hello(2), key(2).public())
     assert not welcome.admitted
     assert welcome.reason is not None
     assert welcome.reason.startswith("unknown: ")
@@ -66,7 +66,7 @@ def test_who_is_refused_hears_the_reason_and_nothing_else(manager: FakeManager, 
 
 
 def test_a_peer_that_becomes_known_is_let_in_the_next_time(manager: FakeManager, clock: VirtualClock) -> None:
-    door = doorkeeper(manager, clock)
+    door = admission_control(manager, clock)
     assert not door.welcome(hello(2), key(2).public()).admitted
     manager.peers = [peer(2)]
     assert door.welcome(hello(2), key(2).public()).admitted
@@ -75,13 +75,13 @@ def test_a_peer_that_becomes_known_is_let_in_the_next_time(manager: FakeManager,
 
 
 def test_an_open_node_lets_whoever_proves_membership_in(manager: FakeManager, clock: VirtualClock) -> None:
-    assert doorkeeper(manager, clock, "open").welcome(hello(2), key(2).public()).admitted
+    assert admission_control(manager, clock, "open").welcome(hello(2), key(2).public()).admitted
 
 
 def test_a_node_id_that_another_holds_is_not_given_twice(manager: FakeManager, clock: VirtualClock) -> None:
     manager.peers = [peer(3)]
     claim = Hello(cluster="blixard", node_id=3, entry=attested(2, cluster_node_id=3))
-    door = doorkeeper(manager, clock, "open")
+    door = admission_control(manager, clock, "open")
     assert not door.welcome(claim, key(2).public()).admitted
     assert door.refused == {"node_id_taken": 1}
 
@@ -89,22 +89,23 @@ def test_a_node_id_that_another_holds_is_not_given_twice(manager: FakeManager, c
 def test_every_refusal_is_counted_by_kind_and_each_caller_is_logged_once_in_a_while(
     manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = doorkeeper(manager, clock)
+    door = admission_control(manager, clock)
     for _ in range(5):
         door.welcome(hello(2), key(2).public())
     door.welcome(hello(3), key(3).public())
     door.welcome(Hello(cluster="another", node_id=2, entry=None), key(2).public())
     assert door.refused == {"unknown": 6, "wrong_cluster": 1}
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
-    clock.time = LOG_AGAIN
-    door.welcome(hello(2), key(2).public())
-    assert len(caplog.records) == 4
+    for time, lines in ((59.9, 3), (60.0, 4), (119.9, 4), (120.0, 5)):
+        clock.time = time
+        door.welcome(hello(2), key(2).public())
+        assert len(caplog.records) == lines
 
 
 def test_a_crowd_of_callers_costs_no_more_memory_than_a_few(
     manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = doorkeeper(manager, clock)
+    door = admission_control(manager, clock)
     for number in range(2, CALLERS_REMEMBERED + 10):
         door.welcome(Hello(cluster="blixard", node_id=number, entry=None), key(number).public())
     assert len(door._logged) == CALLERS_REMEMBERED
@@ -115,7 +116,7 @@ def test_a_crowd_of_callers_costs_no_more_memory_than_a_few(
 
 def test_a_reason_always_fits_into_the_welcome(manager: FakeManager, clock: VirtualClock) -> None:
     nuisance = Hello(cluster="\U0010ffff" * 64, node_id=2, entry=None)
-    welcome = doorkeeper(manager, clock).welcome(nuisance, key(2).public())
+    welcome = admission_control(manager, clock).welcome(nuisance, key(2).public())
     assert welcome.reason is not None
     assert len(welcome.reason) <= MAX_REASON
     assert welcome.reason.isprintable()
@@ -125,7 +126,7 @@ def test_a_reason_always_fits_into_the_welcome(manager: FakeManager, clock: Virt
 def test_a_crowd_of_callers_fills_no_log_and_the_first_line_left_out_says_so(
     manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = doorkeeper(manager, clock)
+    door = admission_control(manager, clock)
     for number in range(1000):
         door.turned_away("no_hello", f"192.0.2.{number}", "not complete after 10 s")
     assert door.refused == {"no_hello": 1000}

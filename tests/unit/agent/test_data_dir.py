@@ -68,6 +68,7 @@ def test_a_directory_that_others_may_write_is_refused_with_the_chmod_that_mends_
 def test_a_directory_that_others_may_read_is_taken(data_dir: Path) -> None:
     data_dir.chmod(0o755)
     make_data_dir(data_dir)
+    assert data_dir.stat().st_mode & 0o777 == 0o755
 
 
 @as_root
@@ -116,6 +117,7 @@ def test_what_somebody_made_beforehand_where_everybody_may_is_refused(
 def test_what_the_user_made_there_is_taken(where_everybody_may_write: Path) -> None:
     make_data_dir(where_everybody_may_write / "blixard" / "node1")
     make_data_dir(where_everybody_may_write / "blixard" / "node1")
+    assert (where_everybody_may_write / "blixard" / "node1").is_dir()
 
 
 def _link(path: Path) -> None:
@@ -204,6 +206,7 @@ def test_files_that_are_given_to_the_node_may_be_links_of_the_operators(data_dir
     (data_dir / "discovery-peers.json").symlink_to("../shared.json")
     (data_dir / "registry.d").symlink_to("..")
     make_data_dir(data_dir)
+    assert {path.name for path in data_dir.iterdir() if path.is_symlink()} == {"discovery-peers.json", "registry.d"}
 
 
 def _blixard(*words: str | Path) -> subprocess.CompletedProcess[str]:

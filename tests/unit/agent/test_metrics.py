@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tests.unit.documents.samples import NOW, key
 
 from blixard.agent.metrics import EventCounts, Family, exposition, node_families, peer_families, source_families
+from blixard.agent.metrics_server import MAX_REQUEST_BYTES, serving_metrics
 from blixard.agent.options import Bind
-from blixard.agent.scrape import MAX_REQUEST_BYTES, serving_metrics
 from blixard.errors import InputError
 from blixard.peers.events import Event, EventKind
 from blixard.peers.status import AnswerKind, PeerState, PeerStatus, SourceState, SourceStatus
@@ -69,7 +69,7 @@ def peer(number: int, state: PeerState, **changes: object) -> PeerStatus:
         admitted=None,
         path=None,
         rtt_ms=None,
-        node_id_said=None,
+        claimed_node_id=None,
     )
     return dataclasses.replace(status, **changes)  # type: ignore[arg-type]
 

@@ -29,9 +29,12 @@ def test_the_manager_hears_what_is_sent(manager: socket.socket) -> None:
     assert manager.recv(100) == b"READY=1"
 
 
-def test_nothing_happens_without_a_manager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+def test_nothing_is_sent_without_a_manager(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET")
     notify("READY=1")
+    manager.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
 
 
 def test_a_manager_that_went_away_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

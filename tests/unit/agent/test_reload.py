@@ -11,10 +11,9 @@ import pytest
 from tests.unit.agent.settings import settings
 from tests.unit.documents.samples import key
 
-from blixard.agent.config import NodeConfig
+from blixard.agent.advertise import AdvertisePolicy
+from blixard.agent.node_config import NEEDS_RESTART, NodeConfig, changed_settings
 from blixard.agent.options import Bind
-from blixard.agent.reload import NEEDS_RESTART, changed_settings
-from blixard.dialling.advertise import AdvertisePolicy
 from blixard.errors import InputError
 
 CHANGES: dict[str, Any] = {

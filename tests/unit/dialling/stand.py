@@ -9,10 +9,11 @@ from random import Random
 from tests.simulation.network import Host, Network, SimConnection, SimDialler, SimProber
 from tests.simulation.virtual_time import run
 
+from blixard.dialling.address_vetting import Vetting
+from blixard.dialling.protocols import Dialler
 from blixard.dialling.scheduler import DialScheduler
-from blixard.dialling.types import Dialler
-from blixard.dialling.vetting import Vetting
 from blixard.model.ids import EndpointId
+from blixard.ordered_set import OrderedSet
 from blixard.peers.events import EventKind
 
 
@@ -69,19 +70,19 @@ class Stand:
 
     def want(self, *hosts: Host) -> None:
         """Dial just these."""
-        self.scheduler.want({host.endpoint_id: None for host in hosts})
+        self.scheduler.want(OrderedSet(host.endpoint_id for host in hosts))
 
     def state(self, host: Host) -> str:
         """What the status would show."""
-        pursuit = self.scheduler.pursuit(host.endpoint_id)
-        assert pursuit is not None
-        return pursuit.state
+        dial_state = self.scheduler.dial_state(host.endpoint_id)
+        assert dial_state is not None
+        return dial_state.state
 
     def failures(self, host: Host) -> int:
         """The failures in a row that count against a peer now."""
-        pursuit = self.scheduler.pursuit(host.endpoint_id)
-        assert pursuit is not None
-        return pursuit.failures
+        dial_state = self.scheduler.dial_state(host.endpoint_id)
+        assert dial_state is not None
+        return dial_state.failures
 
     def call_in(self, host: Host) -> SimConnection:
         """The host dials this one; returns this end, not yet adopted."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from blixard.dialling.breaker import DIAL_TIMEOUT
-from blixard.dialling.pace import LATE, MOST_DIALS, Pace
-from blixard.dialling.types import DialError
+from blixard.dialling.pace import LATE, MAX_DIALS, Pace
+from blixard.dialling.protocols import DialError
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from blixard.dialling.types import DialError
 def test_an_error_that_came_in_time_or_from_outside_is_what_it_says(kind: str, seconds: float) -> None:
     pace, error = Pace(), DialError(kind, "no")
     assert pace.failed(error, seconds) is error
-    assert pace.most == MOST_DIALS
+    assert pace.most == MAX_DIALS
 
 
 def test_a_late_timeout_is_this_machines_and_halves_the_dials_which_come_back_one_by_one() -> None:
@@ -33,6 +33,6 @@ def test_a_late_timeout_is_this_machines_and_halves_the_dials_which_come_back_on
         assert (error.kind, error.local) == ("local", True)
         most.append(pace.most)
     assert most == [8, 4, 2, 1, 1, 1]
-    for _ in range(2 * MOST_DIALS):
+    for _ in range(2 * MAX_DIALS):
         pace.succeeded()
-    assert pace.most == MOST_DIALS
+    assert pace.most == MAX_DIALS

@@ -13,9 +13,9 @@ from tests.unit.dialling.stand import Stand, simulate
 
 from blixard.dialling import backoff
 from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, THRESHOLD
-from blixard.dialling.links import CLOSE_WAIT
-from blixard.dialling.pace import MOST_DIALS
-from blixard.dialling.types import Connection, DialError, Dialler
+from blixard.dialling.connection_pool import CLOSE_WAIT
+from blixard.dialling.pace import MAX_DIALS
+from blixard.dialling.protocols import Connection, DialError, Dialler
 from blixard.model.entry import DiscoveredPeer
 
 SOON = 1.0
@@ -28,7 +28,7 @@ async def test_a_wanted_peer_is_dialled_and_connected() -> None:
     await asyncio.sleep(SOON)
     assert stand.kinds() == ["connecting", "connected"]
     assert stand.state(stand.others[0]) == "connected"
-    assert stand.scheduler.links.get(stand.others[0].endpoint_id) is not None
+    assert stand.scheduler.pool.get(stand.others[0].endpoint_id) is not None
 
 
 @simulate
@@ -58,7 +58,7 @@ async def test_never_more_than_sixteen_dials_are_in_flight() -> None:
         host.is_up = False
     stand.begin()
     await asyncio.sleep(300)
-    assert stand.network.most_in_flight == MOST_DIALS
+    assert stand.network.most_in_flight == MAX_DIALS
 
 
 class Starved:
@@ -262,7 +262,7 @@ async def test_an_inbound_connection_from_the_greater_id_ends_a_dial_under_way()
     await asyncio.sleep(0)
     assert stand.scheduler.dials_in_flight == 0
     await asyncio.sleep(60)
-    assert stand.scheduler.links.get(stand.others[0].endpoint_id) is inbound
+    assert stand.scheduler.pool.get(stand.others[0].endpoint_id) is inbound
     assert stand.kinds() == ["connecting", "connected"]
 
 
@@ -273,7 +273,7 @@ async def test_the_dial_of_the_greater_id_replaces_an_inbound_connection_without
     inbound = stand.call_in(stand.others[0])
     assert stand.scheduler.adopt(inbound)
     await asyncio.sleep(SOON)
-    kept = stand.scheduler.links.get(stand.others[0].endpoint_id)
+    kept = stand.scheduler.pool.get(stand.others[0].endpoint_id)
     assert kept is not inbound
     assert not inbound.is_live
     assert stand.kinds() == ["connecting", "connected"]
@@ -296,7 +296,7 @@ async def test_a_peer_that_restarted_gets_through_although_its_old_connection_lo
     await asyncio.sleep(120)
     inbound = stand.call_in(stand.others[0])
     assert stand.scheduler.adopt(inbound)
-    assert stand.scheduler.links.get(stand.others[0].endpoint_id) is inbound
+    assert stand.scheduler.pool.get(stand.others[0].endpoint_id) is inbound
     assert stand.kinds() == ["connecting", "connected"]
 
 
@@ -570,7 +570,7 @@ async def test_guests_that_do_not_answer_leave_half_of_the_slots_and_the_first_t
         stand.scheduler.learn(stand.network.peer(host), host.endpoint_id, is_guest=host is not member)
     stand.want(*guests)
     await asyncio.sleep(SOON)
-    assert stand.network.most_in_flight == MOST_DIALS // 2
+    assert stand.network.most_in_flight == MAX_DIALS // 2
     stand.want(*stand.others)
     await asyncio.sleep(SOON)
     assert len(stand.dialled_at(member)) == 1

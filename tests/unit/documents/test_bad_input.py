@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import attested, peer
 
-from blixard.documents.peers import read_peers
-from blixard.documents.registry import read_registry
+from blixard.documents.peers_file import read_peers
+from blixard.documents.registry_file import read_registry
 from blixard.errors import InputError
 
 Read = Callable[[Path], object]

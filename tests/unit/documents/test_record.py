@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 
+from blixard.documents.entry_states import state_of
 from blixard.documents.files import write_atomic
-from blixard.documents.peers import build_peers
+from blixard.documents.peers_file import build_peers
 from blixard.documents.record import MergeResult, check_name, merge_record, read_record, write_record
-from blixard.documents.registry import format_registry
+from blixard.documents.registry_file import format_registry
 from blixard.documents.schemas import validate
-from blixard.documents.states import state_of
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
@@ -354,3 +354,19 @@ def test_a_hundred_partial_runs_come_to_what_a_plain_model_says(seed: int) -> No
     for step in range(100):
         model.run(step)
         model.check()
+
+
+def test_a_host_that_signs_nothing_is_updated_in_run_after_run(tmp_path: Path) -> None:
+    record: Entries = {}
+    for hour in range(4):
+        relay = f"https://relay{hour // 2}.example.org"
+        result = merge(record, {"rust": entry(1, relay_url=relay)}, now=NOW + timedelta(hours=hour))
+        assert result.refused == ()
+        assert (result.changed, result.added) == (("rust",) if hour == 2 else (), ("rust",) if hour == 0 else ())
+        write_record(tmp_path, record, result.record)
+        record = read_record(tmp_path)
+    assert record["rust"].extra == {"recorded_at": "2026-01-15T11:30:00Z"}
+
+
+def test_one_host_too_many_is_spoken_of_as_one() -> None:
+    assert refused(fleet(1), {}, states={"node1": "absent"}, max_removals=0).startswith("1 host would be removed")

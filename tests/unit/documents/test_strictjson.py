@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from tests.unit.model.strategies import json_values
 
-from blixard.documents.limits import MAX_DEPTH
+from blixard.documents.size_limits import MAX_DEPTH
 from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 

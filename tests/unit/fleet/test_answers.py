@@ -19,7 +19,7 @@ from tests.unit.documents.samples import key as secret_key
 from blixard.fleet.answers import shown
 from blixard.fleet.remote import result
 from blixard.trust.attestation import attest
-from blixard.trust.rotation import announce
+from blixard.trust.key_announcement import announce
 
 NOW = datetime.now(timezone.utc)
 CONFIG = '{"node_id": 1}'
@@ -57,7 +57,7 @@ def _good(operation: str) -> dict[str, Any]:
     """Return what an honest host answers, with everything in it."""
     own = attested(1).to_json()
     file = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "mtime": 1.5, "sha256": DIGEST}
-    addresses = [{"address": "192.0.2.1:7001", "told": True, "why": "address of this host"}]
+    addresses = [{"address": "192.0.2.1:7001", "advertised": True, "reason": "address of this host"}]
     agent = {
         "state": "running",
         "node_id": 1,
@@ -275,6 +275,13 @@ def test_a_known_key_that_is_missing_is_a_failure_or_was_never_needed(operation:
             parent, name = path[:-1], path[-1]
             less = _with(good, parent, functools.partial(_without, name))
             _assert_tame(operation, _said(operation, less))
+
+
+def test_an_older_package_says_told_and_why_where_it_is_advertised_and_reason_now() -> None:
+    answer = _good("check")
+    answer["report"]["nodes"][0]["addresses"] = [{"address": "192.0.2.1:7001", "told": False, "why": "loopback"}]
+    (node,) = _said("check", answer)["report"]["nodes"]
+    assert node["addresses"] == [{"address": "192.0.2.1:7001", "advertised": False, "reason": "loopback"}]
 
 
 def test_the_entry_is_that_of_the_node_that_was_asked_and_signed_for_its_cluster() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import attested
 
-from blixard.documents.registry import write_registry
+from blixard.documents.registry_file import write_registry
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
 
@@ -39,12 +39,6 @@ def down(node_id: int, **more: Any) -> dict[str, Any]:
 
 
 REPORT: dict[str, Any] = {"__blixard_connectivity": {"report": {"edges": []}}}
-
-
-def test_names_are_a_list_or_a_text_with_commas(filters: Any) -> None:
-    assert filters.names("node1, node2,") == ["node1", "node2"]
-    assert filters.names(["node1"]) == ["node1"]
-    assert filters.names("") == filters.names([]) == []
 
 
 def test_a_report_leaves_out_hosts_that_have_left_and_names_those_that_were_not_reached(filters: Any) -> None:

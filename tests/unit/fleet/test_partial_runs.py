@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, entry, key
 
-from blixard.documents.peers import format_peers, parse_peers, read_peers
+from blixard.documents.peers_file import format_peers, parse_peers, read_peers
 from blixard.fleet.registry import Update, update_record
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import attest
-from blixard.trust.rotation import announce
+from blixard.trust.key_announcement import announce
 
 RUNS = 100
-MOST_REMOVALS = 1
+MAX_REMOVALS = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class World:
         arguments: dict[str, Any] = {
             "cluster": CLUSTER,
             "now": self.now,
-            "max_removals": MOST_REMOVALS,
+            "max_removals": MAX_REMOVALS,
             "states": {},
             "announced": {},
             "peers_file": peers_file,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key, peer
 
-from blixard.documents.peers import format_peers, parse_peers, write_peers
-from blixard.documents.registry import format_registry
+from blixard.documents.peers_file import format_peers, parse_peers, write_peers
+from blixard.documents.registry_file import format_registry
 from blixard.errors import InputError
 from blixard.fleet.registry import Update, update_record
 from blixard.trust.attestation import attest
-from blixard.trust.rotation import announce
+from blixard.trust.key_announcement import announce
 
 LATER = NOW + timedelta(minutes=5)
 

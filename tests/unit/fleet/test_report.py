@@ -167,3 +167,32 @@ def test_parts_are_not_changed_by_merging() -> None:
     merge(parts, NAMES, "test")
 
     assert json.dumps([part.report for part in parts]) == before
+
+
+def test_in_a_large_fleet_a_refused_edge_is_named_and_one_without_a_round_trip_does_no_harm() -> None:
+    names = {number: f"host{number}" for number in range(1, 10)}
+    special = {
+        (2, 5): _edge(2, 5, admitted=False),
+        **{(3, other): _edge(3, other, rtt_ms=None) for other in names},
+    }
+    edges = {a: [special.get((a, b)) or _edge(a, b) for b in names if b != a] for a in names}
+    parts = [Part(names[a], a, {"nodes": [], "edges": edges[a]}) for a in names]
+
+    lines = table(merge(parts, names, "test")).splitlines()
+
+    assert lines[2].split() == ["host2", "7/8", "7", "0.71", "ms", "1"]
+    assert lines[3].split() == ["host3", "8/8", "8", "-", "1"]
+    assert lines[-2] == "host2 → host5: refused: the peer does not let this node in; 1 attempt in 0.0 s"
+
+
+def test_an_edge_that_is_reached_and_not_let_in_is_called_refused_in_a_small_table() -> None:
+    report = merge([_part(1, _edge(1, 2, admitted=False, rtt_ms=None))], NAMES, "test")
+
+    assert table(report).splitlines()[1].split() == ["alpha", "beta", "refused", "direct", "-", "1", "0.00", "s"]
+
+
+def test_nothing_is_expected_of_excused_hosts_and_of_edges_that_touch_them() -> None:
+    parts = [_part(1, _dead(1, 2), _dead(1, 3)), _part(2, _dead(2, 1), agent="not running")]
+    report = merge(parts, NAMES, "test")
+
+    assert troubles(report, ["beta"]) == ["alpha → gamma: timeout: no answer in 3 s; 4 attempts in 9.7 s"]

@@ -17,8 +17,8 @@ from blixard.fleet.rotation import prepare, swap
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
+from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.keys import KEY_FILE_NAME, create_secret_key, read_secret_key
-from blixard.trust.rotation import verify_announcement
 
 DAY = 86400.0
 

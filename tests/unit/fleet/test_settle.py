@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from blixard.agent.control import ControlServer, Tell
+from blixard.agent.control_server import ControlServer, Tell
 from blixard.fleet.check import check
 
 

@@ -11,11 +11,11 @@ import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 
 from blixard.documents.canonical import sha256_hex
-from blixard.documents.peers import build_peers, format_peers
+from blixard.documents.peers_file import build_peers, format_peers
 from blixard.errors import InputError, TrustError
 from blixard.fleet.signature import Signature, fleet_key, keep_signature
-from blixard.trust.fleet import verify_peers
 from blixard.trust.keys import create_secret_key
+from blixard.trust.peers_signature import verify_peers
 
 FLEET, NEXT = key(100), key(101)
 ONE = format_peers(build_peers([attested(1)]))

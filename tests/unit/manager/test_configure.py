@@ -14,13 +14,13 @@ from tests.unit.sources.files import peers_file_of, write
 
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.peers.table import ABSENT_INTERVALS
-from blixard.trust.fleet import sign_peers
+from blixard.trust.peers_signature import sign_peers
 
 INTERVAL = 60.0
 SOON = 1.0
 
 
-class House:
+class Mesh:
     """Host 1 with a manager that knows hosts 2 and 3 from one source, and 4 from another."""
 
     def __init__(self) -> None:
@@ -60,72 +60,72 @@ class House:
 
 def test_connections_stay_to_those_whom_the_new_sources_name_and_the_others_are_let_go() -> None:
     async def main() -> None:
-        house = House()
-        await house.settle()
-        dials = house.dials
-        await house.use(house.third, house.second)
-        assert house.states() == {2: "connected", 4: "connected"}
+        mesh = Mesh()
+        await mesh.settle()
+        dials = mesh.dials
+        await mesh.use(mesh.third, mesh.second)
+        assert mesh.states() == {2: "connected", 4: "connected"}
         await asyncio.sleep(10 * INTERVAL)
-        assert house.states() == {2: "connected", 4: "connected"}
-        assert house.dials == dials
-        assert [status.name for status in house.manager.source_status()] == ["registry:third", "registry:second"]
-        await house.manager.stop()
+        assert mesh.states() == {2: "connected", 4: "connected"}
+        assert mesh.dials == dials
+        assert [status.name for status in mesh.manager.source_status()] == ["registry:third", "registry:second"]
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_a_new_source_that_fails_erases_nobody_until_it_has_answered() -> None:
     async def main() -> None:
-        house = House()
-        await house.settle()
-        house.third.fail()
-        await house.use(house.third)
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.third.fail()
+        await mesh.use(mesh.third)
         await asyncio.sleep(10 * ABSENT_INTERVALS * INTERVAL)
-        assert house.states() == {2: "connected", 3: "connected", 4: "connected"}
-        house.third.recover()
+        assert mesh.states() == {2: "connected", 3: "connected", 4: "connected"}
+        mesh.third.recover()
         await asyncio.sleep(2 * INTERVAL)
-        assert house.states() == {2: "connected"}
-        await house.manager.stop()
+        assert mesh.states() == {2: "connected"}
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_a_source_that_comes_back_before_its_successor_answered_was_never_gone() -> None:
     async def main() -> None:
-        house = House()
-        await house.settle()
-        house.third.fail()
-        await house.use(house.third)
-        await house.use(house.first, house.second)
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.third.fail()
+        await mesh.use(mesh.third)
+        await mesh.use(mesh.first, mesh.second)
         await asyncio.sleep(10 * INTERVAL)
-        assert house.states() == {2: "connected", 3: "connected", 4: "connected"}
-        await house.manager.stop()
+        assert mesh.states() == {2: "connected", 3: "connected", 4: "connected"}
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_without_any_source_nobody_is_left() -> None:
     async def main() -> None:
-        house = House()
-        await house.settle()
-        await house.use()
-        assert house.states() == {}
-        await house.manager.stop()
+        mesh = Mesh()
+        await mesh.settle()
+        await mesh.use()
+        assert mesh.states() == {}
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_an_answer_that_comes_after_its_source_has_gone_counts_no_longer() -> None:
     async def main() -> None:
-        house = House()
-        await house.settle()
-        house.first.seconds = 5.0
-        late = asyncio.ensure_future(house.manager.refresh_peers())
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.first.seconds = 5.0
+        late = asyncio.ensure_future(mesh.manager.refresh_peers())
         await asyncio.sleep(SOON)
-        await house.use(house.second)
+        await mesh.use(mesh.second)
         await late
-        assert house.states() == {4: "connected"}
-        await house.manager.stop()
+        assert mesh.states() == {4: "connected"}
+        await mesh.manager.stop()
 
     run(main())
 
@@ -147,17 +147,17 @@ def test_the_order_of_the_new_configuration_decides_who_has_a_node_id() -> None:
 
 def test_a_new_interval_and_auto_connect_take_effect_at_once() -> None:
     async def main() -> None:
-        house = House()
-        await house.use(house.first, house.second, auto_connect=False)
-        await house.manager.start()
+        mesh = Mesh()
+        await mesh.use(mesh.first, mesh.second, auto_connect=False)
+        await mesh.manager.start()
         await asyncio.sleep(SOON)
-        assert house.dials == 0
-        fetches = house.first.fetches
-        await house.use(house.first, house.second, interval=5.0)
+        assert mesh.dials == 0
+        fetches = mesh.first.fetches
+        await mesh.use(mesh.first, mesh.second, interval=5.0)
         await asyncio.sleep(10 * 5.0)
-        assert set(house.states().values()) == {"connected"}
-        assert house.first.fetches >= fetches + 8
-        await house.manager.stop()
+        assert set(mesh.states().values()) == {"connected"}
+        assert mesh.first.fetches >= fetches + 8
+        await mesh.manager.stop()
 
     run(main())
 
@@ -227,3 +227,41 @@ async def test_a_file_that_nobody_signed_counts_no_longer_once_signers_are_trust
     signed.path = path
     assert await signed.known_to() == [1]
     assert await signed.known_to(100) == []
+
+
+async def test_another_signer_beside_the_first_removes_nobody_even_for_a_moment(tmp_path: Path) -> None:
+    signed = Signed(tmp_path / "peers.json")
+    await signed.manager.refresh_peers()
+    events = signed.manager.subscribe()
+    assert await signed.known_to(100, 200) == [1, 2]
+    signed.manager.add_peer(peer(9))
+    assert (await anext(events)).node_id == 9, "the first event is the one that came after"
+
+
+def test_other_sources_that_name_the_same_peers_drop_no_connection_and_remove_nobody_on_the_way() -> None:
+    async def main() -> None:
+        mesh = Mesh()
+        await mesh.settle()
+        mesh.third.set([mesh.network.peer(host) for host in mesh.network.hosts.values() if host.node_id != 1])
+        kept = [mesh.manager.connection(each.endpoint_id) for each in mesh.manager.get_peers()]
+        events = mesh.manager.subscribe()
+        await mesh.use(mesh.third)
+        await asyncio.sleep(10 * INTERVAL)
+        assert [mesh.manager.connection(each.endpoint_id) for each in mesh.manager.get_peers()] == kept
+        mesh.manager.add_peer(peer(9))
+        assert (await anext(events)).node_id == 9, "the first event is the one that came after"
+        await mesh.manager.stop()
+
+    run(main())
+
+
+async def test_a_file_of_the_new_signer_removes_nobody_whom_it_names_even_for_a_moment(tmp_path: Path) -> None:
+    signed = Signed(tmp_path / "peers.json")
+    await signed.manager.refresh_peers()
+    signed.write(1, 3, by=200)
+    events = signed.manager.subscribe()
+    assert await signed.known_to(200) == [1, 3]
+    seen = [await anext(events) for _ in range(2)]
+    assert [(event.kind, event.node_id) for event in seen] == [("removed", 2), ("discovered", 3)]
+    signed.manager.add_peer(peer(9))
+    assert (await anext(events)).node_id == 9

@@ -28,7 +28,7 @@ SOON = 1.0
 INTERVAL = 60.0
 
 
-class House:
+class Mesh:
     """Host 1 with a manager, other hosts on a simulated network, and one source."""
 
     def __init__(self, others: int = 3, **config: Any) -> None:
@@ -76,90 +76,90 @@ def simulate(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
 @simulate
 async def test_peers_of_the_sources_are_known_when_start_returns_and_soon_connected() -> None:
-    house = House()
-    await house.manager.start()
-    assert [each.node_id for each in house.manager.get_peers()] == [2, 3, 4]
+    mesh = Mesh()
+    await mesh.manager.start()
+    assert [each.node_id for each in mesh.manager.get_peers()] == [2, 3, 4]
     await asyncio.sleep(SOON)
-    assert house.states() == {2: "connected", 3: "connected", 4: "connected"}
-    assert house.manager.connection(house.others[0].endpoint_id) is not None
-    await house.manager.stop()
+    assert mesh.states() == {2: "connected", 3: "connected", 4: "connected"}
+    assert mesh.manager.connection(mesh.others[0].endpoint_id) is not None
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_source_that_hangs_does_not_hold_up_the_start() -> None:
-    house = House()
-    house.source.seconds = 8.0
-    started = house.clock.now()
-    await house.manager.start()
-    assert house.clock.now() - started == pytest.approx(3.0)
+    mesh = Mesh()
+    mesh.source.seconds = 8.0
+    started = mesh.clock.now()
+    await mesh.manager.start()
+    assert mesh.clock.now() - started == pytest.approx(3.0)
     await asyncio.sleep(8)
-    assert len(house.manager.get_peers()) == 3
-    await house.manager.stop()
+    assert len(mesh.manager.get_peers()) == 3
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_start_and_stop_may_come_twice_and_in_any_order() -> None:
-    house = House()
-    await house.manager.stop()
-    await asyncio.gather(house.manager.start(), house.manager.start())
+    mesh = Mesh()
+    await mesh.manager.stop()
+    await asyncio.gather(mesh.manager.start(), mesh.manager.start())
     await asyncio.sleep(SOON)
-    assert house.source.fetches == 1
-    await asyncio.gather(house.manager.stop(), house.manager.stop())
-    assert not house.me.ends
-    await house.manager.start()
+    assert mesh.source.fetches == 1
+    await asyncio.gather(mesh.manager.stop(), mesh.manager.stop())
+    assert not mesh.me.ends
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    assert set(house.states().values()) == {"connected"}
-    await asyncio.gather(house.manager.stop(), house.manager.start(), house.manager.stop())
-    assert not house.me.ends
+    assert set(mesh.states().values()) == {"connected"}
+    await asyncio.gather(mesh.manager.stop(), mesh.manager.start(), mesh.manager.stop())
+    assert not mesh.me.ends
 
 
 @simulate
 async def test_a_stop_during_the_start_ends_it() -> None:
-    house = House()
-    house.source.seconds = 100.0
-    starting = asyncio.ensure_future(house.manager.start())
+    mesh = Mesh()
+    mesh.source.seconds = 100.0
+    starting = asyncio.ensure_future(mesh.manager.start())
     await asyncio.sleep(0.5)
-    await house.manager.stop()
+    await mesh.manager.stop()
     await starting
 
 
 @simulate
 async def test_without_auto_connect_peers_are_known_and_inbound_ones_adopted_but_none_is_dialled() -> None:
-    house = House(auto_connect=False)
-    await house.manager.start()
+    mesh = Mesh(auto_connect=False)
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    assert house.network.dials == []
-    assert house.manager.adopt(house.call_in(house.others[0]))
-    assert house.states()[2] == "connected"
-    await house.manager.stop()
+    assert mesh.network.dials == []
+    assert mesh.manager.adopt(mesh.call_in(mesh.others[0]))
+    assert mesh.states()[2] == "connected"
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_lookups_by_node_id_and_by_endpoint_id() -> None:
-    house = House()
-    await house.manager.start()
-    two = house.manager.get_peer(2)
+    mesh = Mesh()
+    await mesh.manager.start()
+    two = mesh.manager.get_peer(2)
     assert two is not None
-    assert house.manager.find(house.others[0].endpoint_id) == two
-    assert house.manager.get_peer(77) is None
-    assert house.manager.find(endpoint(9, 9)) is None
-    await house.manager.stop()
+    assert mesh.manager.find(mesh.others[0].endpoint_id) == two
+    assert mesh.manager.get_peer(77) is None
+    assert mesh.manager.find(endpoint(9, 9)) is None
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_events_tell_a_peers_whole_life() -> None:
-    house = House(others=1)
-    events = house.manager.subscribe()
-    await house.manager.start()
+    mesh = Mesh(others=1)
+    events = mesh.manager.subscribe()
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    house.network.move(house.others[0], "10.7.7.7:7001")
+    mesh.network.move(mesh.others[0], "10.7.7.7:7001")
     await asyncio.sleep(0.1)
-    house.source.set([house.network.peer(house.others[0])])
-    await house.manager.refresh_peers()
+    mesh.source.set([mesh.network.peer(mesh.others[0])])
+    await mesh.manager.refresh_peers()
     await asyncio.sleep(40)
-    house.source.set([])
+    mesh.source.set([])
     await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
-    await house.manager.stop()
+    await mesh.manager.stop()
     assert [event.kind async for event in events] == [
         "discovered",
         "connecting",
@@ -174,181 +174,181 @@ async def test_events_tell_a_peers_whole_life() -> None:
 
 @simulate
 async def test_a_removed_peer_is_disconnected() -> None:
-    house = House()
-    await house.manager.start()
+    mesh = Mesh()
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    house.source.set([house.network.peer(house.others[0])])
+    mesh.source.set([mesh.network.peer(mesh.others[0])])
     await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
-    assert house.states() == {2: "connected"}
-    assert [bool(host.ends) for host in house.others] == [True, False, False]
-    await house.manager.stop()
+    assert mesh.states() == {2: "connected"}
+    assert [bool(host.ends) for host in mesh.others] == [True, False, False]
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_source_that_fails_for_a_day_costs_nothing() -> None:
-    house = House()
-    await house.manager.start()
+    mesh = Mesh()
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    events = house.manager.subscribe()
-    house.source.fail()
+    events = mesh.manager.subscribe()
+    mesh.source.fail()
     await asyncio.sleep(86_400)
-    assert set(house.states().values()) == {"connected"}
-    await house.manager.stop()
+    assert set(mesh.states().values()) == {"connected"}
+    await mesh.manager.stop()
     assert [event.kind async for event in events] == []
 
 
 @simulate
 async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() -> None:
-    house = House(others=1)
-    host = house.others[0]
-    await house.manager.start()
+    mesh = Mesh(others=1)
+    host = mesh.others[0]
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    house.network.move(host, "10.7.7.7:7001")
+    mesh.network.move(host, "10.7.7.7:7001")
     await asyncio.sleep(600)
-    assert house.states() == {2: "open"}
-    house.source.set([house.network.peer(host)])
-    await house.manager.refresh_peers()
+    assert mesh.states() == {2: "open"}
+    mesh.source.set([mesh.network.peer(host)])
+    await mesh.manager.refresh_peers()
     await asyncio.sleep(SOON)
-    assert house.states() == {2: "connected"}
-    await house.manager.stop()
+    assert mesh.states() == {2: "connected"}
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_peer_can_be_added_by_hand_and_removed() -> None:
-    house = House(others=1)
-    late = house.network.add(9)
-    await house.manager.start()
-    assert house.manager.add_peer(house.network.peer(late))
+    mesh = Mesh(others=1)
+    late = mesh.network.add(9)
+    await mesh.manager.start()
+    assert mesh.manager.add_peer(mesh.network.peer(late))
     await asyncio.sleep(SOON)
-    assert house.states()[9] == "connected"
-    assert house.manager.remove_peer(9)
-    assert house.manager.get_peer(9) is None
+    assert mesh.states()[9] == "connected"
+    assert mesh.manager.remove_peer(9)
+    assert mesh.manager.get_peer(9) is None
     await asyncio.sleep(SOON)
     assert not late.ends
-    assert not house.manager.remove_peer(9)
-    assert not house.manager.remove_peer(2), "its source still names it"
-    await house.manager.stop()
+    assert not mesh.manager.remove_peer(9)
+    assert not mesh.manager.remove_peer(2), "its source still names it"
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_peer_added_before_the_start_is_dialled_after_it() -> None:
-    house = House(others=0)
-    late = house.network.add(9)
-    house.manager.add_peer(house.network.peer(late))
-    await house.manager.start()
+    mesh = Mesh(others=0)
+    late = mesh.network.add(9)
+    mesh.manager.add_peer(mesh.network.peer(late))
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    assert house.states() == {9: "connected"}
-    await house.manager.stop()
+    assert mesh.states() == {9: "connected"}
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_this_node_is_never_its_own_peer() -> None:
-    house = House()
-    assert not house.manager.add_peer(house.network.peer(house.me))
-    house.source.set([house.network.peer(house.me)])
-    await house.manager.start()
-    assert house.manager.get_peers() == []
-    await house.manager.stop()
+    mesh = Mesh()
+    assert not mesh.manager.add_peer(mesh.network.peer(mesh.me))
+    mesh.source.set([mesh.network.peer(mesh.me)])
+    await mesh.manager.start()
+    assert mesh.manager.get_peers() == []
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_guest_that_signs_its_entry_becomes_a_peer_and_one_that_does_not_does_not() -> None:
-    house = House(others=0)
-    assert not house.manager.add_peer(peer(7), "hello")
-    assert house.manager.add_peer(peer(7, seq=5), "hello")
-    found = house.manager.find(endpoint_id(7))
+    mesh = Mesh(others=0)
+    assert not mesh.manager.add_peer(peer(7), "hello")
+    assert mesh.manager.add_peer(peer(7, seq=5), "hello")
+    found = mesh.manager.find(endpoint_id(7))
     assert found is not None
     assert found.source == "hello"
 
 
 @simulate
 async def test_a_guest_cannot_take_a_known_peers_node_id() -> None:
-    house = House(others=1)
-    await house.manager.start()
-    assert not house.manager.add_peer(peer(7, node_id=2, seq=5), "hello")
-    assert house.manager.find(house.others[0].endpoint_id) is not None
-    await house.manager.stop()
+    mesh = Mesh(others=1)
+    await mesh.manager.start()
+    assert not mesh.manager.add_peer(peer(7, node_id=2, seq=5), "hello")
+    assert mesh.manager.find(mesh.others[0].endpoint_id) is not None
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_hello_that_is_older_than_one_seen_before_is_refused() -> None:
-    house = House(others=0)
-    assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
-    assert not house.manager.add_peer(peer(7, "10.0.0.1:1", seq=5), "hello")
-    assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
+    mesh = Mesh(others=0)
+    assert mesh.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
+    assert not mesh.manager.add_peer(peer(7, "10.0.0.1:1", seq=5), "hello")
+    assert mesh.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
 
 
 @simulate
 async def test_the_hello_of_a_member_updates_its_addresses_and_keeps_it_no_longer_than_its_source_does() -> None:
-    house = House(others=0)
-    house.source.set([peer(7)])
-    await house.manager.start()
-    assert house.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
-    found = house.manager.get_peer(7)
+    mesh = Mesh(others=0)
+    mesh.source.set([peer(7)])
+    await mesh.manager.start()
+    assert mesh.manager.add_peer(peer(7, "10.0.0.2:1", seq=6), "hello")
+    found = mesh.manager.get_peer(7)
     assert found is not None
     assert tuple(found.direct_addresses) == ("10.0.0.2:1",)
-    house.source.set([])
+    mesh.source.set([])
     await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
-    assert house.manager.get_peers() == []
-    await house.manager.stop()
+    assert mesh.manager.get_peers() == []
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_guest_that_stayed_for_a_while_is_forgotten_a_day_after_it_was_last_connected() -> None:
-    house = House(others=0)
-    await house.manager.start()
-    house.manager.add_peer(peer(7, seq=5), "hello")
-    connection = house.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
-    assert house.manager.adopt(connection)
+    mesh = Mesh(others=0)
+    await mesh.manager.start()
+    mesh.manager.add_peer(peer(7, seq=5), "hello")
+    connection = mesh.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
+    assert mesh.manager.adopt(connection)
     await asyncio.sleep(2 * INTERVAL)
     connection.close("gone")
     await asyncio.sleep(24 * 3600 - 2 * INTERVAL)
-    assert house.manager.get_peer(7) is not None
+    assert mesh.manager.get_peer(7) is not None
     await asyncio.sleep(4 * INTERVAL)
-    assert house.manager.get_peer(7) is None
-    await house.manager.stop()
+    assert mesh.manager.get_peer(7) is None
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_a_guest_that_only_said_hello_is_forgotten_after_a_few_minutes() -> None:
-    house = House(others=0)
-    await house.manager.start()
-    house.manager.add_peer(peer(7, seq=5), "hello")
-    connection = house.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
-    assert house.manager.adopt(connection)
+    mesh = Mesh(others=0)
+    await mesh.manager.start()
+    mesh.manager.add_peer(peer(7, seq=5), "hello")
+    connection = mesh.call_in(Host(7, endpoint_id(7), "10.0.0.7:7001"))
+    assert mesh.manager.adopt(connection)
     await asyncio.sleep(1)
     connection.close("gone")
     await asyncio.sleep(300 + 3 * INTERVAL)
-    assert house.manager.get_peer(7) is None
-    await house.manager.stop()
+    assert mesh.manager.get_peer(7) is None
+    await mesh.manager.stop()
 
 
 def test_in_a_full_house_a_new_guest_takes_the_place_of_the_one_longest_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(additions, "MOST_GUESTS", 2)
+    monkeypatch.setattr(additions, "MAX_GUESTS", 2)
 
     async def main() -> None:
-        house = House(others=0)
-        await house.manager.start()
+        mesh = Mesh(others=0)
+        await mesh.manager.start()
         for number in (5, 6, 7):
-            assert house.manager.add_peer(peer(number, seq=5), "hello")
+            assert mesh.manager.add_peer(peer(number, seq=5), "hello")
             await asyncio.sleep(1)
-        assert [each.node_id for each in house.manager.get_peers()] == [6, 7]
+        assert [each.node_id for each in mesh.manager.get_peers()] == [6, 7]
         for number in (6, 7):
             host = Host(number, endpoint_id(number), "10.0.0.1:1")
-            assert house.manager.adopt(house.call_in(host))
-        await house.manager.stop()
+            assert mesh.manager.adopt(mesh.call_in(host))
+        await mesh.manager.stop()
 
     run(main())
 
 
 def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additions, "MOST_GUESTS", 4)
+    monkeypatch.setattr(additions, "MAX_GUESTS", 4)
 
     async def main() -> None:
-        house = House(others=0)
-        await house.manager.start()
+        mesh = Mesh(others=0)
+        await mesh.manager.start()
         homes = {
             5: "10.0.0.1:1",
             6: "10.0.0.66:1",
@@ -358,93 +358,93 @@ def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monk
             10: "10.0.0.9:2",
         }
         for number, home in homes.items():
-            assert house.manager.add_peer(peer(number, home, seq=5), "hello")
-            assert house.manager.adopt(house.call_in(Host(number, endpoint_id(number), home)))
-        assert [each.node_id for each in house.manager.get_peers()] == [5, 8, 9, 10]
-        await house.manager.stop()
+            assert mesh.manager.add_peer(peer(number, home, seq=5), "hello")
+            assert mesh.manager.adopt(mesh.call_in(Host(number, endpoint_id(number), home)))
+        assert [each.node_id for each in mesh.manager.get_peers()] == [5, 8, 9, 10]
+        await mesh.manager.stop()
 
     run(main())
 
 
 @simulate
 async def test_an_expired_attestation_ends_the_membership_at_the_next_refresh() -> None:
-    house = House(others=0)
-    expiring = peer(7, seq=5, expires_at=house.clock.wall().replace(microsecond=0) + HOUR)
-    house.source.set([expiring])
-    await house.manager.start()
+    mesh = Mesh(others=0)
+    expiring = peer(7, seq=5, expires_at=mesh.clock.wall().replace(microsecond=0) + HOUR)
+    mesh.source.set([expiring])
+    await mesh.manager.start()
     await asyncio.sleep(3500)
-    assert house.manager.get_peer(7) is not None
+    assert mesh.manager.get_peer(7) is not None
     await asyncio.sleep(300)
-    assert house.manager.get_peer(7) is None
-    await house.manager.stop()
+    assert mesh.manager.get_peer(7) is None
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_setting_the_wall_clock_changes_nothing() -> None:
-    house = House()
-    await house.manager.start()
+    mesh = Mesh()
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    events = house.manager.subscribe()
+    events = mesh.manager.subscribe()
     for days in (-365, 3650, -1):
-        house.clock.wall_offset = timedelta(days=days)
+        mesh.clock.wall_offset = timedelta(days=days)
         await asyncio.sleep(300)
-    assert set(house.states().values()) == {"connected"}
-    await house.manager.stop()
+    assert set(mesh.states().values()) == {"connected"}
+    await mesh.manager.stop()
     assert [event.kind async for event in events] == []
 
 
 @simulate
 async def test_two_managers_that_know_each_other_end_up_with_one_connection() -> None:
-    house = House(others=1)
-    other = house.others[0]
+    mesh = Mesh(others=1)
+    other = mesh.others[0]
     theirs = SetSource()
-    theirs.set([house.network.peer(house.me)])
-    second = house.make(other, theirs)
-    await asyncio.gather(house.manager.start(), second.start())
+    theirs.set([mesh.network.peer(mesh.me)])
+    second = mesh.make(other, theirs)
+    await asyncio.gather(mesh.manager.start(), second.start())
     await asyncio.sleep(SOON)
-    assert len(house.me.ends) == len(other.ends) == 1
-    ours, their = house.manager.connection(other.endpoint_id), second.connection(house.me.endpoint_id)
+    assert len(mesh.me.ends) == len(other.ends) == 1
+    ours, their = mesh.manager.connection(other.endpoint_id), second.connection(mesh.me.endpoint_id)
     assert isinstance(ours, SimConnection)
     assert ours.other is their
-    await asyncio.gather(house.manager.stop(), second.stop())
+    await asyncio.gather(mesh.manager.stop(), second.stop())
 
 
 @simulate
 async def test_a_pair_of_which_only_one_knows_the_other_connects_too() -> None:
     for knows_greater in (True, False):
-        house = House(others=20)
-        others = [host for host in house.others if (host.endpoint_id > house.me.endpoint_id) == knows_greater]
-        house.source.set([house.network.peer(others[0])])
-        await house.manager.start()
+        mesh = Mesh(others=20)
+        others = [host for host in mesh.others if (host.endpoint_id > mesh.me.endpoint_id) == knows_greater]
+        mesh.source.set([mesh.network.peer(others[0])])
+        await mesh.manager.start()
         await asyncio.sleep(SOON)
-        assert set(house.states().values()) == {"connected"}
-        await house.manager.stop()
+        assert set(mesh.states().values()) == {"connected"}
+        await mesh.manager.stop()
 
 
 @simulate
 async def test_above_the_limit_only_the_overlays_neighbours_are_dialled() -> None:
-    house = House(others=65)
-    await house.manager.start()
+    mesh = Mesh(others=65)
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    wanted = [status for status in house.manager.status() if status.wanted]
+    wanted = [status for status in mesh.manager.status() if status.wanted]
     assert 7 <= len(wanted) <= 14
     assert {status.state for status in wanted} == {"connected"}
-    assert {s.state for s in house.manager.status() if not s.wanted} == {"discovered"}
-    house.source.set(house.network.peer(host) for host in house.others[:64])
+    assert {s.state for s in mesh.manager.status() if not s.wanted} == {"discovered"}
+    mesh.source.set(mesh.network.peer(host) for host in mesh.others[:64])
     await asyncio.sleep((ABSENT_INTERVALS + 2) * 1.1 * INTERVAL)
-    assert set(house.states().values()) == {"connected"}
-    assert len(house.states()) == 64
-    await house.manager.stop()
+    assert set(mesh.states().values()) == {"connected"}
+    assert len(mesh.states()) == 64
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() -> None:
-    house = House(others=1)
-    house.others[0].is_up = False
-    house.others[0].fails_fast = True
-    await house.manager.start()
+    mesh = Mesh(others=1)
+    mesh.others[0].is_up = False
+    mesh.others[0].fails_fast = True
+    await mesh.manager.start()
     await asyncio.sleep(20)
-    (status,) = house.manager.status()
+    (status,) = mesh.manager.status()
     shown = status.to_json()
     assert shown["state"] == "open"
     assert (shown["failures"], shown["attempts"], shown["circuit"], shown["trips"]) == (5, 5, "open", 1)
@@ -453,64 +453,64 @@ async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() 
     assert shown["waited_s"] == pytest.approx(20, abs=0.1)
     assert shown["sources"] == ["static:test"]
     assert [(a["address"], a["state"], a["sources"]) for a in shown["addresses"]] == [
-        (house.others[0].address, "usable", ["static:test"])
+        (mesh.others[0].address, "usable", ["static:test"])
     ]
-    assert house.clock.wall() - status.since < timedelta(seconds=20)
-    await house.manager.stop()
+    assert mesh.clock.wall() - status.since < timedelta(seconds=20)
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_the_status_of_a_connected_peer_has_its_path() -> None:
-    house = House(others=1)
-    await house.manager.start()
+    mesh = Mesh(others=1)
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    shown = house.manager.status()[0].to_json()
-    assert (shown["path"], shown["rtt_ms"], shown["admitted"], shown["node_id_said"]) == ("direct", 1.0, True, 2)
+    shown = mesh.manager.status()[0].to_json()
+    assert (shown["path"], shown["rtt_ms"], shown["admitted"], shown["claimed_node_id"]) == ("direct", 1.0, True, 2)
     assert (shown["next_attempt_s"], shown["waited_s"], shown["last_error"]) == (None, 0.0, None)
-    await house.manager.stop()
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_an_own_address_in_a_peers_list_is_held_back() -> None:
-    house = House(others=1)
+    mesh = Mesh(others=1)
     docker = "172.17.0.1:7001"
-    house.source.set([house.network.peer(house.others[0], docker)])
-    house.network.at[docker] = house.me
-    house.manager.set_own_addresses([SocketAddress.parse(docker)])
-    await house.manager.start()
+    mesh.source.set([mesh.network.peer(mesh.others[0], docker)])
+    mesh.network.at[docker] = mesh.me
+    mesh.manager.set_own_addresses([SocketAddress.parse(docker)])
+    await mesh.manager.start()
     await asyncio.sleep(SOON)
-    (status,) = house.manager.status()
+    (status,) = mesh.manager.status()
     assert [address.state for address in status.addresses] == ["usable", "held_back"]
     assert status.state == "connected"
     assert status.attempts == 1
-    await house.manager.stop()
+    await mesh.manager.stop()
 
 
 @simulate
 async def test_adopting_before_the_start_or_without_a_dialler_closes_the_connection() -> None:
-    house = House()
-    for manager in (house.manager, DiscoveryManager(DiscoveryConfig(), own=house.me.endpoint_id)):
-        inbound = house.call_in(house.others[0])
+    mesh = Mesh()
+    for manager in (mesh.manager, DiscoveryManager(DiscoveryConfig(), own=mesh.me.endpoint_id)):
+        inbound = mesh.call_in(mesh.others[0])
         assert not manager.adopt(inbound)
         assert not inbound.is_live
 
 
 @simulate
 async def test_a_tickets_endpoint_is_introduced_and_then_dialled() -> None:
-    house = House(others=1)
-    host = house.others[0]
+    mesh = Mesh(others=1)
+    host = mesh.others[0]
     ticket = Ticket(host.endpoint_id, None, (SocketAddress.parse(host.address),))
 
     class Introducer:
         async def introduce(self, ticket: Ticket, *, timeout: float) -> DiscoveredPeer:
-            return house.network.peer(host)
+            return mesh.network.peer(host)
 
     manager = DiscoveryManager(
         DiscoveryConfig([DiscoverySource.NodeRegistry([format_ticket(ticket)])]),
-        dialler=SimDialler(house.network, house.me),
-        own=house.me.endpoint_id,
+        dialler=SimDialler(mesh.network, mesh.me),
+        own=mesh.me.endpoint_id,
         introducer=Introducer(),
-        clock=house.clock,
+        clock=mesh.clock,
         rng=Random(1),
     )
     await manager.start()
@@ -521,10 +521,10 @@ async def test_a_tickets_endpoint_is_introduced_and_then_dialled() -> None:
 
 @simulate
 async def test_what_does_not_count_is_told_with_its_reason() -> None:
-    house = House(others=1)
+    mesh = Mesh(others=1)
     second = SetSource("registry:x", "registry")
     second.set([peer(7, node_id=2)])
-    manager = house.make(house.me, house.source, second)
+    manager = mesh.make(mesh.me, mesh.source, second)
     await manager.start()
     assert [line.to_json()["source"] for line in manager.dropped()] == ["registry:x"]
     await manager.stop()
@@ -532,11 +532,11 @@ async def test_what_does_not_count_is_told_with_its_reason() -> None:
 
 def test_every_event_is_logged_with_its_fields(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        house = House(others=2)
-        house.others[1].lets_in = lambda _: False
-        await house.manager.start()
+        mesh = Mesh(others=2)
+        mesh.others[1].lets_in = lambda _: False
+        await mesh.manager.start()
         await asyncio.sleep(SOON)
-        await house.manager.stop()
+        await mesh.manager.stop()
 
     with caplog.at_level(logging.INFO, "blixard"):
         run(main())
@@ -588,35 +588,35 @@ def test_attestations_for_another_cluster_are_refused() -> None:
 
 @simulate
 async def test_where_a_peer_was_reached_counts_also_when_no_source_says_it_any_more() -> None:
-    house = House(others=1)
-    (host,) = house.others
+    mesh = Mesh(others=1)
+    (host,) = mesh.others
     signed = peer(7, host.address, seq=5)
     host.endpoint_id, host.node_id = signed.endpoint_id, 7
-    house.source.set([peer(7, host.address, seq=5)])
-    await house.manager.start()
+    mesh.source.set([peer(7, host.address, seq=5)])
+    await mesh.manager.start()
     await asyncio.sleep(5)
-    house.source.set([peer(7, "198.51.100.1:1", seq=4)])
-    await house.manager.refresh_peers()
-    house.manager.add_peer(peer(7, host.address, "203.0.113.9:1", seq=6), "hello")
-    (status,) = house.manager.status()
+    mesh.source.set([peer(7, "198.51.100.1:1", seq=4)])
+    await mesh.manager.refresh_peers()
+    mesh.manager.add_peer(peer(7, host.address, "203.0.113.9:1", seq=6), "hello")
+    (status,) = mesh.manager.status()
     assert {each.address: each.state for each in status.addresses} == {
         host.address: "usable",
         "203.0.113.9:1": "held_back",
     }
-    await house.manager.stop()
+    await mesh.manager.stop()
 
 
 def test_guests_without_end_fill_no_log_and_members_are_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "blixard.peers")
 
     async def main() -> None:
-        house = House(others=1)
-        await house.manager.start()
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
         for number in range(5, 1000):
-            assert house.manager.add_peer(peer(number, "10.0.0.1:1", seq=5), "hello")
-        house.source.set([house.network.peer(house.others[0])])
-        await house.manager.refresh_peers()
-        await house.manager.stop()
+            assert mesh.manager.add_peer(peer(number, "10.0.0.1:1", seq=5), "hello")
+        mesh.source.set([mesh.network.peer(mesh.others[0])])
+        await mesh.manager.refresh_peers()
+        await mesh.manager.stop()
 
     run(main())
     guests = [record for record in caplog.records if getattr(record, "node", 2) != 2]

@@ -377,3 +377,23 @@ def test_a_member_that_no_source_names_any_more_is_a_guest_again(table: PeerTabl
     table.apply(STATIC, found(guest), 0.0)
     table.retire(STATIC.name)
     assert vouched(table)[0]
+
+
+def test_addresses_that_nobody_signed_go_from_the_better_kind_to_the_worse(table: PeerTable) -> None:
+    kinds: list[SourceKind] = ["hello", "join", "registry", "static", "manual"]
+    for number, kind in enumerate(kinds):
+        table.put(origin(kind), Sighting(peer(1, f"10.0.0.{number}:1"), kind))
+    known = table.get(1)
+    assert known is not None
+    assert known.sources == ("manual:0", "static:0", "registry:0", "join:0", "hello:0")
+    assert known.peer.direct_addresses == tuple(f"10.0.0.{number}:1" for number in (4, 3, 2, 1, 0))
+
+
+def test_an_unsigned_claim_that_has_gone_from_its_source_brings_no_address(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1")), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1")), 0.0)
+    table.apply(STATIC, Nothing(), 1.0)
+    known = table.get(1)
+    assert known is not None
+    assert known.peer.direct_addresses == ("10.0.0.2:1",)
+    assert [(line.address, line.reason) for line in table.dropped()] == [("10.0.0.1:1", "is no longer in its source")]

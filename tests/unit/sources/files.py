@@ -10,10 +10,10 @@ from pathlib import Path
 from tests.unit.peers.people import CLUSTER, HOUR
 
 from blixard.clock import SystemClock
-from blixard.documents.peers import format_peers
-from blixard.documents.registry import format_registry
+from blixard.documents.peers_file import format_peers
+from blixard.documents.registry_file import format_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
-from blixard.sources.attestations import AttestationCheck
+from blixard.trust.attestation import AttestationCheck
 
 
 def in_an_hour() -> datetime:

@@ -17,18 +17,16 @@ from blixard.errors import BlixardError, InputError
 from blixard.model.addresses import HostPort, SocketAddress
 from blixard.model.entry import Attestation, DiscoveredPeer
 from blixard.model.tickets import Ticket, format_ticket
-from blixard.sources.attestations import AttestationCheck
-from blixard.sources.base import Failed, Found, Nothing
+from blixard.sources.base import Failed, Found, Nothing, SourceContext
+from blixard.sources.factory import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.host_port import HostPortLocation
-from blixard.sources.named import DiscoverySource, Unusable, make_sources, registry_at
 from blixard.sources.registry_files import RegistryFiles
-from blixard.sources.threads import StillBusy, Worker
 from blixard.sources.ticket import TicketLocation
-from blixard.sources.tools import Tools
-from blixard.trust.attestation import verify_attestation
+from blixard.sources.worker import StillBusy, Worker
+from blixard.trust.attestation import AttestationCheck, verify_attestation
 
 TICKET = Ticket(endpoint_id(1), None, (SocketAddress.parse("10.0.0.1:7001"),))
-TOOLS = Tools(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
+TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
 
 
 async def introduce(ticket: Ticket) -> DiscoveredPeer:
@@ -144,7 +142,7 @@ def test_an_attestation_is_verified_once_as_long_as_it_stays_the_same(monkeypatc
         verified.append(entry)
         return verify_attestation(entry, **more)
 
-    monkeypatch.setattr("blixard.sources.attestations.verify_attestation", noted)
+    monkeypatch.setattr("blixard.trust.attestation.verify_attestation", noted)
     check = AttestationCheck(cluster=CLUSTER, wall=lambda: NOON)
     for each in (peer(1, seq=5), peer(1, seq=5), peer(1, seq=6), peer(1)):
         assert check.problem(each) is None

@@ -14,9 +14,9 @@ from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, remove, w
 from blixard.clock import SystemClock
 from blixard.documents.files import write_atomic
 from blixard.sources.base import Failed, Found, Nothing
-from blixard.sources.seen import SeenNumbers
 from blixard.sources.static_file import StaticFile
-from blixard.trust.fleet import sign_peers
+from blixard.trust.highest_seq import HighestSeq
+from blixard.trust.peers_signature import sign_peers
 
 FLEET = key(1000)
 
@@ -215,13 +215,13 @@ async def test_a_new_signature_alone_is_a_change(path: Path) -> None:
 
 async def test_an_older_signed_file_is_refused_also_after_a_restart(path: Path, tmp_path: Path) -> None:
     put(path, *signed(1, 2, seq=100))
-    await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
+    await trusting(path, seen=HighestSeq(tmp_path, in_an_hour)).fetch()
     put(path, *signed(1, seq=99))
-    answer = await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch()
+    answer = await trusting(path, seen=HighestSeq(tmp_path, in_an_hour)).fetch()
     assert isinstance(answer, Failed)
     assert "older" in answer.error
     put(path, *signed(1, seq=101))
-    assert isinstance(await trusting(path, seen=SeenNumbers(tmp_path, in_an_hour)).fetch(), Found)
+    assert isinstance(await trusting(path, seen=HighestSeq(tmp_path, in_an_hour)).fetch(), Found)
 
 
 async def test_the_endpoint_ids_of_sightings_are_those_of_their_peers(path: Path) -> None:
@@ -239,3 +239,17 @@ async def test_a_signed_answer_is_final_and_an_unsigned_one_is_not(path: Path) -
     answer = await source(path).fetch()
     assert isinstance(answer, Found)
     assert not answer.final
+
+
+async def test_a_signature_that_comes_after_its_peers_file_is_noticed_by_itself(path: Path) -> None:
+    data = peers_file_of(peer(1))
+    write(path, data)
+    static = source(path, signers=[FLEET.public()], cluster=CLUSTER, seen=HighestSeq(None, in_an_hour))
+    assert isinstance(await static.fetch(), Failed)
+    assert not await static.changed()
+    signature = sign_peers(data, FLEET, cluster=CLUSTER, previous_seq=None, now=NOON)
+    write(path.with_name(f"{path.name}.sig"), signature)
+    assert await static.changed()
+    answer = await static.fetch()
+    assert isinstance(answer, Found)
+    assert [each.node_id for each in answer.peers] == [1]

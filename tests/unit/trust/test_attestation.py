@@ -15,8 +15,8 @@ from hypothesis import given
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 from tests.unit.model.strategies import entries, secret_keys
 
-from blixard.documents.peers import format_peers, parse_peers
-from blixard.documents.registry import format_registry, parse_registry
+from blixard.documents.peers_file import format_peers, parse_peers
+from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.trust.attestation import attest, verify_attestation
@@ -186,3 +186,10 @@ def test_every_byte_of_a_signed_entry_flipped_in_turn_is_refused_but_for_the_val
             assert parse_registry(flipped).content() == parse_registry(data).content()
     assert taken
     assert taken <= set(unsigned)
+
+
+def test_an_attestation_that_must_last_an_hour_ends_no_sooner() -> None:
+    signed = sign(entry(1), expires_at=NOW + timedelta(hours=1, seconds=1))
+    verify_attestation(signed, cluster=CLUSTER, now=NOW, lasting=timedelta(hours=1))
+    with pytest.raises(TrustError, match="ends too soon"):
+        verify_attestation(signed, cluster=CLUSTER, now=NOW + timedelta(seconds=2), lasting=timedelta(hours=1))

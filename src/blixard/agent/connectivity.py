@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: MIT
+"""The connectivity check: each edge dialled with backoff, and the report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blixard.agent.node_config import discovery_of
+from blixard.agent.own_entry import key_path, last_signed
+from blixard.agent.source_report import all_problems, problems
+from blixard.clock import SystemClock
+from blixard.dialling.backoff import delay
+from blixard.dialling.protocols import DialError
+from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
+from blixard.documents.size_limits import MAX_PEERS
+from blixard.errors import InputError
+from blixard.model import fields
+from blixard.transport.hello import Hello, Purpose, turned_away
+from blixard.trust.keys import SecretKey, read_secret_key
+
+if TYPE_CHECKING:
+    from blixard.agent.node_config import AnySource, NodeConfig
+    from blixard.clock import Clock
+    from blixard.dialling.protocols import AddressProber, Connection
+    from blixard.model.addresses import SocketAddress
+    from blixard.model.entry import DiscoveredPeer
+    from blixard.transport.connection import IrohConnection
+
+
+DEFAULT_TIMEOUT = 10.0
+_PING_TIMEOUT = 2.0
+# A peer that lives answers a dial in milliseconds, over a bad link in a second or two: a lost packet is
+# better met by another attempt than by a longer wait.
+ATTEMPT_TIMEOUT = 3.0
+# With less time left another attempt could only say that the time was too short.
+SHORTEST_ATTEMPT = 0.25
+# What another try cannot change within one check. A peer that does not know a member may learn of it any
+# moment, so that `refused` is not among them.
+_FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local"})
+
+
+class Prober(Protocol):
+    """Dials a peer for a check: the connection is not kept as the one of the mesh."""
+
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+        """Connect to `peer` within `timeout` seconds; that it lets nobody in is an answer.
+
+        Raises:
+            DialError: it was not reached.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ScratchDials:
+    """Dials from endpoints of their own: one at which a wrong node answered fails for a while at the right one too.
+
+    Args:
+        vetter: finds out who answers at one address.
+        prober: gives a prober with an endpoint of its own.
+    """
+
+    vetter: AddressProber
+    prober: Callable[[], AbstractAsyncContextManager[Prober]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of an edge. `error` says why it was not reached, or why the peer lets this node not in."""
+
+    reached: bool
+    id_matched: bool
+    admitted: bool
+    path: str | None = None
+    rtt_ms: float | None = None
+    error: DialError | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One line of the report. `waited_s` is all the time spent on the edge, waits between attempts included."""
+
+    source: int | None
+    target: int
+    outcome: Outcome
+    attempts: int
+    waited_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the edge under the contract's names."""
+        outcome, error = self.outcome, self.outcome.error
+        return {
+            "from": self.source,
+            "to": self.target,
+            "reached": outcome.reached,
+            "id_matched": outcome.id_matched,
+            "admitted": outcome.admitted,
+            "path": outcome.path,
+            "rtt_ms": None if outcome.rtt_ms is None else round(outcome.rtt_ms, 3),
+            "attempts": self.attempts,
+            "waited_s": round(self.waited_s, 3),
+            "error": {"kind": error.kind, "message": error.message} if error else None,
+        }
+
+
+def ring(peers: Sequence[DiscoveredPeer], own_node_id: int | None, sample: int | None) -> list[DiscoveredPeer]:
+    """Return the `sample` peers that follow `own_node_id` on the ring of all node ids, all of them if None.
+
+    When every node does this with the same peers, each node is probed by `sample` others.
+    """
+    others = sorted((p for p in peers if p.node_id != own_node_id), key=lambda p: p.node_id)
+    if sample is None or sample >= len(others):
+        return others
+    start = next((i for i, p in enumerate(others) if p.node_id > (own_node_id or 0)), 0)
+    return [others[(start + step) % len(others)] for step in range(sample)]
+
+
+class Checker:
+    """Checks edges, each by itself and all at the same time."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        *,
+        clock: Clock,
+        rng: Random,
+        own_node_id: int | None = None,
+        connected: Callable[[DiscoveredPeer], Connection | None] = lambda _: None,
+        scratch: ScratchDials | None = None,
+        at_once: int = 128,
+    ) -> None:
+        """Make a checker.
+
+        Args:
+            prober: dials.
+            clock: time.
+            rng: spreads the waits between attempts.
+            own_node_id: None makes this the check of a stranger.
+            connected: gives the mesh's own connection to a peer.
+            scratch: dials apart from `prober`, for a peer that lists the address of another node.
+            at_once: most edges that are checked at the same time.
+        """
+        self._prober = prober
+        self._scratch = scratch
+        self._clock = clock
+        self._rng = rng
+        self._own_node_id = own_node_id
+        self._connected = connected
+        self._slots = asyncio.Semaphore(at_once)
+
+    async def check(
+        self,
+        peers: Sequence[DiscoveredPeer],
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        tell: Callable[[Any], None] = lambda _: None,
+    ) -> list[Edge]:
+        """Check the edge to each of `peers`, spending at most `timeout` seconds on one.
+
+        `tell` is told after each edge how many are `done` out of (`of`) how many.
+        """
+        done = 0
+
+        async def checked(peer: DiscoveredPeer) -> Edge:
+            nonlocal done
+            edge = await self._edge(peer, timeout)
+            done += 1
+            tell({"done": done, "of": len(peers)})
+            return edge
+
+        return list(await asyncio.gather(*map(checked, peers)))
+
+    async def _edge(self, peer: DiscoveredPeer, timeout: float) -> Edge:
+        async with self._slots:
+            started = self._clock.now()
+            attempts = 0
+            while True:
+                left = timeout - (self._clock.now() - started)
+                outcome = await self._attempt(peer, timeout=left, use_mesh=attempts == 0)
+                attempts += 1
+                spent = self._clock.now() - started
+                pause = delay(attempts, self._rng)
+                if self._is_final(outcome) or spent + pause + SHORTEST_ATTEMPT > timeout:
+                    return Edge(self._own_node_id, peer.node_id, outcome, attempts, spent)
+                await self._clock.sleep(pause)
+
+    def _is_final(self, outcome: Outcome) -> bool:
+        if outcome.error is None or outcome.error.kind in _FINAL_KINDS:
+            return True
+        return outcome.reached and self._own_node_id is None
+
+    async def _attempt(self, peer: DiscoveredPeer, *, timeout: float, use_mesh: bool) -> Outcome:
+        connection = self._connected(peer) if use_mesh else None
+        if connection is not None:
+            outcome = await _ping(connection, min(_PING_TIMEOUT, timeout / 2))
+            if outcome.reached:
+                return outcome
+            # The mesh has not noticed yet that its connection is dead; a new dial tells why.
+            timeout /= 2
+        until = self._clock.now() + min(timeout, ATTEMPT_TIMEOUT)
+        try:
+            return await _reach(self._prober, peer, until - self._clock.now())
+        except DialError as error:
+            if error.kind == "wrong_id" and self._scratch is not None:
+                return await self._attempt_from_scratch(self._scratch, peer, until, error)
+            return _unreached(error)
+
+    async def _attempt_from_scratch(
+        self, scratch: ScratchDials, peer: DiscoveredPeer, until: float, error: DialError
+    ) -> Outcome:
+        """Another node answered: dial once more without the addresses that are another's."""
+        impostors = await self._impostors(peer, scratch.vetter, (until - self._clock.now()) / 2)
+        rest = tuple(str(each) for each in peer.socket_addresses if each not in impostors)
+        if not impostors:
+            return _unreached(error)
+        if not rest:
+            return _unreached(DialError("wrong_id", f"another node answers at {', '.join(map(str, impostors))}"))
+        left = max(until - self._clock.now(), SHORTEST_ATTEMPT)
+        try:
+            async with scratch.prober() as prober:
+                return await _reach(prober, replace(peer, direct_addresses=rest), left)
+        except DialError as again:
+            return _unreached(again)
+
+    async def _impostors(self, peer: DiscoveredPeer, vetter: AddressProber, timeout: float) -> list[SocketAddress]:
+        async def is_impostor(address: SocketAddress) -> bool:
+            try:
+                return not await vetter.probe(address, peer.endpoint_id, timeout=timeout)
+            except DialError:
+                return False
+
+        answers = await asyncio.gather(*map(is_impostor, peer.socket_addresses))
+        return [address for address, answer in zip(peer.socket_addresses, answers, strict=True) if answer]
+
+
+async def _reach(prober: Prober, peer: DiscoveredPeer, timeout: float) -> Outcome:
+    """Dial and let go: who has answered the hello lives, and its round trip is known.
+
+    Raises:
+        DialError: there was no connection.
+    """
+    fresh = await prober.probe(peer, timeout=timeout)
+    error = None if fresh.admitted else turned_away(fresh.refusal)
+    outcome = Outcome(
+        reached=True, id_matched=True, admitted=fresh.admitted, path=fresh.path, rtt_ms=fresh.rtt_ms, error=error
+    )
+    fresh.close("check done")
+    return outcome
+
+
+def _unreached(error: DialError) -> Outcome:
+    return Outcome(reached=False, id_matched=False, admitted=False, error=error)
+
+
+async def _ping(connection: Connection, timeout: float) -> Outcome:
+    try:
+        rtt_ms = await connection.ping(timeout)
+    except DialError as error:
+        return Outcome(reached=False, id_matched=True, admitted=connection.admitted, error=error)
+    return Outcome(reached=True, id_matched=True, admitted=True, path=connection.path, rtt_ms=rtt_ms)
+
+
+def request_of(parameters: Mapping[str, Any]) -> tuple[float, int | None]:
+    """Return time limit (seconds for one edge) and sample of a request for a check.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    timeout = parameters.get("timeout_s", DEFAULT_TIMEOUT)
+    if type(timeout) not in (int, float) or not 0.1 <= timeout <= 3600:
+        raise InputError("must be a number from 0.1 to 3600", place="/timeout_s")
+    sample = parameters.get("sample")
+    return float(timeout), None if sample is None else fields.integer(sample, "/sample", least=1, most=MAX_PEERS)
+
+
+def report(cluster: str | None, nodes: Sequence[dict[str, Any]], edges: Sequence[Edge]) -> dict[str, Any]:
+    """Return the connectivity report, as its schema describes it."""
+    reached = sum(edge.outcome.reached for edge in edges)
+    return {
+        "cluster": cluster,
+        "nodes": sorted(nodes, key=lambda node: (node["node_id"] is None, node["node_id"])),
+        "edges": [edge.to_json() for edge in edges],
+        "summary": {
+            "nodes": len(nodes),
+            "edges": len(edges),
+            "reached": reached,
+            "failed": len(edges) - reached,
+            "not_admitted": sum(edge.outcome.reached and not edge.outcome.admitted for edge in edges),
+        },
+    }
+
+
+async def check_from_files(
+    config: NodeConfig,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    sample: int | None = None,
+    tell: Callable[[Any], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Check the peers of a node that does not run, from its files and with its own key; writes nothing.
+
+    Raises:
+        InputError: the key or a file cannot be used.
+    """
+    key = read_secret_key(key_path(config.data_dir), own=True)
+    entry = last_signed(config, key.public(), SystemClock().wall())
+    hello = Hello(cluster=config.cluster, node_id=config.node_id, entry=entry, purpose="check")
+    # Any free port: the node's own may be taken, and the check must not stand in its way.
+    found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relay_url)
+    edges, lines = await found.check(timeout, sample, tell, problems)
+    node = {
+        "node_id": config.node_id,
+        "iroh_node_id": key.public().base64,
+        "agent": "not running",
+        "problems": lines,
+    }
+    return report(config.cluster, [node], edges)
+
+
+async def check_as_stranger(
+    sources: Sequence[AnySource],
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    sample: int | None = None,
+    tell: Callable[[Any], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Check the peers that `sources` name, with a key made for this one check. Returns the report."""
+    key = SecretKey.generate()
+    found = _Found(
+        key, DiscoveryConfig(sources), lambda purpose: Hello(cluster=None, node_id=None, entry=None, purpose=purpose)
+    )
+    edges, lines = await found.check(timeout, sample, tell, all_problems)
+    stranger = {"node_id": None, "iroh_node_id": key.public().base64, "agent": "stranger", "problems": lines}
+    return report(None, [stranger], edges)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A check of the peers that sources name, from an endpoint of its own."""
+
+    key: SecretKey
+    discovery: DiscoveryConfig
+    hello: Callable[[Purpose], Hello]
+    own_node_id: int | None = None
+    cluster: str | None = None
+    relay_url: str | None = None
+
+    async def check(
+        self,
+        timeout: float,
+        sample: int | None,
+        tell: Callable[[Any], None],
+        problems: Callable[[DiscoveryManager], list[str]],
+    ) -> tuple[list[Edge], list[str]]:
+        """Return the edges, and what is wrong with the sources: who is not found is not checked."""
+        from blixard.transport.connector import ScratchProber, scratch_connector
+
+        manager = DiscoveryManager(
+            replace(self.discovery, auto_connect=False, state_dir=None),
+            own=self.key.public(),
+            own_node_id=self.own_node_id,
+            cluster=self.cluster,
+        )
+        clock = SystemClock()
+        async with scratch_connector(self.key, self.hello, clock=clock, relay_url=self.relay_url) as connector:
+            checker = Checker(
+                connector,
+                clock=clock,
+                rng=SystemRandom(),
+                own_node_id=self.own_node_id,
+                scratch=ScratchDials(ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=clock)),
+            )
+            await manager.refresh_peers()
+            peers = ring(manager.get_dialled(), self.own_node_id, sample)
+            return await checker.check(peers, timeout=timeout, tell=tell), problems(manager)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""`blixard status`: what the running node knows of its peers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blixard.agent.control_client import ask
+from blixard.cli.output import print_json, print_line, print_table, seconds
+from blixard.model.times import parse_rfc3339
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def register(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("status", help="what the running node knows of its peers")
+    parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="data directory of the node")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the status."""
+    status = ask(args.data_dir, "status")
+    if args.json:
+        print_json(status)
+        return 0
+    states = [peer["state"] for peer in status["peers"]]
+    summary = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no peers known"
+    print_line(f"node {status['node_id']} of cluster {status['cluster']}, admission {status['admission']}: {summary}")
+    now = datetime.now(timezone.utc)
+    print_table(
+        ("NODE", "STATE", "FOR", "PATH", "RTT", "FAILURES", "NEXT TRY", "LAST ERROR", "SOURCES"),
+        [_row(peer, now) for peer in status["peers"]],
+    )
+    for line in _troubles(status, now):
+        print_line(line)
+    return 0
+
+
+def _row(peer: dict[str, Any], now: datetime) -> tuple[object, ...]:
+    error = peer["last_error"]
+    return (
+        peer["node_id"],
+        peer["state"],
+        _age(peer["since"], now),
+        peer["path"],
+        None if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.1f} ms",
+        peer["failures"],
+        seconds(peer["next_attempt_s"]),
+        f"{error['kind']}: {error['message']}" if error and peer["state"] != "connected" else None,
+        ",".join(peer["sources"]),
+    )
+
+
+def _age(moment: str, now: datetime) -> str | None:
+    return seconds(max(0.0, (now - parse_rfc3339(moment)).total_seconds()))
+
+
+def _troubles(status: dict[str, Any], now: datetime) -> Iterator[str]:
+    """Yield a line for each thing that is wrong and is in no row."""
+    for peer in status["peers"]:
+        for address in peer["addresses"]:
+            if address["state"] != "usable":
+                until = seconds(address["until_s"])
+                for_how_long = f", for {until}" if until else ""
+                yield f"node {peer['node_id']}: {address['address']} is not dialled: {address['reason']}{for_how_long}"
+    for source in status["sources"]:
+        if source["error"]:
+            last = f"{_age(source['good_at'], now)} ago" if source["good_at"] else "never"
+            yield f"source {source['name']} failed, last good answer {last}: {source['error']}"
+        if source.get("memory_of"):
+            yield f"source {source['name']} is from memory, of {source['memory_of']}: {source['peers']} peers"
+        for problem in source["problems"]:
+            yield f"source {source['name']}: refused: {problem}"
+    for line in status.get("not_remembered", ()):
+        yield f"cannot remember what it took: {line}"
+    refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))
+    if refused:
+        yield f"callers turned away: {refused}"

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Who the fleet is: the hosts that a playbook works on, and the members that a run leaves out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blixard.documents.entry_states import ABSENT, state_of
+from blixard.documents.record import read_record
+from blixard.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+GROUP = "blixard"
+"""The group of the inventory that is the fleet, where `blixard_hosts` does not say otherwise."""
+
+NO_HOSTS = "all:!all"
+"""Ansible's pattern for no host at all, without a warning."""
+
+
+def names(value: str | Iterable[object]) -> list[str]:
+    """Return a list of names, which may be written as one text with commas, as it is on the command line."""
+    each = value.split(",") if isinstance(value, str) else value
+    return [name for name in (str(name).strip() for name in each) if name]
+
+
+def pattern(hosts: str | Iterable[object] | None) -> str:
+    """Return the host pattern that means exactly `hosts`, no host at all when there are none."""
+    return ",".join(names(hosts or ())) or NO_HOSTS
+
+
+def fleet_hosts(chosen: Any, groups: Mapping[str, Collection[str]]) -> Any:
+    """Return the host pattern of the fleet: what was `chosen` with `blixard_hosts`, or the group `blixard`.
+
+    Args:
+        chosen: a pattern, a list of patterns, or nothing.
+        groups: the inventory's groups, names of hosts by name of the group.
+
+    Raises:
+        InputError: it is the group `blixard`, and there is none: the run would end without having done anything.
+    """
+    if chosen and names(chosen) != [GROUP]:
+        return chosen
+    if GROUP not in groups and GROUP not in groups.get("all", ()):
+        mend = "set blixard_hosts to the group that is the fleet, as in -e blixard_hosts=GROUP"
+        raise InputError(f"there is no group {GROUP}", file="the inventory", mend=mend)
+    return GROUP
+
+
+def left_out(
+    record_dir: str,
+    *,
+    fleet: Iterable[str],
+    states: Mapping[str, str],
+    inventory: Collection[str],
+    playing: Collection[str],
+    leaving: Collection[str] = (),
+) -> list[str]:
+    """Return the hosts of the fleet that this run does not work on, sorted; they would hear nothing of a change.
+
+    Two sources say who belongs to the fleet: the record has its members, and the inventory those that `blixard_hosts`
+    names. Members that the inventory does not have cannot be reached by any run and do not count.
+
+    Args:
+        record_dir: the folder of the record.
+        fleet: names that the pattern of the fleet matches, whatever `--limit` says.
+        states: `blixard_state` by name, where the inventory gives one.
+        inventory: every name in the inventory.
+        playing: names that this run works on.
+        leaving: names of hosts that leave in this run; these need not hear of it.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    members = {name for name, entry in read_record(record_dir, missing_ok=True).items() if state_of(entry) != ABSENT}
+    expected = {*members.intersection(inventory), *fleet} - {*playing, *leaving}
+    return sorted(name for name in expected if states.get(name) != ABSENT)
+
+
+def refuse_left_out(missing: Sequence[str], change: str, variable: str) -> str | None:
+    """Return the line that refuses a `change` of which the hosts `missing` would hear nothing; None without any.
+
+    Args:
+        missing: names of hosts, see `left_out`.
+        change: what everybody must hear of.
+        variable: the variable that chooses hosts instead of `--limit`.
+    """
+    if not missing:
+        return None
+    return (
+        f"{', '.join(missing)}: not in this run, and everybody must hear of {change}; run this without --limit and"
+        f" choose with -e {variable}=node3"
+    )

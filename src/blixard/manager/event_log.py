@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Events as log lines: one logger, one message a kind, the rest as fields."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from blixard.dialling.protocols import REFUSALS
+from blixard.log_limit import LineLimit
+
+if TYPE_CHECKING:
+    from blixard.clock import Clock
+    from blixard.peers.claims import Dropped
+    from blixard.peers.events import Event, EventKind
+
+_log = logging.getLogger("blixard.peers")
+
+_MESSAGES: dict[EventKind, tuple[int, str]] = {
+    "discovered": (logging.INFO, "peer discovered"),
+    "updated": (logging.INFO, "peer updated"),
+    "removed": (logging.INFO, "peer removed"),
+    "connecting": (logging.DEBUG, "connecting"),
+    "connected": (logging.INFO, "connected"),
+    "disconnected": (logging.INFO, "disconnected"),
+    "failed": (logging.INFO, "connection failed"),
+    "quarantined": (logging.WARNING, "address quarantined"),
+    "circuit_opened": (logging.INFO, "circuit opened"),
+    "circuit_half_open": (logging.DEBUG, "circuit half open"),
+    "circuit_closed": (logging.INFO, "circuit closed"),
+}
+
+_GUEST_LINES = 300
+"""Lines a minute about guests: a hundred that come, connect and go."""
+
+# A log record has attributes of these names, which `extra` must not touch.
+_RENAMED = {"message": "reason"}
+
+
+def guest_lines(clock: Clock) -> LineLimit:
+    """Return the limit for lines about guests."""
+    return LineLimit(clock, most=_GUEST_LINES, log=_log, notice="more about guests is not logged in this minute")
+
+
+def log_event(event: Event) -> None:
+    """Log an event; the fields are in the record's `extra`, for the agent's formatter."""
+    level, message = _MESSAGES[event.kind]
+    details = event.details
+    if event.kind == "failed" and details.get("error") in REFUSALS and details.get("failures") == 1:
+        # Said once in a row at a level that is looked at; the repetitions say nothing new.
+        level, message = logging.WARNING, "refused by peer"
+    if _log.isEnabledFor(level):
+        fields = {_RENAMED.get(name, name): value for name, value in details.items() if value is not None}
+        _log.log(level, message, extra={"node": event.node_id, "endpoint": event.endpoint_id.short, **fields})
+
+
+def log_dropped(dropped: Dropped) -> None:
+    """Log a claim that does not count."""
+    fields = {"node": dropped.node_id, "endpoint": dropped.endpoint_id.short, "source": dropped.source}
+    _log.warning("claim refused", extra={**fields, "reason": dropped.reason})

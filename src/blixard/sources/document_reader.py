@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""One document at a URL: a registry when it is an object, a peers file when it is a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from blixard.sources.base import Found
+from blixard.sources.peers_reader import PeersReader
+from blixard.sources.registry_reader import RegistryReader
+
+if TYPE_CHECKING:
+    from blixard.sources.base import Answer, Sighting, SourceContext
+
+_JSON_SPACE = b" \t\r\n"
+
+
+class DocumentReader:
+    """Reads what is at one place, again and again; the same content gives the very same answer."""
+
+    def __init__(self, place: str, context: SourceContext, *, name: str) -> None:
+        """`name` is that of the source."""
+        self._place = place
+        self._registry = RegistryReader(context.check, context.wall)
+        self._peers = PeersReader(
+            place,
+            name=name,
+            check=context.check,
+            wall=context.wall,
+            signers=context.signers,
+            cluster=context.cluster,
+            seen=context.seen,
+            memory=context.memory,
+        )
+        self._sighting: Sighting | None = None
+        self._found: Found | None = None
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether to read again although nothing has changed: a newer peers file was taken from elsewhere."""
+        return self._peers.is_superseded
+
+    async def backed(self, answer: Answer) -> Answer:
+        """Return `answer`; a failure with what is remembered of a peers file."""
+        return answer if self._found is not None else await self._peers.backed(answer)
+
+    def read(self, data: bytes, get_signature: Callable[[], bytes]) -> Found:
+        """Return what the document says.
+
+        Args:
+            data: its bytes.
+            get_signature: returns the bytes of its `.sig`; called for a peers file where signers are trusted.
+
+        Raises:
+            InputError: it is neither, or `get_signature` could not get it.
+            TrustError: a signature does not hold.
+        """
+        if data.lstrip(_JSON_SPACE).startswith(b"["):
+            return self._peers.read(data, get_signature() if self._peers.wants_signature else b"")
+        sighting = self._registry.read(data, self._place, self._sighting)
+        if self._found is None or sighting is not self._sighting:
+            self._peers.forget()
+            self._found = Found(() if sighting is None else (sighting,))
+            self._sighting = sighting
+        return self._found

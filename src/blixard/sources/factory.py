@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The sources that a configuration can name, and how they are made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blixard.errors import InputError
+from blixard.model.addresses import HostPort
+from blixard.model.tickets import looks_like_ticket, parse_ticket
+from blixard.sources.base import Answer, Failed
+from blixard.sources.host_port import HostPortLocation
+from blixard.sources.registry_files import RegistryFiles
+from blixard.sources.static_file import StaticFile
+from blixard.sources.ticket import TicketLocation
+from blixard.sources.urls import name_of, scheme_of
+
+if TYPE_CHECKING:
+    from blixard.sources.base import Source, SourceContext, SourceKind
+
+
+class DiscoverySource:
+    """The kinds of sources that a configuration can name."""
+
+    @dataclass(frozen=True)
+    class NodeRegistry:
+        """Where registries are, each a source of its own.
+
+        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
+        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
+        """
+
+        locations: Sequence[str | Path]
+
+    @dataclass(frozen=True)
+    class StaticFile:
+        """A peers file. A file that is not there (yet) is no error: it says nothing."""
+
+        path: str | Path
+
+
+Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile
+
+
+class Unusable:
+    """Stands for a location that cannot be used, so that it is reported and hides no other."""
+
+    kind: SourceKind = "registry"
+
+    def __init__(self, location: str, error: InputError) -> None:
+        shown = location[:80] if scheme_of(location) is None else name_of(location)
+        self.name = f"registry:{shown}"
+        self._answer = Failed(str(error))
+
+    async def fetch(self) -> Answer:
+        """Say what is wrong, as `Source.fetch`."""
+        return self._answer
+
+
+def make_sources(named: Iterable[Named | Source], context: SourceContext) -> list[Source]:
+    """Make the sources, in order; one that is named twice is made once."""
+    made: dict[str, Source] = {}
+    for each in named:
+        for source in _make(each, context):
+            made.setdefault(source.name, source)
+    return list(made.values())
+
+
+def _make(named: Named | Source, context: SourceContext) -> list[Source]:
+    if isinstance(named, DiscoverySource.NodeRegistry):
+        return [registry_at(location, context) for location in named.locations]
+    if isinstance(named, DiscoverySource.StaticFile):
+        return [
+            StaticFile(
+                named.path,
+                check=context.check,
+                wall=context.wall,
+                signers=context.signers,
+                cluster=context.cluster,
+                seen=context.seen,
+                memory=context.memory,
+            )
+        ]
+    return [named]
+
+
+def registry_at(location: str | Path, context: SourceContext) -> Source:
+    """Return the source for one location of registries.
+
+    What exists as a path is one, whatever else it looks like.
+    """
+    try:
+        return _understand(location, context)
+    except InputError as error:
+        return Unusable(str(location), error)
+
+
+def _understand(location: str | Path, context: SourceContext) -> Source:
+    text = str(location)
+    if not text or "\0" in text:
+        raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
+    if isinstance(location, Path) or os.path.lexists(text):
+        return _files(text, context)
+    scheme = scheme_of(text)
+    if scheme is not None:
+        return _at_url(scheme, text, context)
+    if looks_like_ticket(text):
+        return TicketLocation(parse_ticket(text), introduce=context.introduce, check=context.check, own=context.own)
+    where = _host_port(text)
+    return _files(text, context) if where is None else HostPortLocation(where, context.is_known)
+
+
+def _at_url(scheme: str, url: str, context: SourceContext) -> Source:
+    if scheme == "file":
+        return _files(url.partition("://")[2], context)
+    # Imported here: ssl and http cost 10 ms that a node with files only need not spend.
+    if scheme in ("http", "https"):
+        from blixard.sources.http_document import HttpSource
+
+        return HttpSource(url, context)
+    from blixard.sources.remote_files import RemoteSource
+
+    return RemoteSource(url, context)
+
+
+def _files(path: str, context: SourceContext) -> Source:
+    return RegistryFiles(path, check=context.check, wall=context.wall)
+
+
+def _host_port(text: str) -> HostPort | None:
+    if os.sep in text:
+        return None
+    try:
+        return HostPort.parse(text)
+    except InputError:
+        return None

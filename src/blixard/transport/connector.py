@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""Reaching peers over Iroh: bind, dial, and the hello that follows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import iroh
+import iroh.iroh_ffi
+
+from blixard.dialling.protocols import NOWHERE, DialError
+from blixard.errors import InputError, one_line
+from blixard.model.entry import DiscoveredPeer
+from blixard.transport.connection import IrohConnection
+from blixard.transport.hello import (
+    DISCOVERY_ALPN,
+    MAX_HELLO_BYTES,
+    Hello,
+    Purpose,
+    Welcome,
+    decode_welcome,
+    encode,
+    turned_away,
+)
+from blixard.transport.stream_guard import StreamGuard
+from blixard.trust.keys import SecretKey
+
+if TYPE_CHECKING:
+    from blixard.clock import Clock
+    from blixard.model.addresses import SocketAddress
+    from blixard.model.entry import NodeRegistryEntry
+    from blixard.model.ids import EndpointId
+    from blixard.model.tickets import Ticket
+
+
+async def bind_endpoint(key: SecretKey, bind: str, *, relay_url: str | None = None) -> iroh.Endpoint:
+    """Bind an Iroh endpoint that speaks `blixard/discovery/1`.
+
+    No preset of the n0 network is used: it would publish this node's addresses to a public DNS.
+
+    Raises:
+        InputError: the address or port cannot be bound.
+    """
+    iroh.iroh_ffi.uniffi_set_event_loop(asyncio.get_running_loop())  # type: ignore[arg-type]
+    relay = iroh.RelayMode.custom_from_urls([relay_url]) if relay_url else iroh.RelayMode.disabled()
+    options = iroh.EndpointOptions(
+        preset=iroh.preset_minimal(),
+        relay_mode=relay,
+        bind_addr=bind,
+        secret_key=key.to_bytes(),
+        alpns=[DISCOVERY_ALPN],
+    )
+    try:
+        return await iroh.Endpoint.bind(options)
+    except iroh.IrohError as error:
+        mend = "free the port (ss -lunp shows who has it) or choose another address with --bind"
+        raise InputError(f"cannot bind {bind}: {_last_line(error)}", place="/bind", mend=mend) from None
+
+
+def bound_port(endpoint: iroh.Endpoint, ipv6: bool) -> int:
+    """Return the UDP port that the endpoint really has, for the address family that was asked for."""
+    socket = next(s for s in endpoint.bound_sockets() if s.startswith("[") == ipv6)
+    return int(socket.rpartition(":")[2])
+
+
+def _last_line(error: iroh.IrohError) -> str:
+    return one_line((error.message().strip().splitlines() or ["no reason given"])[-1].strip())
+
+
+# What iroh says, and what it means to the one who must act. The first that fits counts.
+_KINDS = (
+    ("UnknownIssuer", "wrong_id", "another node answers at one of its addresses"),
+    ("error 120", "wrong_alpn", "it runs, but speaks another protocol"),
+    ("timed out", "timeout", "no answer"),
+    ("No addressing information", "bad_address", "there is no address to dial"),
+    ("Connecting to ourself", "local", "this is the node itself"),
+    ("invalid socket address", "bad_address", "one of its addresses is no address"),
+)
+
+
+def _dial_error(error: iroh.IrohError) -> DialError:
+    """Translate what iroh says about a failed dial."""
+    text = error.message()
+    for sign, kind, meaning in _KINDS:
+        if sign in text:
+            return DialError(kind, meaning)
+    if error.is_kind(iroh.IrohErrorKind.CLOSED):
+        return DialError("local", "this node's own endpoint is closed")
+    return DialError("unreachable", _last_line(error))
+
+
+class Connector:
+    """Dials peers from one endpoint. It implements the manager's `Dialler` and the check's `Prober`."""
+
+    def __init__(
+        self,
+        endpoint: iroh.Endpoint,
+        hello: Callable[[Purpose], Hello],
+        *,
+        clock: Clock,
+        learned: Callable[[NodeRegistryEntry], None] = lambda _: None,
+    ) -> None:
+        """`hello` gives this node's hello as it is now; `learned` is told what a peer says about itself."""
+        self._endpoint = endpoint
+        self._clock = clock
+        self._learned = learned
+        self._hello = hello
+
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+        """Connect to `peer` for the mesh.
+
+        Raises:
+            DialError: it was not reached in `timeout` seconds, or does not let this node in.
+        """
+        connection, welcome = await self._reach(peer, "mesh", timeout)
+        if not connection.admitted:
+            connection.close("not admitted")
+            raise turned_away(welcome.reason)
+        if welcome.entry is not None and welcome.entry.endpoint_id == peer.endpoint_id:
+            self._learned(welcome.entry)
+        connection.start_beats()
+        return connection
+
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+        """Connect to `peer` for a check; being turned away is an answer here, not an error.
+
+        Raises:
+            DialError: it was not reached in `timeout` seconds.
+        """
+        connection, _ = await self._reach(peer, "check", timeout)
+        return connection
+
+    async def introduce(self, ticket: Ticket, *, timeout: float) -> DiscoveredPeer:
+        """Ask the endpoint of `ticket` for its entry, which it signs itself; a ticket has no node id.
+
+        Raises:
+            DialError: it was not reached, or says no.
+        """
+        connection, welcome = await self._connect(
+            ticket.endpoint_id, ticket.relay_url, ticket.direct_addresses, "mesh", timeout
+        )
+        connection.close("introduced")
+        if not welcome.admitted:
+            raise turned_away(welcome.reason)
+        if welcome.entry is None or welcome.entry.endpoint_id != ticket.endpoint_id:
+            raise DialError("refused", "it does not say which node it is")
+        return DiscoveredPeer.from_entry(welcome.entry, "join", datetime.now(timezone.utc))
+
+    async def _reach(self, peer: DiscoveredPeer, purpose: Purpose, timeout: float) -> tuple[IrohConnection, Welcome]:
+        connection, welcome = await self._connect(
+            peer.endpoint_id, peer.relay_url, peer.socket_addresses, purpose, timeout
+        )
+        if welcome.node_id not in (None, peer.node_id):
+            message = f"answers as node {welcome.node_id}, its entry says node {peer.node_id}"
+            connection.close("wrong node id")
+            raise DialError("wrong_node_id", message)
+        return connection, welcome
+
+    async def _connect(
+        self,
+        endpoint_id: EndpointId,
+        relay_url: str | None,
+        addresses: Sequence[SocketAddress],
+        purpose: Purpose,
+        timeout: float,
+    ) -> tuple[IrohConnection, Welcome]:
+        direct = [str(address) for address in addresses]
+        if not direct and relay_url is None:
+            # iroh would dial where it has met the peer before.
+            raise DialError("bad_address", NOWHERE)
+        remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), relay_url, direct)
+        try:
+            return await asyncio.wait_for(self._shake_hands(remote, endpoint_id, purpose), timeout)
+        except asyncio.TimeoutError:
+            where = ", ".join([*direct, *([relay_url] if relay_url else [])])
+            raise DialError("timeout", f"no answer at {where} in {timeout:.1f} s") from None
+        except iroh.IrohError as error:
+            raise _dial_error(error) from None
+
+    async def _shake_hands(
+        self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
+    ) -> tuple[IrohConnection, Welcome]:
+        quic = await self._endpoint.connect(remote, DISCOVERY_ALPN)
+        StreamGuard(quic, is_dialler=True)
+        try:
+            started = self._clock.now()
+            welcome = await _say_hello(quic, self._hello(purpose))
+            hello_ms = (self._clock.now() - started) * 1000
+        except BaseException:
+            quic.close(1, b"no hello")
+            raise
+        connection = IrohConnection(
+            quic,
+            endpoint_id,
+            outgoing=True,
+            node_id=welcome.node_id,
+            admitted=welcome.admitted,
+            clock=self._clock,
+            refusal=welcome.reason,
+            hello_ms=hello_ms,
+        )
+        return connection, welcome
+
+
+async def _say_hello(quic: iroh.Connection, hello: Hello) -> Welcome:
+    stream = await quic.open_bi()
+    await stream.send().write_all(encode(hello))
+    await stream.send().finish()
+    answer = await stream.recv().read_to_end(MAX_HELLO_BYTES)
+    try:
+        return decode_welcome(answer)
+    except InputError as error:
+        raise DialError("refused", f"its answer to hello cannot be read: {error}") from None
+
+
+@contextlib.asynccontextmanager
+async def scratch_connector(
+    key: SecretKey, hello: Callable[[Purpose], Hello], *, clock: Clock, relay_url: str | None = None
+) -> AsyncIterator[Connector]:
+    """Give a connector that has an endpoint of its own, on any free port, which knows nothing of earlier dials."""
+    endpoint = await bind_endpoint(key, "0.0.0.0:0", relay_url=relay_url)
+    try:
+        yield Connector(endpoint, hello, clock=clock)
+    finally:
+        await endpoint.close()
+
+
+class ScratchProber:
+    """Finds out who answers at one address, each time from an endpoint of its own."""
+
+    async def probe(self, address: SocketAddress, endpoint_id: EndpointId, *, timeout: float) -> bool:
+        """Tell whether `endpoint_id` answers at `address`; False when another iroh node does.
+
+        Raises:
+            DialError: nobody answered in `timeout` seconds.
+        """
+        bind = "[::]:0" if address.ip.version == 6 else "0.0.0.0:0"
+        endpoint = await bind_endpoint(SecretKey.generate(), bind)
+        remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), None, [str(address)])
+        try:
+            quic = await asyncio.wait_for(endpoint.connect(remote, DISCOVERY_ALPN), timeout)
+            quic.close(0, b"probed")
+        except asyncio.TimeoutError:
+            raise DialError("timeout", f"no answer at {address} in {timeout:.1f} s") from None
+        except iroh.IrohError as error:
+            trouble = _dial_error(error)
+            if trouble.kind == "wrong_id":
+                return False
+            raise trouble from None
+        finally:
+            await endpoint.close()
+        return True

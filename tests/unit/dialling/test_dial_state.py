@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""One peer's record under arbitrary traces of what can happen to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from random import Random
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit.peers.people import endpoint_id, peer
+
+from blixard.dialling import backoff
+from blixard.dialling.breaker import JITTER, LEASE, LONGEST_OPEN, Permit
+from blixard.dialling.dial_state import MAX_REMEMBERED, DialState
+from blixard.dialling.protocols import DialError
+
+PEER = peer(1)
+LONGEST_WAIT = max(LONGEST_OPEN * (1 + JITTER), backoff.LONGEST, backoff.LOSS_LONGEST)
+
+
+def dial_state() -> DialState:
+    return DialState(PEER, endpoint_id(1), since=0.0, alone_since=0.0)
+
+
+def failed(times: int, kind: str = "timeout") -> DialState:
+    """A peer that failed so often in a row, each dial being made when it was due."""
+    made, rng, now = dial_state(), Random(1), 0.0
+    for _ in range(times):
+        permit = made.begin(now, rng, PEER.direct_addresses)
+        assert permit is not None
+        made.failed(permit, DialError(kind, "no"), now, rng)
+        assert made.next_at is not None
+        now = made.next_at
+    return made
+
+
+def test_each_outcome_has_its_state() -> None:
+    assert dial_state().state == "discovered"
+    assert failed(1).state == "backing_off"
+    assert failed(5).state == "open"
+    assert failed(5, "refused").state == "refused"
+    assert failed(50, "local").state == "backing_off"
+
+
+def test_failures_that_lie_here_are_waited_for_but_not_counted() -> None:
+    here = failed(50, "local")
+    assert (here.failures, here.local_failures, here.breaker.circuit) == (0, 50, "closed")
+
+
+def test_a_way_is_new_only_until_it_was_dialled() -> None:
+    made, rng = failed(1), Random(1)
+    moved = peer(1, "10.0.0.9:1")
+    assert made.learn(moved)
+    made.hurry_if_fresh(5.0)
+    assert made.next_at == 5.0
+    permit = made.begin(5.0, rng, moved.direct_addresses)
+    assert permit is not None
+    made.failed(permit, DialError("timeout", "no"), 5.0, rng)
+    assert not made.learn(moved)
+    assert not made.learn(PEER)
+
+
+def test_a_new_relay_is_a_new_way() -> None:
+    made = failed(1)
+    assert made.learn(dataclasses.replace(PEER, relay_url="https://relay.example"))
+
+
+def test_ways_are_not_remembered_without_end() -> None:
+    made, rng = dial_state(), Random(1)
+    for number in range(2 * MAX_REMEMBERED):
+        permit = made.begin(0.0, rng, [f"10.0.0.1:{number + 1}"])
+        assert permit is not None
+        made.failed(permit, DialError("local", "no"), 0.0, rng)
+    assert len(made._tried) == MAX_REMEMBERED
+    assert not made.learn(peer(1, f"10.0.0.1:{2 * MAX_REMEMBERED}"))
+
+
+class PursuitTraces(RuleBasedStateMachine):
+    """Whatever happens in whatever order, the next dial is never far, and a success ends everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = Random(0)
+        self.now = 0.0
+        self.dial_state = dial_state()
+        self.dial_state.next_at = 0.0
+        self.permit: Permit | None = None
+        self.old: list[Permit] = []
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.permit is None and self.dial_state.connected_at is None
+
+    @rule(seconds=st.one_of(st.floats(0, 700), st.sampled_from([0.25, 30.0, 60.0, LEASE, 360.0])))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.is_waiting)
+    @rule()
+    def its_time_comes(self) -> None:
+        assert self.dial_state.next_at is not None
+        self.now = max(self.now, self.dial_state.next_at)
+        self.permit = self.dial_state.begin(self.now, self.rng, PEER.direct_addresses)
+        if self.permit is not None:
+            self.old.append(self.permit)
+
+    @precondition(lambda self: self.permit is not None)
+    @rule(kind=st.sampled_from(["timeout", "unreachable", "wrong_id", "refused", "wrong_cluster", "local"]))
+    def it_fails(self, kind: str) -> None:
+        assert self.permit is not None
+        self.dial_state.failed(self.permit, DialError(kind, "no"), self.now, self.rng)
+        self.permit = None
+        assert self.dial_state.next_at is not None
+        assert self.dial_state.next_at >= self.now + backoff.SHORTEST
+
+    @precondition(lambda self: self.permit is not None)
+    @rule()
+    def it_is_given_up(self) -> None:
+        assert self.permit is not None
+        self.dial_state.cancelled(self.permit, self.now, self.rng)
+        self.permit = None
+
+    @precondition(lambda self: self.dial_state.connected_at is None)
+    @rule()
+    def it_is_connected(self) -> None:
+        """By the dial or by a call from there."""
+        self.dial_state.connected(self.now)
+        self.permit = None
+
+    @precondition(lambda self: self.dial_state.connected_at is not None)
+    @rule(peers=st.integers(0, 10_000))
+    def it_is_lost(self, peers: int) -> None:
+        self.dial_state.lost("gone", self.now, self.rng, peers)
+        assert self.dial_state.error is not None
+        assert self.dial_state.error[0].kind == "closed"
+
+    @precondition(lambda self: self.is_waiting)
+    @rule()
+    def a_probe_has_seen_it(self) -> None:
+        self.dial_state.sighted(self.now, self.rng)
+
+    @precondition(lambda self: self.is_waiting)
+    @rule()
+    def there_is_a_new_way(self) -> None:
+        self.dial_state.hurry(self.now)
+
+    @invariant()
+    def the_next_dial_is_never_farther_than_the_longest_wait(self) -> None:
+        if self.is_waiting:
+            assert self.dial_state.next_at is not None
+            assert self.dial_state.next_at <= self.now + LONGEST_WAIT
+
+    @invariant()
+    def when_its_time_comes_the_breaker_lets_it_through(self) -> None:
+        if self.is_waiting and self.dial_state.next_at is not None:
+            at = max(self.now, self.dial_state.next_at)
+            assert self.dial_state.breaker.begin(at, self.rng)[1] is not None
+
+    @invariant()
+    def the_state_says_what_is(self) -> None:
+        if self.dial_state.connected_at is not None:
+            assert self.dial_state.state == "connected"
+        elif self.permit is not None:
+            assert self.dial_state.state == "connecting"
+        elif self.dial_state.breaker.circuit == "open":
+            assert self.dial_state.state == "open"
+        else:
+            assert self.dial_state.state in ("discovered", "backing_off", "refused")
+
+    @invariant()
+    def a_connection_that_lives_ends_all_that_was_before(self) -> None:
+        if self.dial_state.connected_at is not None and self.now - self.dial_state.connected_at >= backoff.PROVEN_AFTER:
+            self.dial_state.settle(self.now)
+            assert (self.dial_state.failures, self.dial_state.breaker.trips) == (0, 0)
+
+
+TestPursuitTraces = PursuitTraces.TestCase

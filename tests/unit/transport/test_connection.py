@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""The watch over a connection, in virtual time: silence, answers, datagrams and bytes.
+
+The QUIC connection is a stand-in for iroh's, since no real one falls silent on demand; tests/integration has real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import iroh
+import pytest
+from tests.simulation.virtual_time import VirtualClock, run
+from tests.unit.documents.samples import key
+
+from blixard.transport.connection import IrohConnection
+from blixard.transport.connector import bind_endpoint, bound_port
+
+
+class Quic:
+    """A connection whose other end answers pings while `is_alive`."""
+
+    def __init__(self) -> None:
+        self.is_alive = True
+        self.sent = 0
+        self.received = 0
+        self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def paths(self) -> list[Any]:
+        return []
+
+    def stats(self) -> Any:
+        return SimpleNamespace(udp_tx_bytes=self.sent, udp_rx_bytes=self.received)
+
+    def send_datagram(self, datagram: bytes) -> None:
+        if self.is_alive and datagram[:1] == b"i":
+            self.incoming.put_nowait(b"o" + datagram[1:])
+
+    async def read_datagram(self) -> bytes:
+        return await self.incoming.get()
+
+    async def closed(self) -> str:
+        return await self.end
+
+    def close(self, _: int, reason: bytes) -> None:
+        if not self.end.done():
+            self.end.set_result(reason.decode())
+
+
+def watched(quic: Quic, clock: VirtualClock) -> IrohConnection:
+    connection = IrohConnection(
+        cast(iroh.Connection, quic),
+        key(2).public(),
+        outgoing=True,
+        node_id=2,
+        admitted=True,
+        clock=clock,
+        remote="192.0.2.2:7001",
+    )
+    connection.start_beats()
+    return connection
+
+
+async def how_it_ends(change: Callable[[Quic], None], after: float) -> tuple[str, float]:
+    """Change the other end `after` seconds; return how the connection ended, and how long after the change."""
+    clock = VirtualClock()
+    quic = Quic()
+    connection = watched(quic, clock)
+    await clock.sleep(after)
+    assert not quic.end.done()
+    started = clock.now()
+    change(quic)
+    return await connection.closed(), clock.now() - started
+
+
+def test_a_connection_that_answers_stays_for_days() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        connection = watched(quic, clock)
+        await clock.sleep(2 * 24 * 3600.0)
+        assert not quic.end.done()
+        connection.close("stopped")
+        assert await connection.closed() == "stopped"
+
+    run(main())
+
+
+def test_a_peer_that_falls_silent_is_given_up_after_two_whole_beats_and_before_the_third_is_over() -> None:
+    def die(quic: Quic) -> None:
+        quic.is_alive = False
+
+    reason, seconds = run(how_it_ends(die, 100.0))
+    assert reason.startswith("no beat for")
+    assert 8.0 <= seconds <= 15.0
+
+
+def test_anything_that_is_heard_is_a_sign_of_life_though_no_ping_is_answered() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        quic.is_alive = False
+        watched(quic, clock)
+        for _ in range(20):
+            await clock.sleep(10.0)
+            quic.incoming.put_nowait(b"x")
+        assert not quic.end.done()
+
+    run(main())
+
+
+def test_a_flood_of_datagrams_ends_the_connection() -> None:
+    def flood(quic: Quic) -> None:
+        for _ in range(1000):
+            quic.incoming.put_nowait(b"x")
+
+    assert run(how_it_ends(flood, 1.0)) == ("too many datagrams", 0.0)
+
+
+@pytest.mark.parametrize(("received", "most"), [(0, 32_768), (1_000, 35_768)])
+def test_a_peer_may_cost_three_times_what_it_sends_and_32_kib(received: int, most: int) -> None:
+    async def main(sent: int) -> str | None:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock)
+        quic.received, quic.sent = received, sent
+        await clock.sleep(6.0)
+        return quic.end.result() if quic.end.done() else None
+
+    assert run(main(most)) is None
+    assert run(main(most + 1)) == "sends this node's packets to too many addresses"
+
+
+def test_a_connection_may_send_much_when_it_receives_much() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        quic.received, quic.sent = 10_000_000, 29_000_000
+        watched(quic, clock)
+        await clock.sleep(3600.0)
+        assert not quic.end.done()
+
+    run(main())
+
+
+def test_a_ping_that_is_lost_is_sent_again_and_the_round_trip_is_what_the_clock_says() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        quic.is_alive = False
+        connection = watched(quic, clock)
+        pinging = asyncio.create_task(connection.ping(5.0))
+        await clock.sleep(0.6)
+        quic.is_alive = True
+        milliseconds = await pinging
+        # Sent at 0, 0.25 and 0.75 seconds; the third is answered.
+        assert round(milliseconds) == 750
+        assert connection.rtt_ms == milliseconds
+
+    run(main())
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "[::1]:0"])
+async def test_an_endpoint_says_the_port_of_the_family_that_it_was_bound_to(bind: str) -> None:
+    endpoint = await bind_endpoint(key(1), bind)
+    try:
+        port = bound_port(endpoint, bind.startswith("["))
+        assert f"{bind[:-1]}{port}" in endpoint.bound_sockets()
+    finally:
+        await endpoint.close()

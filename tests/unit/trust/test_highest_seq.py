@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""The highest numbers seen: by cluster and signer, across restarts and versions, and never silently lost."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from tests.unit.peers.people import CLUSTER, NOON, endpoint_id
+
+from blixard.errors import InputError
+from blixard.trust.highest_seq import HighestSeq
+
+FILE = "seen-signatures.json"
+OLD, NEW = endpoint_id(1000), endpoint_id(1001)
+
+
+def now() -> datetime:
+    return NOON
+
+
+def lowest(seen: HighestSeq, place: str = "a", signer: object = OLD, cluster: str = CLUSTER) -> int:
+    assert signer in (OLD, NEW)
+    return seen.lowest(place, cluster, OLD if signer == OLD else NEW, [OLD, NEW])
+
+
+def problem_of(seen: HighestSeq) -> str:
+    return seen.problem or ""
+
+
+def test_numbers_only_grow_and_survive_a_restart(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, now)
+    assert lowest(seen) == 0
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    seen.raise_to("a", CLUSTER, OLD, 3)
+    assert lowest(HighestSeq(tmp_path, now), "another place") == 5
+    assert lowest(HighestSeq(None, now)) == 0
+
+
+def test_a_number_is_of_one_cluster_and_one_signer(tmp_path: Path) -> None:
+    HighestSeq(tmp_path, now).raise_to("a", CLUSTER, OLD, 5)
+    seen = HighestSeq(tmp_path, now)
+    assert lowest(seen, "b", NEW) == 0
+    assert lowest(seen, "b", OLD, "other") == 0
+
+
+def test_after_a_change_of_key_the_former_signers_older_files_count_nowhere(tmp_path: Path) -> None:
+    HighestSeq(tmp_path, now).raise_to("a", CLUSTER, OLD, 5)
+    HighestSeq(tmp_path, now).raise_to("a", CLUSTER, NEW, 9)
+    assert lowest(HighestSeq(tmp_path, now), "b", OLD) == 9
+
+
+def test_a_signer_that_is_trusted_no_longer_keeps_no_place_from_its_successor(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, now)
+    seen.raise_to("a", CLUSTER, OLD, 50)
+    assert seen.lowest("a", CLUSTER, NEW, [OLD, NEW]) == 50
+    assert seen.lowest("a", CLUSTER, NEW, [NEW]) == 0
+
+
+def test_what_an_earlier_version_wrote_still_counts_for_its_places(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"/etc/peers.json": 7, "https://a.example/peers.json": 9}\n')
+    seen = HighestSeq(tmp_path, now)
+    assert lowest(seen, "/etc/peers.json") == 7
+    seen.raise_to("/etc/peers.json", CLUSTER, OLD, 8)
+    seen = HighestSeq(tmp_path, now)
+    assert lowest(seen, "anywhere") == 8
+    assert lowest(seen, "https://a.example/peers.json", NEW) == 9
+
+
+def test_a_remembered_number_far_ahead_of_the_clock_counts_for_nothing(tmp_path: Path) -> None:
+    before_it_was_set = HighestSeq(tmp_path, lambda: datetime(1970, 1, 1, tzinfo=timezone.utc))
+    before_it_was_set.raise_to("a", CLUSTER, OLD, 2**53 - 1)
+    seen = HighestSeq(tmp_path, now)
+    assert lowest(seen) == 0
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    assert lowest(HighestSeq(tmp_path, now)) == 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        '{"a": "b"}',
+        '{"a": -1}',
+        '{"a": true}',
+        "{",
+        '{"version": 3, "signers": {}, "places": {}}',
+        '{"version": 2, "signers": {"c": {"nobody": 1}}, "places": {}}',
+        '{"version": 2, "signers": {"c": 5}, "places": {}}',
+        '{"version": 2, "signers": {}}',
+        '{"version": 2, "signers": {}, "places": {"a": {"signer": 5, "seq": 1}}}',
+        '{"version": 2, "signers": {}, "places": {"a": {"signer": null, "seq": "1"}}}',
+        '{"version": 2, "signers": {}, "places": {"a": {"signer": null, "seq": 9007199254740992}}}',
+    ],
+)
+def test_numbers_that_cannot_be_read_are_not_forgotten(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(InputError, match=FILE) as caught:
+        HighestSeq(tmp_path, now)
+    assert caught.value.mend
+    assert (tmp_path / FILE).read_text() == content
+
+
+def test_however_many_places_there_were_the_file_stays_small_and_readable(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps({f"/{'x' * 4000}/{number}": 7 for number in range(400)}))
+    seen = HighestSeq(tmp_path, now)
+    for number in range(1100):
+        seen._places.pop(f"/{number}", None)
+        seen.raise_to(f"/{number}", CLUSTER, OLD, 10)
+    assert (tmp_path / FILE).stat().st_size < 512 * 1024
+    assert lowest(HighestSeq(tmp_path, now)) == 10
+
+
+def test_a_number_that_cannot_be_written_is_said_and_written_later(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path / "not there yet", now)
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    assert lowest(seen) == 5
+    assert FILE in problem_of(seen)
+    (tmp_path / "not there yet").mkdir()
+    seen.write_again()
+    assert not problem_of(seen)
+    assert lowest(HighestSeq(tmp_path / "not there yet", now)) == 5
+
+
+def test_a_number_that_is_known_is_not_written_again(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, now)
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    (tmp_path / FILE).unlink()
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    assert not (tmp_path / FILE).exists()
+    seen.raise_to("a", CLUSTER, OLD, 6)
+    assert lowest(HighestSeq(tmp_path, now)) == 6
