@@ -220,9 +220,9 @@ except ImportError:
     # Only here, so that the module runs as a plain file, too.
     from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
 
-    HAS_PACKAGE = False
+    TROUBLE: str | None = to_install("in the environment of the Python that runs the module")
 else:
-    HAS_PACKAGE = True
+    TROUBLE = None
 
 
 def main() -> t.NoReturn:
@@ -246,8 +246,8 @@ def main() -> t.NoReturn:
         },
         supports_check_mode=True,
     )
-    if not HAS_PACKAGE:
-        module.fail_json(msg=to_install("in the environment of the Python that runs the module"))
+    if TROUBLE:
+        module.fail_json(msg=TROUBLE)
     params = module.params
     try:
         update = update_record(
