@@ -17,7 +17,7 @@ description:
     of these edges, what went wrong there, how often it was tried and for how long.
   - Runs one short program on the host and sends nothing there, which costs about a fifth of an ordinary module.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return the same.

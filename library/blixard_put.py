@@ -16,7 +16,7 @@ description:
     M(ansible.builtin.copy) gives owner and mode by path, and would follow it.
   - Whatever has the name is replaced; a link there is replaced too, and not followed.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the host.
@@ -51,8 +51,8 @@ options:
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
-  - module: schema_template
-  - module: iroh_identity
+  - module: blixard.fleet.schema_template
+  - module: blixard.fleet.iroh_identity
 """
 
 EXAMPLES = r"""

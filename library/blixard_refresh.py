@@ -15,7 +15,7 @@ description:
   - Says whether the node takes its peers file.
 
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode, and does nothing there.
@@ -38,7 +38,7 @@ options:
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
-  - module: blixard_connectivity
+  - module: blixard.fleet.blixard_connectivity
 """
 
 EXAMPLES = r"""

@@ -18,12 +18,12 @@ description:
     entry older than the recorded one, a retired id that comes back, and more removals than O(max_removals).
     All refusals come in one message, and then nothing is written.
   - The record is also compared with what was last signed off. That is the manifest in its folder where a fleet key
-    signs one (see M(blixard_signature)), and the peers file at hand. Whoever edits the record cannot take an
-    attestation away, put another node in a member's place, bring back who has left, or remove a member unseen.
+    signs one (see M(blixard.fleet.blixard_signature)), and the peers file at hand. Whoever edits the record cannot take
+    an attestation away, put another node in a member's place, bring back who has left, or remove a member unseen.
   - Returns the peers that follow from the record, for the peers file.
   - Runs on the controller; delegate it to C(localhost).
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without writing anything.
@@ -44,7 +44,7 @@ options:
     type: str
     required: true
   entries:
-    description: Registry entries by host name, as RV(iroh_node_info#module:entry) has them.
+    description: Registry entries by host name, as RV(blixard.fleet.iroh_node_info#module:entry) has them.
     type: dict
     default: {}
   states:
@@ -61,7 +61,7 @@ options:
     default: {}
   announcements:
     description:
-      - Announced changes of key by host name, as M(blixard_rotation) returns them.
+      - Announced changes of key by host name, as M(blixard.fleet.blixard_rotation) returns them.
       - Each must be signed by the key that the record has for the host and by the new one.
     type: dict
     default: {}
@@ -112,7 +112,7 @@ options:
 requirements:
   - blixard (in the environment of the Python that runs the module)
 seealso:
-  - module: iroh_node_info
+  - module: blixard.fleet.iroh_node_info
 """
 
 EXAMPLES = r"""
@@ -220,9 +220,9 @@ except ImportError:
     # Only here, so that the module runs as a plain file, too.
     from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
 
-    HAS_PACKAGE = False
+    TROUBLE: str | None = to_install("in the environment of the Python that runs the module")
 else:
-    HAS_PACKAGE = True
+    TROUBLE = None
 
 
 def main() -> t.NoReturn:
@@ -246,8 +246,8 @@ def main() -> t.NoReturn:
         },
         supports_check_mode=True,
     )
-    if not HAS_PACKAGE:
-        module.fail_json(msg=to_install("in the environment of the Python that runs the module"))
+    if TROUBLE:
+        module.fail_json(msg=TROUBLE)
     params = module.params
     try:
         update = update_record(

@@ -17,7 +17,7 @@ description:
   - The keys are made and used on the host, and never returned.
 
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the host.
@@ -56,8 +56,8 @@ options:
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
-  - module: iroh_identity
-  - module: blixard_registry
+  - module: blixard.fleet.iroh_identity
+  - module: blixard.fleet.blixard_registry
 """
 
 EXAMPLES = r"""

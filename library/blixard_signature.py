@@ -12,12 +12,12 @@ version_added: "0.1.0"
 description:
   - Keeps C(discovery-peers.json.sig) beside the peers file on the controller, signed with the fleet key.
   - Keeps C(MANIFEST) in the folder of the record, signed with the same key. It says who the members are, so that
-    nobody else edits the record into another membership; see M(blixard_registry).
+    nobody else edits the record into another membership; see M(blixard.fleet.blixard_registry).
   - A signature that holds is kept, so an unchanged peers file keeps the same two files to the byte.
   - Without a key, what is there is held against O(signers), so that hosts are never given a file that they refuse.
   - Runs in the controller's own process. The key is in no temporary file, no command line and no result.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the host.
@@ -61,7 +61,7 @@ options:
 requirements:
   - blixard (on the controller)
 seealso:
-  - module: blixard_registry
+  - module: blixard.fleet.blixard_registry
 """
 
 EXAMPLES = r"""

@@ -14,7 +14,7 @@ description:
   - The key is made on the host and never leaves it. Neither the result nor the diff holds it; both name
     the id that belongs to it.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the host.
@@ -66,7 +66,7 @@ options:
 requirements:
   - blixard (in the environment of the Python that runs the module)
 seealso:
-  - module: iroh_node_info
+  - module: blixard.fleet.iroh_node_info
 """
 
 EXAMPLES = r"""
@@ -120,9 +120,9 @@ except ImportError:
     # Only here, so that the module runs as a plain file, too.
     from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
 
-    HAS_PACKAGE = False
+    TROUBLE: str | None = to_install("in the environment of the Python that runs the module")
 else:
-    HAS_PACKAGE = True
+    TROUBLE = None
 
 
 def main() -> t.NoReturn:
@@ -143,8 +143,8 @@ def main() -> t.NoReturn:
         },
         supports_check_mode=True,
     )
-    if not HAS_PACKAGE:
-        module.fail_json(msg=to_install("in the environment of the Python that runs the module"))
+    if TROUBLE:
+        module.fail_json(msg=TROUBLE)
     path = module.params.pop("path")
     try:
         result = keep_for(pathlib.Path(path), Wanted(**module.params), check=module.check_mode)

@@ -19,7 +19,7 @@ description:
   - Returns what is known of any other files as well, so that a role needs one look to know the host.
   - Runs one short program on the host and sends nothing there, which costs about a fifth of an ordinary module.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return the same.
@@ -67,8 +67,8 @@ options:
 requirements:
   - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
-  - module: iroh_identity
-  - module: blixard_registry
+  - module: blixard.fleet.iroh_identity
+  - module: blixard.fleet.blixard_registry
 """
 
 EXAMPLES = r"""
@@ -122,7 +122,7 @@ key:
   sample: {"path": "/var/lib/blixard/iroh-secret-key", "state": "present", "owner": "blixard", "group": "blixard"}
 agent:
   description:
-    - RV(agent.state) is V(running), V(not running) or V(not answering).
+    - C(agent.state) is V(running), V(not running) or V(not answering).
     - When it runs, also what it says of itself, and since when it runs (Unix seconds).
   returned: success
   type: dict

@@ -16,7 +16,7 @@ description:
   - What fits is handed over to M(ansible.builtin.copy), so that check mode, diff, backup, owner, mode and
     validate work as people know them.
 author:
-  - Blixard Fleet contributors
+  - Blixard Fleet contributors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the host.
@@ -45,7 +45,7 @@ options:
     required: true
   observed:
     description:
-      - What is known of O(dest) already, one item of RV(iroh_node_info#module:files).
+      - What is known of O(dest) already, one item of RV(blixard.fleet.iroh_node_info#module:files).
       - When content, O(mode), O(owner) and O(group) are there already, nothing is sent to the host.
     type: dict
   parents:
@@ -54,8 +54,8 @@ options:
     default: false
   data_dir:
     description:
-      - Data directory of the node. When O(dest) lies in it, the document goes to M(blixard_put) instead of
-        M(ansible.builtin.copy), and so becomes the account's that owns the directory.
+      - Data directory of the node. When O(dest) lies in it, the document goes to M(blixard.fleet.blixard_put) instead
+        of M(ansible.builtin.copy), and so becomes the account's that owns the directory.
       - Then O(owner) and O(group) are only compared with what was O(observed), O(mode) is needed as octal digits, and
         what only M(ansible.builtin.copy) knows is not done.
     type: str
@@ -106,7 +106,7 @@ requirements:
 seealso:
   - module: ansible.builtin.template
   - module: ansible.builtin.copy
-  - module: iroh_node_info
+  - module: blixard.fleet.iroh_node_info
 """
 
 EXAMPLES = r"""
