@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.plugins import find_collection
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROLE = PROJECT / "roles" / "blixard"
-
-
-@cache
-def _load_plugins() -> None:
-    from ansible.plugins.loader import init_plugin_loader
-
-    init_plugin_loader([str(PROJECT / "collections")])
 
 
 @cache
@@ -36,7 +30,7 @@ def render(template: str, **variables: Any) -> bytes:
     from ansible.parsing.dataloader import DataLoader
     from ansible.template import Templar, trust_as_template
 
-    _load_plugins()
+    find_collection()
     loader = DataLoader()
     loader.set_basedir(str(ROLE))
     text = (ROLE / "templates" / template).read_text()

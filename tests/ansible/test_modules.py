@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.ansible.fleet import BIN, PROJECT, free_ports
+from tests.plugins import find_collection
 from tests.unit.documents.samples import CLUSTER, attested
 
 from blixard.fleet.look import KEY_FILE_NAME
@@ -46,6 +47,7 @@ def _documentation(name: str) -> dict[str, Any]:
 
 
 def _load(path: Path) -> ModuleType:
+    find_collection()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -17,6 +17,9 @@ NEEDED = {"gather": ("identity", "publish", "node"), "check": ("node",)}
 SPECIAL = frozenset({"all", "always", "tagged", "untagged"})
 """Words that Ansible itself gives a meaning."""
 
+NEVER_THERE = frozenset({"notest", "molecule-notest"})
+"""Words that Molecule skips with every run, whatever playbook that is."""
+
 _UNTAGGED = "untagged"
 
 
@@ -47,7 +50,7 @@ def refused(run: Collection[str], skip: Collection[str], having: Sequence[str], 
 
 def _unknown(run: Iterable[str], skip: Iterable[str], having: Sequence[str]) -> str | None:
     for option, words in (("--tags", run), ("--skip-tags", skip)):
-        unknown = sorted(set(words) - SPECIAL - set(having))
+        unknown = sorted(set(words) - SPECIAL - NEVER_THERE - set(having))
         if unknown:
             known = f"its steps are {', '.join(having)}" if having else "it runs as a whole, without tags"
             return f"{option} {','.join(unknown)}: this playbook has no such step; {known}"

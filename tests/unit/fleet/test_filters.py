@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.plugins import find_collection
 from tests.unit.documents.samples import attested
 
 from blixard.documents.registry_file import write_registry
@@ -20,6 +21,7 @@ PLUGIN = Path(__file__).resolve().parents[3] / "filter_plugins" / "blixard.py"
 
 @pytest.fixture(scope="module")
 def filters() -> Any:
+    find_collection()
     spec = importlib.util.spec_from_file_location("blixard_filters", PLUGIN)
     assert spec is not None
     assert spec.loader is not None
