@@ -17,8 +17,8 @@ NEEDED = {"gather": ("identity", "publish", "node"), "check": ("node",)}
 SPECIAL = frozenset({"all", "always", "tagged", "untagged"})
 """Words that Ansible itself gives a meaning."""
 
-NEVER_THERE = frozenset({"notest", "molecule-notest"})
-"""Words that Molecule skips with every run, whatever playbook that is."""
+_MOLECULES = "notest"
+"""How the words end that Molecule skips with its runs, whatever playbook it is: `molecule-idempotence-notest`."""
 
 _UNTAGGED = "untagged"
 
@@ -50,7 +50,7 @@ def refused(run: Collection[str], skip: Collection[str], having: Sequence[str], 
 
 def _unknown(run: Iterable[str], skip: Iterable[str], having: Sequence[str]) -> str | None:
     for option, words in (("--tags", run), ("--skip-tags", skip)):
-        unknown = sorted(set(words) - SPECIAL - NEVER_THERE - set(having))
+        unknown = sorted(word for word in {*words} - SPECIAL - {*having} if not word.endswith(_MOLECULES))
         if unknown:
             known = f"its steps are {', '.join(having)}" if having else "it runs as a whole, without tags"
             return f"{option} {','.join(unknown)}: this playbook has no such step; {known}"
