@@ -50,7 +50,9 @@ def test_a_selection_that_does_what_it_says_is_taken(run: list[str]) -> None:
 
 def test_what_molecule_skips_with_every_run_is_no_unknown_step() -> None:
     for having in (ALL, []):
-        assert refused(["all"], ["molecule-notest", "notest", "molecule-idempotence-notest"], having, alone=True) is None
+        assert (
+            refused(["all"], ["molecule-notest", "notest", "molecule-idempotence-notest"], having, alone=True) is None
+        )
 
 
 def test_an_unknown_tag_is_refused_with_those_that_there_are() -> None:
