@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.ansible.collection import COLLECTION, Controller, build_wheel, copy_tree, galaxy
+from tests.ansible.collection import COLLECTION, Controller, galaxy
 from tests.ansible.fleet import PROJECT, free_ports
 
 SETTINGS = """\
@@ -95,21 +95,11 @@ BY_NAME = """\
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_tree(tmp_path_factory.mktemp("source") / "blixard-fleet")
-
-
-@pytest.fixture(scope="module")
 def collections(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which the collection was installed from its repository."""
     folder = tmp_path_factory.mktemp("installed")
     galaxy("install", "--offline", f"git+file://{tree}", "-p", folder, at=folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(tree, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture
@@ -136,10 +126,9 @@ def _files(folder: Path) -> dict[str, bytes | str]:
 
 
 def test_repository_and_tarball_install_the_same_files_and_only_those_that_ansible_or_a_reader_wants(
-    tree: Path, collections: Path, tmp_path: Path
+    release: Path, collections: Path, tmp_path: Path
 ) -> None:
-    galaxy("build", tree, "--output-path", tmp_path, at=tmp_path)
-    (tarball,) = tmp_path.glob("blixard-fleet-*.tar.gz")
+    (tarball,) = release.glob("blixard-fleet-*.tar.gz")
     galaxy("install", "--offline", tarball, "-p", tmp_path / "empty", at=tmp_path)
 
     installed = _files(tmp_path / "empty" / COLLECTION)
