@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,31 @@ def test_repository_and_tarball_install_the_same_files_and_only_those_that_ansib
     }  # fmt: skip
     assert "roles/blixard/files/requirements.lock" in installed
     assert not [name for name in installed if name.endswith((".pyc", ".tar.gz"))]
+
+
+def test_an_execution_environment_gets_the_collection_and_what_the_collection_asks_for(
+    collections: Path, tmp_path: Path
+) -> None:
+    builder = Path(sys.executable).with_name("ansible-builder")
+    create: list[str | Path] = [
+        "create",
+        "--file",
+        PROJECT / "execution-environment.yml",
+        "--context",
+        tmp_path / "context",
+    ]
+    subprocess.run([builder, *create], check=True, capture_output=True)
+    asked = yaml.safe_load((tmp_path / "context" / "_build" / "requirements.yml").read_text())
+    assert asked == {"collections": [{"name": "blixard.fleet"}]}
+
+    # In the image, ansible-builder asks this of the collection that it has installed there.
+    found = subprocess.run([builder, "introspect", collections], check=True, capture_output=True, text=True).stdout
+    needed = {kind: [line.split("  #")[0] for line in lines] for kind, lines in yaml.safe_load(found).items()}
+    version = yaml.safe_load((PROJECT / "galaxy.yml").read_text())["version"]
+    assert needed == {
+        "python": [f"blixard[controller]=={version}"],
+        "system": ["openssh-clients [platform:rpm]", "openssh-client [platform:dpkg]"],
+    }
 
 
 def test_a_repository_elsewhere_rolls_a_fleet_out_and_lives_with_it_by_full_names(
