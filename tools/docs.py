@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "build" / "docs"
 SITE = ROOT / "build" / "site"
 SCHEMAS = ROOT / "src" / "blixard" / "schemas"
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md")
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md")
 # Where the collection's pages refer to that is not a module: the label, and its page in Ansible's documentation.
 ANSIBLE = {
     "action_plugins": "plugins/action.html#action-plugins",
@@ -38,38 +38,38 @@ ANSIBLE = {
 }
 API = ("discovery_manager", "node_discovery", "errors")
 
-INDEX = f"""\
-# Blixard Fleet {__version__}
-
-```{{toctree}}
+# What stands at the side, below the README, which is the first page.
+CONTENTS = """
+```{toctree}
+:hidden:
 :caption: Use
-README
-docs/life
-docs/ci
-docs/node
+The life of a fleet <docs/life>
+The peers file in CI <docs/ci>
+Running a node <docs/node>
 ```
-```{{toctree}}
+```{toctree}
+:hidden:
 :caption: Reference
-:maxdepth: 1
-reference/playbooks
-reference/collection/index
-reference/command-line
-reference/schemas
-reference/python
+Playbooks <reference/playbooks>
+Role, modules and filters <reference/collection/index>
+Command line <reference/command-line>
+JSON schemas <reference/schemas>
+Python API <reference/python>
 ```
-```{{toctree}}
+```{toctree}
+:hidden:
 :caption: Background
-:titlesonly:
-docs/protocol
-docs/security
-docs/faults
-docs/testing
+The protocol <docs/protocol>
+Security <docs/security>
+Faults <docs/faults>
+Testing <docs/testing>
 ```
-```{{toctree}}
+```{toctree}
+:hidden:
 :caption: Project
-CONTRIBUTING
-SECURITY
-CHANGELOG
+Working on it <CONTRIBUTING>
+Reporting a fault <SECURITY>
+Changelog <CHANGELOG>
 ```
 """
 COMMAND_LINE = """\
@@ -92,8 +92,7 @@ SETTINGS: dict[str, Any] = {
     ],
     "myst_heading_anchors": 3,
     "autodoc_member_order": "bysource",
-    "autodoc_typehints": "description",
-    "autodoc_typehints_description_target": "documented",
+    "python_maximum_signature_line_length": 88,
     # Docstrings set code in single backticks.
     "default_role": "code",
     "intersphinx_mapping": {"ansible": ("https://docs.ansible.com/ansible/latest/", str(SOURCE / "ansible.inv"))},
@@ -168,14 +167,19 @@ def python() -> str:
 
 
 def _collection(target: Path) -> None:
-    """Have antsibull-docs write the pages of the collection, and say where the modules of Ansible's own are."""
+    """Have antsibull-docs write the pages of the collection, and state where Ansible's own pages are that they name."""
     target.mkdir()
     tool = Path(sys.executable).with_name("antsibull-docs")
     options: list[str | Path] = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", target]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"PATH": path, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
     subprocess.run([tool, "collection", *options, "blixard.fleet"], check=True, env=env)
-    pages = "".join(page.read_text(encoding="utf-8") for page in target.glob("*.rst"))
+    pages = ""
+    for page in target.glob("*.rst"):
+        # The theme shows the contents of a page at its side.
+        text = re.sub(r"^\.\. contents::\n(?: +:.*\n)+", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        page.write_text(text, encoding="utf-8")
+        pages += text
     modules = sorted(set(re.findall(r"<ansible_collections\.ansible\.builtin\.(\w+_module)>", pages)))
     places = {f"ansible_collections.ansible.builtin.{it}": f"collections/ansible/builtin/{it}.html" for it in modules}
     lines = "".join(f"{label} std:label -1 {place} -\n" for label, place in (ANSIBLE | places).items())
@@ -192,7 +196,8 @@ def lay_out() -> None:
         target = SOURCE / page.relative_to(ROOT)
         target.parent.mkdir(exist_ok=True)
         shutil.copy(page, target)
-    (SOURCE / "index.md").write_text(INDEX, encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (SOURCE / "index.md").write_text(readme + CONTENTS, encoding="utf-8")
     (reference / "command-line.md").write_text(COMMAND_LINE, encoding="utf-8")
     (reference / "playbooks.md").write_text(playbooks(), encoding="utf-8")
     (reference / "schemas.md").write_text(schemas(), encoding="utf-8")
