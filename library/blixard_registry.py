@@ -209,7 +209,6 @@ refused:
 
 import datetime
 import pathlib
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -225,7 +224,7 @@ else:
     TROUBLE = None
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     """Take the options, do it, and exit with the result."""
     module = AnsibleModule(
         argument_spec={

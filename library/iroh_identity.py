@@ -125,7 +125,7 @@ else:
     TROUBLE = None
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     """Take the options, do it, and exit with the result."""
     module = AnsibleModule(
         argument_spec={

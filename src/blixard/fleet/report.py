@@ -6,8 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blixard.errors import bounded_lines
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from blixard.fleet.host_view import HostView
 
 # More lines than this nobody reads: a larger fleet is shown a line a node.
 MAX_EDGE_LINES = 60
@@ -21,6 +25,36 @@ class Part:
     node_id: int
     report: Mapping[str, Any] | None
     problem: str = ""
+
+
+def fleet_report(
+    hosts: Iterable[HostView], inventory: Iterable[HostView], *, cluster: str, others: Iterable[HostView] = ()
+) -> dict[str, Any]:
+    """Return the report of what `hosts` said in this run, valid against `connectivity-report`.
+
+    A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
+
+    Args:
+        hosts: the hosts that were to be asked.
+        inventory: every host of the inventory, for the names of peers.
+        cluster: name of the cluster.
+        others: hosts of other batches; edges to their nodes that are still to be started are left out.
+
+    Raises:
+        InputError: a host that was asked has no number.
+    """
+    return merge(
+        [_part(host) for host in hosts if host.has_our_node],
+        {host.number: host.name for host in inventory if host.number is not None},
+        cluster,
+        {host.node_id for host in others if host.waits},
+    )
+
+
+def _part(host: HostView) -> Part:
+    left = "the check broke off, run with -vvv to see where" if host.was_checked else "it left the run before the check"
+    answer = host.connectivity
+    return Part(host.name, host.node_id, answer.get("report"), bounded_lines(answer.get("msg") or left))
 
 
 def merge(
