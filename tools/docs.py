@@ -132,11 +132,17 @@ def _fields(schema: dict[str, Any]) -> Iterator[str]:
     of = schema.get("items", schema)
     for name, stated in of["properties"].items():
         field = _resolved(schema, stated)
-        kinds = field.get("type", "")
-        kind = " or ".join(kinds) if isinstance(kinds, list) else kinds
         needed = ", required" if name in of.get("required", ()) else ""
         words = field.get("description", field.get("title", "")).replace("|", "\\|")
-        yield f"| `{name}` | {kind}{needed} | {words} |"
+        yield f"| `{name}` | {_kind(field)}{needed} | {words} |"
+
+
+def _kind(field: dict[str, Any]) -> str:
+    """Return the type of a field in words, or the values that it may have."""
+    if "type" in field:
+        return field["type"] if isinstance(field["type"], str) else " or ".join(field["type"])
+    values = field["enum"] if "enum" in field else [field["const"]]
+    return " or ".join(f"`{json.dumps(value)}`" for value in values)
 
 
 def _resolved(schema: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
