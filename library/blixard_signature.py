@@ -71,7 +71,7 @@ EXAMPLES = r"""
     cluster: blixard
     key: "{{ vault_fleet_key }}"
     signers: "{{ blixard_trusted_signers }}"
-    record: "{{ blixard_registry_dir }}"
+    record: "{{ blixard_record_dir }}"
   no_log: true
   run_once: true
 """
