@@ -132,14 +132,14 @@ def limited(
     hostvars: HostVars,
     playing: Hosts,
     fleet: Hosts,
-    registry_dir: str,
+    record_dir: str,
     change: t.Mapping[str, str],
     leaving: Hosts = (),
 ) -> str | None:
     """Return why a change that everybody must hear of may not begin in this run, null when all hosts take part."""
     inventory = _views(hostvars, hostvars)
     missing = membership.left_out(
-        registry_dir, fleet=fleet, inventory=inventory, playing=list(playing), leaving=list(leaving)
+        record_dir, fleet=fleet, inventory=inventory, playing=list(playing), leaving=list(leaving)
     )
     return membership.refuse_left_out(missing, **change)
 
@@ -169,9 +169,9 @@ def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts =
     return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting.values())
 
 
-def who_votes(chosen: t.Sequence[str], hostvars: HostVars, registry_dir: str) -> Json:
+def who_votes(chosen: t.Sequence[str], hostvars: HostVars, record_dir: str) -> Json:
     """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record."""
-    return dataclasses.asdict(voters.who_votes(chosen, _views(hostvars, chosen), registry_dir))
+    return dataclasses.asdict(voters.who_votes(chosen, _views(hostvars, chosen), record_dir))
 
 
 def rolling(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, serial: t.Any = None) -> Json:

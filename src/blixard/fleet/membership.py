@@ -120,12 +120,12 @@ def refuse_leaving(leaving: Sequence[str], join: Collection[str]) -> str | None:
     return f"{', '.join(joined)}: others join through it; take it out of blixard_join and run site.yml first"
 
 
-def refuse_unknown(leaving: Iterable[str], members: Collection[str], registry_dir: str) -> str | None:
+def refuse_unknown(leaving: Iterable[str], members: Collection[str], record_dir: str) -> str | None:
     """Return the line that names the hosts `leaving` that the record does not have; None when it has them all."""
     unknown = [name for name in leaving if name not in members]
     if not unknown:
         return None
-    return f"{', '.join(unknown)}: not in {registry_dir}; it has {', '.join(sorted(members))}"
+    return f"{', '.join(unknown)}: not in {record_dir}; it has {', '.join(sorted(members))}"
 
 
 def untold(hosts: Iterable[HostView], left: Collection[int]) -> list[str]:

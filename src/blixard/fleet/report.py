@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blixard.documents.connectivity_report import is_bad, summary
 from blixard.errors import bounded_lines
 
 if TYPE_CHECKING:
@@ -84,18 +85,6 @@ def merge(
     }
 
 
-def summary(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the counts of a report."""
-    reached = sum(edge["reached"] for edge in edges)
-    return {
-        "nodes": len(nodes),
-        "edges": len(edges),
-        "reached": reached,
-        "failed": len(edges) - reached,
-        "not_admitted": sum(edge["reached"] and not edge["admitted"] for edge in edges),
-    }
-
-
 def _node(part: Part) -> dict[str, Any]:
     own: Mapping[str, Any] = next(iter(part.report["nodes"]), {}) if part.report else {}
     node = {"node_id": part.node_id, "iroh_node_id": None, "agent": "not asked", **own, "name": part.name}
@@ -129,11 +118,6 @@ def _without(report: Mapping[str, Any], hosts: Collection[str]) -> Mapping[str, 
 _NODE_TROUBLES = {"not asked": "could not be asked", "not running": "its node is not running"}
 
 
-def is_bad(edge: Mapping[str, Any]) -> bool:
-    """Return whether an edge between two members is not as it must be: reached, and let in."""
-    return not (edge["reached"] and edge["admitted"])
-
-
 def _title(node: Mapping[str, Any]) -> str:
     return f"{node['name']} (node {node['node_id']})" if node.get("name") else f"node {node['node_id']}"
 
@@ -152,9 +136,9 @@ def _edge_line(edge: Mapping[str, Any]) -> str:
 def table(report: Mapping[str, Any]) -> str:
     """Return the report for a terminal: a line an edge; in a large fleet a line a node, and each bad edge."""
     edges = report["edges"]
-    summary = report["summary"]
-    reached = f"{summary['reached']} of {summary['edges']} edges reached"
-    last = f"{reached} between {summary['nodes']} nodes of {report['cluster']}"
+    counts = report["summary"]
+    reached = f"{counts['reached']} of {counts['edges']} edges reached"
+    last = f"{reached} between {counts['nodes']} nodes of {report['cluster']}"
     if not edges:
         return last
     if len(edges) <= MAX_EDGE_LINES:
