@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -211,6 +212,52 @@ async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() 
     await asyncio.sleep(SOON)
     assert mesh.states() == {2: "connected"}
     await mesh.manager.stop()
+
+
+class RelayDialler(SimDialler):
+    """Dials, and keeps the relay of each dial."""
+
+    def __init__(self, network: Network, host: Host) -> None:
+        super().__init__(network, host)
+        self.relays: list[str | None] = []
+
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> SimConnection:
+        self.relays.append(peer.relay_url)
+        return await super().dial(peer, timeout=timeout)
+
+
+@simulate
+async def test_a_new_relay_of_a_dead_peer_is_dialled_as_soon_as_it_is_known_and_the_old_one_no_more() -> None:
+    mesh = Mesh(others=1)
+    (host,) = mesh.others
+    host.is_up = False
+    host.fails_fast = True
+    old, new = (replace(mesh.network.peer(host), relay_url=f"https://{name}.example/") for name in ("old", "new"))
+    dialler = RelayDialler(mesh.network, mesh.me)
+    config = DiscoveryConfig([mesh.source], INTERVAL)
+    manager = DiscoveryManager(config, dialler=dialler, clock=mesh.clock, rng=Random(1))
+    mesh.source.set([old])
+    await manager.start()
+    await asyncio.sleep(20)
+    assert dialler.relays == ["https://old.example/"] * 5
+    mesh.source.set([new])
+    await manager.refresh_peers()
+    await asyncio.sleep(0.2)
+    assert dialler.relays[5:] == ["https://new.example/"]
+    await asyncio.sleep(600)
+    assert set(dialler.relays[5:]) == {"https://new.example/"}
+    await manager.stop()
+
+
+@pytest.mark.parametrize(("own", "dialled"), [("https://a.example/", "https://a.example/"), (None, None)])
+def test_the_relay_that_a_guest_names_is_used_only_where_it_is_this_nodes_own(
+    own: str | None, dialled: str | None
+) -> None:
+    manager = DiscoveryManager(DiscoveryConfig(), relay_url=own)
+    manager.add_peer(peer(7, seq=5, relay_url="https://a.example/"), "hello")
+    assert [each.relay_url for each in manager.get_dialled()] == [dialled]
+    manager.add_peer(peer(8, seq=5, relay_url="https://b.example/"), "hello")
+    assert manager.get_dialled()[1].relay_url is None
 
 
 @simulate
