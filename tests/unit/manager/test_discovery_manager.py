@@ -413,6 +413,75 @@ def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monk
     run(main())
 
 
+def test_in_a_full_house_the_guest_that_is_away_longest_goes_although_another_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(additions, "MAX_GUESTS", 3)
+
+    async def main() -> None:
+        mesh = Mesh(others=0)
+        await mesh.manager.start()
+        for number in (5, 6, 7):
+            assert mesh.manager.add_peer(peer(number, seq=5), "hello")
+        calls = {number: mesh.call_in(Host(number, endpoint_id(number), f"10.0.0.{number}:1")) for number in (5, 6)}
+        assert all(mesh.manager.adopt(call) for call in calls.values())
+        await asyncio.sleep(1)
+        calls[5].close("gone")
+        await asyncio.sleep(1)
+        assert mesh.manager.add_peer(peer(8, seq=5), "hello")
+        assert [each.node_id for each in mesh.manager.get_peers()] == [5, 6, 8]
+        assert mesh.manager.add_peer(peer(9, seq=5), "hello")
+        assert [each.node_id for each in mesh.manager.get_peers()] == [6, 8, 9]
+        await mesh.manager.stop()
+
+    run(main())
+
+
+def test_in_a_full_house_no_guest_goes_for_one_that_is_in_already_or_for_whom_the_operator_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(additions, "MAX_GUESTS", 2)
+
+    async def main() -> None:
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
+        for number in (5, 6):
+            assert mesh.manager.add_peer(peer(number, seq=5), "hello")
+        assert mesh.manager.add_peer(peer(6, "10.0.0.66:1", seq=6), "hello")
+        assert mesh.manager.add_peer(peer(7), "manual")
+        assert mesh.manager.add_peer(peer(8, seq=5), "join")
+        assert [each.node_id for each in mesh.manager.get_peers()] == [2, 5, 6, 7, 8]
+        await mesh.manager.stop()
+
+    run(main())
+
+
+@simulate
+async def test_a_guest_that_signed_anew_stays_when_its_first_signature_expires() -> None:
+    mesh = Mesh(others=0)
+    await mesh.manager.start()
+    expiring = peer(7, seq=5, expires_at=mesh.clock.wall().replace(microsecond=0) + timedelta(seconds=90))
+    assert mesh.manager.add_peer(expiring, "hello")
+    assert mesh.manager.add_peer(peer(7, seq=6), "hello")
+    await asyncio.sleep(200)
+    assert mesh.manager.get_peer(7) is not None
+    await mesh.manager.stop()
+
+
+@simulate
+async def test_a_peer_that_was_added_by_hand_stays_when_its_source_names_it_no_longer() -> None:
+    mesh = Mesh(others=1)
+    await mesh.manager.start()
+    assert mesh.manager.add_peer(mesh.network.peer(mesh.others[0]))
+    assert mesh.manager.add_peer(peer(9))
+    mesh.source.set([])
+    await asyncio.sleep(600)
+    assert [each.node_id for each in mesh.manager.get_peers()] == [2, 9]
+    assert mesh.manager.remove_peer(9)
+    assert [each.node_id for each in mesh.manager.get_peers()] == [2]
+    await mesh.manager.stop()
+
+
 @simulate
 async def test_an_expired_attestation_ends_the_membership_at_the_next_refresh() -> None:
     mesh = Mesh(others=0)
