@@ -16,6 +16,7 @@ import pytest
 from tests.simulation.virtual_time import VirtualClock, run
 from tests.unit.documents.samples import key
 
+from blixard.dialling.protocols import DialError
 from blixard.transport.connection import IrohConnection
 from blixard.transport.connector import bind_endpoint, bound_port
 
@@ -160,6 +161,47 @@ def test_a_ping_that_is_lost_is_sent_again_and_the_round_trip_is_what_the_clock_
         # Sent at 0, 0.25 and 0.75 seconds; the third is answered.
         assert round(milliseconds) == 750
         assert connection.rtt_ms == milliseconds
+
+    run(main())
+
+
+def test_a_connection_that_has_ended_leaves_no_task_whoever_ended_it() -> None:
+    def end_here(connection: IrohConnection, _: Quic) -> None:
+        connection.close("stopped")
+
+    def end_there(_: IrohConnection, quic: Quic) -> None:
+        quic.close(0, b"gone")
+
+    async def main() -> None:
+        clock = VirtualClock()
+        before = asyncio.all_tasks()
+        for number in range(20):
+            quic = Quic()
+            quic.is_alive = number % 4 < 2
+            connection = watched(quic, clock)
+            await clock.sleep(1.0)
+            (end_here if number % 2 else end_there)(connection, quic)
+            await connection.closed()
+            await clock.sleep(0.0)
+        assert asyncio.all_tasks() == before
+
+    run(main())
+
+
+def test_pings_leave_no_task_behind_while_the_connection_lives() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        connection = watched(quic, clock)
+        await clock.sleep(1.0)
+        before = len(asyncio.all_tasks())
+        for _ in range(20):
+            await connection.ping(3600.0)
+        quic.is_alive = False
+        for _ in range(3):
+            with pytest.raises(DialError, match="no answer to a ping in 1 s"):
+                await connection.ping(1.0)
+        assert len(asyncio.all_tasks()) == before
 
     run(main())
 
