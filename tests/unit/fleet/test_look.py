@@ -72,7 +72,9 @@ def _told(*addresses: str, config_sha256: str = "of another configuration", seq:
     return {"config_sha256": config_sha256, "version": "1", "iroh_node_id": "x", "entry": entry, "addresses": known}
 
 
-async def _look_beside(data_dir: Path, config: bytes, info: Mapping[str, Any] | None, **more: int) -> dict[str, Any]:
+async def _look_beside(
+    data_dir: Path, config: bytes | None, info: Mapping[str, Any] | None, **more: int
+) -> dict[str, Any]:
     """Look at a host whose node says `info`, and None: hangs."""
 
     async def say(_: Mapping[str, Any], __: Tell) -> Mapping[str, Any]:

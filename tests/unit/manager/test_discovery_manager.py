@@ -174,6 +174,21 @@ async def test_events_tell_a_peers_whole_life() -> None:
 
 
 @simulate
+async def test_peers_that_are_lost_and_connected_again_leave_no_task_behind() -> None:
+    mesh = Mesh()
+    await mesh.manager.start()
+    await asyncio.sleep(INTERVAL)
+    before = len(asyncio.all_tasks())
+    for _ in range(10):
+        for host in mesh.others:
+            mesh.network.move(host, host.address)
+        await asyncio.sleep(INTERVAL)
+    assert set(mesh.states().values()) == {"connected"}
+    assert len(asyncio.all_tasks()) == before
+    await mesh.manager.stop()
+
+
+@simulate
 async def test_a_removed_peer_is_disconnected() -> None:
     mesh = Mesh()
     await mesh.manager.start()
