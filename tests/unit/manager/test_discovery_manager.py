@@ -21,9 +21,10 @@ from tests.unit.sources.files import peers_file_of, registry_of, write
 
 from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.manager import additions
-from blixard.model.addresses import SocketAddress
+from blixard.model.addresses import HostPort, SocketAddress
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.peers.table import ABSENT_INTERVALS
+from blixard.sources.base import Found, Sighting
 
 SOON = 1.0
 INTERVAL = 60.0
@@ -273,6 +274,54 @@ def test_the_relay_that_a_guest_names_is_used_only_where_it_is_this_nodes_own(
     assert [each.relay_url for each in manager.get_dialled()] == [dialled]
     manager.add_peer(peer(8, seq=5, relay_url="https://b.example/"), "hello")
     assert manager.get_dialled()[1].relay_url is None
+
+
+class AddressDialler(SimDialler):
+    """Dials, and keeps the addresses of each dial."""
+
+    def __init__(self, network: Network, host: Host) -> None:
+        super().__init__(network, host)
+        self.addresses: list[tuple[str, ...]] = []
+
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> SimConnection:
+        self.addresses.append(tuple(peer.direct_addresses))
+        return await super().dial(peer, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("listed", "dialled"),
+    [
+        (["10.0.2.1:7001"], [("10.0.2.1:7001",), ("10.0.2.1:7001", "192.0.2.1:7001")] * 2 + [("10.0.2.1:7001",)]),
+        ([], [("192.0.2.1:7001",)] * 5),
+    ],
+)
+def test_what_a_peers_name_leads_to_is_dialled_in_every_second_attempt_or_always_where_nothing_else_is_listed(
+    listed: list[str], dialled: list[tuple[str, ...]]
+) -> None:
+    looked_up: list[str] = []
+
+    async def lookup(host: str) -> list[str]:
+        looked_up.append(host)
+        return ["192.0.2.1"]
+
+    async def main() -> None:
+        mesh = Mesh(others=1)
+        (host,) = mesh.others
+        host.is_up = False
+        host.fails_fast = True
+        mesh.network.at["192.0.2.1:7001"] = host
+        known = replace(mesh.network.peer(host), direct_addresses=tuple(listed))
+        mesh.source.answer = Found((Sighting(known, "here", HostPort.parse("node2.example:7001")),))
+        dialler = AddressDialler(mesh.network, mesh.me)
+        config = DiscoveryConfig([mesh.source], INTERVAL)
+        manager = DiscoveryManager(config, dialler=dialler, lookup=lookup, clock=mesh.clock, rng=Random(1))
+        await manager.start()
+        await asyncio.sleep(20)
+        assert dialler.addresses == dialled
+        assert looked_up == ["node2.example"] * sum("192.0.2.1:7001" in each for each in dialled)
+        await manager.stop()
+
+    run(main())
 
 
 @simulate
