@@ -77,10 +77,10 @@ async def _look_beside(
 ) -> dict[str, Any]:
     """Look at a host whose node says `info`, and None: hangs."""
 
-    async def say(_: Mapping[str, Any], __: Tell) -> Mapping[str, Any]:
+    async def say(_: Mapping[str, Any], __: Tell) -> Mapping[str, Any] | None:
         if info is None:
             await asyncio.Event().wait()
-        return info or {}
+        return info
 
     server = ControlServer(data_dir, {"info": say})
     await server.start()
@@ -106,6 +106,19 @@ async def test_the_entry_of_a_node_that_hangs_comes_from_its_key_and_its_port_is
 
     assert seen["agent"]["state"] == "not answering"
     assert "did not answer in 0.2 s" in seen["agent"]["error"]
+    assert _is_of_the_key(seen, port)
+
+
+@pytest.mark.parametrize(
+    "info", [{}, [], {**_told(), "entry": []}, {**_told(), "addresses": {}}, {"version": "1", "iroh_node_id": "x"}]
+)
+async def test_what_does_not_say_who_it_is_is_no_running_node(tmp_path: Path, port: int, info: Any) -> None:
+    create_secret_key(tmp_path / KEY_FILE_NAME)
+
+    seen = await _look_beside(tmp_path, _config(tmp_path, port), info)
+
+    assert seen["agent"]["state"] == "not answering"
+    assert "what listens there" in seen["agent"]["error"]
     assert _is_of_the_key(seen, port)
 
 

@@ -455,3 +455,14 @@ def test_a_source_that_names_a_guest_no_longer_does_not_make_it_a_member(table: 
     assert vouched(table) == (False, {"10.0.0.1:1"})
     table.apply(STATIC, Nothing(), 1.0)
     assert vouched(table)[0]
+
+
+def test_of_two_endpoint_ids_that_one_source_names_for_one_node_the_one_that_signed_last_counts(
+    table: PeerTable,
+) -> None:
+    for first, second in ((1, 2), (2, 1)):
+        table.apply(STATIC, found(peer(first, node_id=7, seq=5), peer(second, node_id=7, seq=6)), 0.0)
+        known = table.get(7)
+        assert known is not None
+        assert known.endpoint_id == endpoint_id(second)
+        table.retire(STATIC.name)
