@@ -397,6 +397,17 @@ def test_a_host_cannot_come_as_another_node_than_the_inventory_says(repository: 
     assert refused == ("four: says that it is node 5, and the inventory has it as node 4",)
 
 
+def test_an_entry_that_was_brought_back_from_a_backup_is_mended_by_gathering_its_host_anew(
+    repository: Repository,
+) -> None:
+    _an_older_entry(repository)
+    newest = attest(
+        entry(2, direct_addresses=("10.0.0.22:7001",)), key(2), cluster=CLUSTER, now=NOW + timedelta(minutes=2)
+    )
+    assert repository.run({"two": newest}).refused == ()
+    assert json.loads(repository.file("two").read_bytes())["direct_addresses"] == ["10.0.0.22:7001"]
+
+
 def test_a_number_that_a_wrong_clock_wrote_is_replaced_by_what_the_host_says_now(tmp_path: Path) -> None:
     signed = Repository(tmp_path, signs=True, now=NOW.replace(year=2099))
     signed.run({"one": attest(entry(1), key(1), cluster=CLUSTER, now=signed.now), "two": attested(2)})

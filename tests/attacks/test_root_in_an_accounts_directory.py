@@ -700,6 +700,11 @@ def test_a_restored_host_is_given_to_its_account_with_all_that_a_node_keeps_and_
     os.chown(host.data_dir / "remembered-peers", ACCOUNT, ACCOUNT)
     host.own("remembered-peers/0123456789abcdef0123456789abcdef", b"{}\n[]\n", 0o600)
     host.own("agent.log", b"a line\n")
+    host.own("agent.pid", b"1\n")
+    host.own("discovery-peers.json.sig", b"{}\n")
+    host.own("node-registry.json", b"{}\n")
+    host.own("iroh-secret-key.new", KEY, 0o600)
+    host.own("iroh-secret-key.next", KEY, 0o600)
     host.own("of-somebody-else", b"x", 0o600)
     host.data_dir.chmod(0o755)
 
@@ -714,10 +719,15 @@ def test_a_restored_host_is_given_to_its_account_with_all_that_a_node_keeps_and_
         == would.given
         == (
             "discovery-peers.json",
+            "discovery-peers.json.sig",
             "registry.d",
+            "node-registry.json",
             "seen-signatures.json",
             "remembered-peers",
             "agent.log",
+            "agent.pid",
+            "iroh-secret-key.new",
+            "iroh-secret-key.next",
             ".",
             "iroh-secret-key",
         )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import iroh
 import pytest
 from tests.integration.party import Party, StartParty
@@ -62,6 +64,21 @@ async def test_a_check_never_becomes_a_connection_of_the_mesh(start_party: Start
     await link.ping(TIMEOUT)
     assert b.arrived.empty()
     link.close("done")
+
+
+async def test_connections_that_have_ended_leave_no_task_at_either_end(start_party: StartParty) -> None:
+    a, b = await start_party(), await start_party()
+    closed = await start_party(lambda *_: Welcome(admitted=False, reason="unknown: no such peer"))
+    before = asyncio.all_tasks()
+    for number in range(4):
+        ends = [await a.connector.dial(b.as_peer(), timeout=TIMEOUT), await b.arrived.get()]
+        ends[number % 2].close("done")
+        (await a.connector.probe(b.as_peer(), timeout=TIMEOUT)).close("done")
+        with pytest.raises(DialError):
+            await a.connector.dial(closed.as_peer(), timeout=TIMEOUT)
+    _, left = await asyncio.wait(asyncio.all_tasks() - before, timeout=TIMEOUT)
+    assert left == set()
+    assert asyncio.all_tasks() == before
 
 
 async def test_another_node_at_the_address_is_reported_as_the_wrong_id(start_party: StartParty) -> None:

@@ -140,6 +140,78 @@ async def test_a_date_that_may_hide_a_later_change_is_not_relied_on(web: Web) ->
     assert all("If-Modified-Since" not in headers for _, headers in web.requests)
 
 
+@pytest.mark.parametrize("etag", ["", " ", '"caf\xe9"', '"\x7f"', '"' + "x" * 1023 + '"'])
+async def test_an_etag_that_is_none_is_not_sent_back_and_no_304_is_taken_for_an_answer(web: Web, etag: str) -> None:
+    registry = source(web.on(PATH, reply(200, BODY, {"ETag": etag})))
+    good = await registry.fetch()
+    assert await registry.fetch() is good
+    web.on(PATH, reply(304))
+    assert "304" in said(await registry.fetch())
+    assert all("If-None-Match" not in headers for _, headers in web.requests)
+
+
+async def test_an_empty_etag_beside_a_good_date_is_not_sent_back(web: Web) -> None:
+    registry = source(web.on(PATH, reply(200, BODY, {"ETag": ""} | EARLIER)))
+    await registry.fetch()
+    await registry.fetch()
+    _, second = (headers for _, headers in web.requests)
+    assert "If-Modified-Since" in second
+    assert "If-None-Match" not in second
+
+
+async def test_a_long_etag_is_sent_back_whole(web: Web) -> None:
+    etag = '"' + "x" * 1022 + '"'
+    registry = source(web.on(PATH, reply(200, BODY, {"ETag": etag})))
+    await registry.fetch()
+    await registry.fetch()
+    assert web.requests[1][1]["If-None-Match"] == etag
+
+
+def dated(headers: dict[str, str]) -> Reply:
+    """An answer with no date but those of `headers`."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response_only(200)
+        for name, value in {"Content-Length": str(len(BODY)), **headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(BODY)
+
+    return answer
+
+
+NOW = {"Date": "Fri, 02 Jan 2026 00:00:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        EARLIER,
+        EARLIER | {"Date": ""},
+        EARLIER | {"Date": "today"},
+        EARLIER | {"Date": EARLIER["Last-Modified"]},
+        NOW | {"Last-Modified": ""},
+        NOW | {"Last-Modified": "yesterday"},
+        NOW | {"Last-Modified": "Thu, 99 Jan 2026 00:00:00 GMT"},
+        NOW | {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 +9999999999999999"},
+        NOW | {"Last-Modified": "Sat, 03 Jan 2026 00:00:00 GMT"},
+    ],
+)
+async def test_a_date_that_says_nothing_is_not_sent_back(web: Web, dates: dict[str, str]) -> None:
+    registry = source(web.on(PATH, dated(dates)))
+    good = await registry.fetch()
+    assert nodes(good) == [1]
+    assert await registry.fetch() is good
+    assert all("If-Modified-Since" not in headers for _, headers in web.requests)
+
+
+async def test_a_date_of_the_day_before_the_answer_is_sent_back(web: Web) -> None:
+    registry = source(web.on(PATH, dated(NOW | EARLIER)))
+    await registry.fetch()
+    await registry.fetch()
+    assert web.requests[1][1]["If-Modified-Since"] == EARLIER["Last-Modified"]
+
+
 @pytest.mark.parametrize("body", [BODY, LIST])
 async def test_the_same_content_sent_again_is_the_very_same_answer(web: Web, body: bytes) -> None:
     registry = source(web.on(PATH, reply(200, body)))

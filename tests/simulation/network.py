@@ -231,6 +231,7 @@ class SimProber:
         self._network = network
         self._host = host
         self.probes: list[str] = []
+        self.found_at: list[float] = []
 
     async def probe(self, address: SocketAddress, endpoint_id: EndpointId, *, timeout: float) -> bool:
         self.probes.append(str(address))
@@ -239,4 +240,7 @@ class SimProber:
         if answering is None or not self._network.can_reach(self._host, answering):
             await asyncio.sleep(timeout)
             raise DialError("timeout", "no answer")
-        return answering.endpoint_id == endpoint_id
+        if answering.endpoint_id != endpoint_id:
+            return False
+        self.found_at.append(self._network.clock.now())
+        return True

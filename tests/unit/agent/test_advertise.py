@@ -22,7 +22,6 @@ from blixard.agent.advertise import (
 )
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
-from blixard.model.value_limits import MAX_ADDRESSES
 
 LAN, PUBLIC, DOCKER, LOOPBACK, LINK_LOCAL = "192.168.1.10", "203.0.113.7", "172.17.0.1", "127.0.0.1", "169.254.3.4"
 
@@ -104,11 +103,20 @@ def test_an_extra_address_is_told_even_if_its_network_is_excluded() -> None:
 
 
 def test_a_host_with_more_addresses_than_an_entry_holds_tells_as_many_as_fit() -> None:
-    many = [f"10.0.{n // 250}.{n % 250 + 1}" for n in range(MAX_ADDRESSES + 30)]
+    many = [f"10.0.0.{n}" for n in range(1, 95)]
     decisions = judged(*many, extra=(at(PUBLIC),))
-    assert sum(decision.advertised for decision in decisions) == MAX_ADDRESSES
+    assert sum(decision.advertised for decision in decisions) == 64
     assert decisions[0].advertised
-    assert decisions[-1].reason == f"more than {MAX_ADDRESSES} addresses"
+    assert decisions[-1].reason == "more than 64 addresses"
+
+
+def test_addresses_that_are_kept_back_take_no_room_from_those_that_are_told() -> None:
+    bridges = tuple(f"172.17.0.{n}" for n in range(1, 101))
+    many = [f"10.0.0.{n}" for n in range(1, 64)]
+    assert len(advertised(*bridges, *many, PUBLIC, bridges=bridges)) == 64
+    assert advertised(*bridges, *many, PUBLIC, "192.0.2.1", bridges=bridges) == [*many, "192.0.2.1"]
+    (kept,) = (each for each in judged(*bridges, *many, PUBLIC, "192.0.2.1", bridges=bridges) if "64" in each.reason)
+    assert (str(kept.address.ip), kept.reason) == (PUBLIC, "more than 64 addresses")
 
 
 addresses = st.lists(

@@ -84,3 +84,19 @@ def test_ringing_while_nobody_waits_is_not_lost() -> None:
         return clock.now() - started
 
     assert run(main()) == 0.0
+
+
+def test_an_alarm_that_was_rung_or_given_up_leaves_nothing_that_sleeps() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        alarm, before = Alarm(clock), asyncio.all_tasks()
+        for _ in range(10):
+            asyncio.get_running_loop().call_later(1.0, alarm.ring)
+            await alarm.wait(clock.now() + 1000.0)
+        waiting = asyncio.ensure_future(alarm.wait(clock.now() + 1000.0))
+        await clock.sleep(1.0)
+        waiting.cancel()
+        await clock.sleep(1.0)
+        assert asyncio.all_tasks() == before
+
+    run(main())

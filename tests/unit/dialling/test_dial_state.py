@@ -61,6 +61,16 @@ def test_a_way_is_new_only_until_it_was_dialled() -> None:
     assert not made.learn(PEER)
 
 
+def test_a_peer_that_a_probe_has_found_waits_as_one_that_failed_and_not_as_one_that_is_shunned() -> None:
+    shunned = failed(5)
+    now = shunned.since
+    assert shunned.next_at is not None
+    assert shunned.next_at - now >= 24.0
+    shunned.sighted(now, Random(1))
+    assert shunned.state == "backing_off"
+    assert 0.25 <= shunned.next_at - now <= 8.0
+
+
 def test_a_new_relay_is_a_new_way() -> None:
     made = failed(1)
     assert made.learn(dataclasses.replace(PEER, relay_url="https://relay.example"))

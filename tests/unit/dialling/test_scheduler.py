@@ -464,6 +464,83 @@ async def test_an_address_to_which_the_peer_itself_moved_is_taken_back_from_quar
 
 
 @simulate
+async def test_a_peer_that_was_found_where_it_is_now_is_dialled_at_once_though_its_circuit_was_open() -> None:
+    stand = Stand(others=2)
+    host, impostor = stand.others
+    host.is_up = False
+    host.fails_fast = True
+    stand.scheduler.start()
+    stand.learn(host, "10.9.9.9:7001")
+    stand.want(host)
+    await asyncio.sleep(20)
+    assert stand.state(host) == "open"
+    seen = len(stand.kinds())
+    stand.network.move(impostor, "10.9.9.9:7001")
+    stand.network.restore(host)
+    await asyncio.sleep(30)
+    assert stand.kinds()[seen : seen + 7] == [
+        "circuit_half_open",
+        "connecting",
+        "failed",
+        "circuit_opened",
+        "quarantined",
+        "circuit_closed",
+        "connecting",
+    ]
+    (quarantined_at,) = (at for at, kind, _, _ in stand.events if kind == "quarantined")
+    assert quarantined_at in stand.dialled_at(host)
+
+
+@simulate
+async def test_a_peer_that_is_found_at_an_address_when_its_quarantine_is_over_is_dialled_there_at_once() -> None:
+    stand = Stand(others=2)
+    host, impostor = stand.others
+    stand.scheduler.start()
+    stand.learn(host, impostor.address)
+    stand.want(host)
+    await asyncio.sleep(400)
+    taken = impostor.address
+    stand.network.move(impostor, "10.8.8.8:7001")
+    stand.network.move(host, taken)
+    await asyncio.sleep(60)
+    assert stand.state(host) == "connected"
+    assert stand.dialled_at(host)[-1] == stand.prober.found_at[-1] - stand.started
+
+
+@simulate
+async def test_the_circuit_of_a_dead_peer_stays_open_though_somebody_else_answers_at_one_of_its_addresses() -> None:
+    stand = Stand(others=2)
+    host, impostor = stand.others
+    host.is_up = False
+    stand.scheduler.start()
+    stand.learn(host, impostor.address)
+    stand.want(host)
+    await asyncio.sleep(2000)
+    assert stand.prober.probes.count(impostor.address) > 1
+    assert "circuit_opened" in stand.kinds()
+    assert "circuit_closed" not in stand.kinds()
+
+
+@simulate
+async def test_a_relay_that_was_dialled_in_vain_is_no_reason_to_dial_again() -> None:
+    stand = Stand()
+    (host,) = stand.others
+    host.is_up = False
+    host.fails_fast = True
+    peer = dataclasses.replace(stand.network.peer(host), relay_url="https://relay.example/")
+    stand.scheduler.start()
+    stand.vetting.learn(host.endpoint_id, peer.direct_addresses, has_relay=True)
+    stand.scheduler.learn(peer, host.endpoint_id)
+    stand.want(host)
+    await asyncio.sleep(20)
+    assert stand.state(host) == "open"
+    dials = stand.dialled_at(host)
+    stand.scheduler.learn(peer, host.endpoint_id)
+    await asyncio.sleep(0.2)
+    assert stand.dialled_at(host) == dials
+
+
+@simulate
 async def test_stop_gives_up_dials_closes_connections_and_leaves_no_task() -> None:
     stand = Stand(others=30)
     for host in stand.others[:10]:

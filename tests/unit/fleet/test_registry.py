@@ -122,6 +122,35 @@ def test_an_entry_signed_for_another_cluster_is_refused(record: Path) -> None:
     assert update.refused[0].startswith("one: ")
 
 
+@pytest.mark.parametrize(("minutes", "is_taken"), [(59, False), (61, True)])
+def test_an_entry_is_recorded_only_when_its_attestation_holds_for_an_hour_yet(
+    record: Path, minutes: int, is_taken: bool
+) -> None:
+    ends = NOW + timedelta(minutes=minutes)
+    ending = attest(entry(1), key(1), cluster=CLUSTER, now=NOW, expires_at=ends)
+    assert (_update(record, {"one": ending.to_json()}).refused == ()) == is_taken
+
+
+def test_a_name_whose_node_has_left_may_have_another_number_in_the_inventory(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()})
+    assert _update(record, {}, states={"one": "absent"}, max_removals=1).refused == ()
+    nodes = {"one": {"node_id": 5}, "two": {"node_id": 2}}
+    assert _update(record, {}, nodes=nodes).refused == ()
+    nodes["two"] = {"node_id": 6}
+    refused = _update(record, {}, nodes=nodes).refused
+    assert refused == ("two: says that it is node 2, and the inventory has it as node 6",)
+
+
+def test_a_tombstone_needs_no_attestation(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json()})
+    kept = {"state": "absent", "attestation": None}
+    (record / "two.json").write_text(json.dumps({**entry(2).to_json(), **kept}))
+    assert _update(record, {}).refused == ()
+    (record / "two.json").write_text(json.dumps({**entry(2).to_json(), **kept, "state": "present"}))
+    said = "two.json in the record: node 2 has no attestation; "
+    assert any(line.startswith(said) for line in _update(record, {}).refused)
+
+
 def test_an_entry_without_a_signature_is_taken_from_a_node_that_is_not_ours(record: Path) -> None:
     update = _update(record, {"one": entry(1).to_json()})
 

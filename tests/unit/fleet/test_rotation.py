@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -109,3 +112,51 @@ def test_no_key_is_shown(node: Path) -> None:
 def test_a_node_without_a_key_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="iroh-secret-key"):
         _prepare(tmp_path)
+
+
+ACCOUNT = 54321
+"""A user and a group that this machine does not have."""
+
+
+@pytest.fixture
+def node_of_an_account() -> Iterator[Path]:
+    """The same, in a directory of an account's; not in pytest's own folder, which the account may not enter."""
+    room = Path(tempfile.mkdtemp(prefix="blixard-rotation-"))
+    room.chmod(0o755)
+    data_dir = room / "data"
+    data_dir.mkdir(0o700)
+    create_secret_key(data_dir / KEY_FILE_NAME)
+    os.utime(data_dir / KEY_FILE_NAME, (1, 1))
+    for path in (data_dir, data_dir / KEY_FILE_NAME):
+        os.chown(path, ACCOUNT, ACCOUNT)
+    yield data_dir
+    shutil.rmtree(room)
+
+
+def _owner(path: Path) -> tuple[int, int]:
+    return path.stat().st_uid, path.stat().st_gid
+
+
+@pytest.mark.root
+def test_the_next_key_that_root_makes_belongs_to_the_nodes_account_before_and_after_the_swap(
+    node_of_an_account: Path,
+) -> None:
+    node = node_of_an_account
+    new = EndpointId.parse(_prepare(node)["new"])
+    assert _owner(node / f"{KEY_FILE_NAME}.next") == (ACCOUNT, ACCOUNT)
+
+    assert swap(node, new=new, check=False)["changed"]
+
+    assert (_owner(node / KEY_FILE_NAME), _owner(node)) == ((ACCOUNT, ACCOUNT), (ACCOUNT, ACCOUNT))
+    assert _id(node / KEY_FILE_NAME) == new.base64
+    assert os.geteuid() == 0
+
+
+@pytest.mark.root
+def test_root_does_not_put_a_key_of_somebody_elses_in_the_place_of_the_accounts(node_of_an_account: Path) -> None:
+    node = node_of_an_account
+    planted = create_secret_key(node / f"{KEY_FILE_NAME}.next")
+    before = _id(node / KEY_FILE_NAME)
+    with pytest.raises(InputError, match=r"iroh-secret-key\.next: "):
+        swap(node, new=planted.public(), check=False)
+    assert _id(node / KEY_FILE_NAME) == before

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -20,9 +21,10 @@ from tests.unit.sources.files import peers_file_of, registry_of, write
 
 from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.manager import additions
-from blixard.model.addresses import SocketAddress
+from blixard.model.addresses import HostPort, SocketAddress
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.peers.table import ABSENT_INTERVALS
+from blixard.sources.base import Found, Sighting
 
 SOON = 1.0
 INTERVAL = 60.0
@@ -173,6 +175,21 @@ async def test_events_tell_a_peers_whole_life() -> None:
 
 
 @simulate
+async def test_peers_that_are_lost_and_connected_again_leave_no_task_behind() -> None:
+    mesh = Mesh()
+    await mesh.manager.start()
+    await asyncio.sleep(INTERVAL)
+    before = len(asyncio.all_tasks())
+    for _ in range(10):
+        for host in mesh.others:
+            mesh.network.move(host, host.address)
+        await asyncio.sleep(INTERVAL)
+    assert set(mesh.states().values()) == {"connected"}
+    assert len(asyncio.all_tasks()) == before
+    await mesh.manager.stop()
+
+
+@simulate
 async def test_a_removed_peer_is_disconnected() -> None:
     mesh = Mesh()
     await mesh.manager.start()
@@ -211,6 +228,100 @@ async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() 
     await asyncio.sleep(SOON)
     assert mesh.states() == {2: "connected"}
     await mesh.manager.stop()
+
+
+class RelayDialler(SimDialler):
+    """Dials, and keeps the relay of each dial."""
+
+    def __init__(self, network: Network, host: Host) -> None:
+        super().__init__(network, host)
+        self.relays: list[str | None] = []
+
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> SimConnection:
+        self.relays.append(peer.relay_url)
+        return await super().dial(peer, timeout=timeout)
+
+
+@simulate
+async def test_a_new_relay_of_a_dead_peer_is_dialled_as_soon_as_it_is_known_and_the_old_one_no_more() -> None:
+    mesh = Mesh(others=1)
+    (host,) = mesh.others
+    host.is_up = False
+    host.fails_fast = True
+    old, new = (replace(mesh.network.peer(host), relay_url=f"https://{name}.example/") for name in ("old", "new"))
+    dialler = RelayDialler(mesh.network, mesh.me)
+    config = DiscoveryConfig([mesh.source], INTERVAL)
+    manager = DiscoveryManager(config, dialler=dialler, clock=mesh.clock, rng=Random(1))
+    mesh.source.set([old])
+    await manager.start()
+    await asyncio.sleep(20)
+    assert dialler.relays == ["https://old.example/"] * 5
+    mesh.source.set([new])
+    await manager.refresh_peers()
+    await asyncio.sleep(0.2)
+    assert dialler.relays[5:] == ["https://new.example/"]
+    await asyncio.sleep(600)
+    assert set(dialler.relays[5:]) == {"https://new.example/"}
+    await manager.stop()
+
+
+@pytest.mark.parametrize(("own", "dialled"), [("https://a.example/", "https://a.example/"), (None, None)])
+def test_the_relay_that_a_guest_names_is_used_only_where_it_is_this_nodes_own(
+    own: str | None, dialled: str | None
+) -> None:
+    manager = DiscoveryManager(DiscoveryConfig(), relay_url=own)
+    manager.add_peer(peer(7, seq=5, relay_url="https://a.example/"), "hello")
+    assert [each.relay_url for each in manager.get_dialled()] == [dialled]
+    manager.add_peer(peer(8, seq=5, relay_url="https://b.example/"), "hello")
+    assert manager.get_dialled()[1].relay_url is None
+
+
+class AddressDialler(SimDialler):
+    """Dials, and keeps the addresses of each dial."""
+
+    def __init__(self, network: Network, host: Host) -> None:
+        super().__init__(network, host)
+        self.addresses: list[tuple[str, ...]] = []
+
+    async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> SimConnection:
+        self.addresses.append(tuple(peer.direct_addresses))
+        return await super().dial(peer, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("listed", "dialled"),
+    [
+        (["10.0.2.1:7001"], [("10.0.2.1:7001",), ("10.0.2.1:7001", "192.0.2.1:7001")] * 2 + [("10.0.2.1:7001",)]),
+        ([], [("192.0.2.1:7001",)] * 5),
+    ],
+)
+def test_what_a_peers_name_leads_to_is_dialled_in_every_second_attempt_or_always_where_nothing_else_is_listed(
+    listed: list[str], dialled: list[tuple[str, ...]]
+) -> None:
+    looked_up: list[str] = []
+
+    async def lookup(host: str) -> list[str]:
+        looked_up.append(host)
+        return ["192.0.2.1"]
+
+    async def main() -> None:
+        mesh = Mesh(others=1)
+        (host,) = mesh.others
+        host.is_up = False
+        host.fails_fast = True
+        mesh.network.at["192.0.2.1:7001"] = host
+        known = replace(mesh.network.peer(host), direct_addresses=tuple(listed))
+        mesh.source.answer = Found((Sighting(known, "here", HostPort.parse("node2.example:7001")),))
+        dialler = AddressDialler(mesh.network, mesh.me)
+        config = DiscoveryConfig([mesh.source], INTERVAL)
+        manager = DiscoveryManager(config, dialler=dialler, lookup=lookup, clock=mesh.clock, rng=Random(1))
+        await manager.start()
+        await asyncio.sleep(20)
+        assert dialler.addresses == dialled
+        assert looked_up == ["node2.example"] * sum("192.0.2.1:7001" in each for each in dialled)
+        await manager.stop()
+
+    run(main())
 
 
 @simulate
@@ -364,6 +475,75 @@ def test_in_a_full_house_a_crowd_from_one_host_makes_room_for_whoever_comes(monk
         await mesh.manager.stop()
 
     run(main())
+
+
+def test_in_a_full_house_the_guest_that_is_away_longest_goes_although_another_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(additions, "MAX_GUESTS", 3)
+
+    async def main() -> None:
+        mesh = Mesh(others=0)
+        await mesh.manager.start()
+        for number in (5, 6, 7):
+            assert mesh.manager.add_peer(peer(number, seq=5), "hello")
+        calls = {number: mesh.call_in(Host(number, endpoint_id(number), f"10.0.0.{number}:1")) for number in (5, 6)}
+        assert all(mesh.manager.adopt(call) for call in calls.values())
+        await asyncio.sleep(1)
+        calls[5].close("gone")
+        await asyncio.sleep(1)
+        assert mesh.manager.add_peer(peer(8, seq=5), "hello")
+        assert [each.node_id for each in mesh.manager.get_peers()] == [5, 6, 8]
+        assert mesh.manager.add_peer(peer(9, seq=5), "hello")
+        assert [each.node_id for each in mesh.manager.get_peers()] == [6, 8, 9]
+        await mesh.manager.stop()
+
+    run(main())
+
+
+def test_in_a_full_house_no_guest_goes_for_one_that_is_in_already_or_for_whom_the_operator_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(additions, "MAX_GUESTS", 2)
+
+    async def main() -> None:
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
+        for number in (5, 6):
+            assert mesh.manager.add_peer(peer(number, seq=5), "hello")
+        assert mesh.manager.add_peer(peer(6, "10.0.0.66:1", seq=6), "hello")
+        assert mesh.manager.add_peer(peer(7), "manual")
+        assert mesh.manager.add_peer(peer(8, seq=5), "join")
+        assert [each.node_id for each in mesh.manager.get_peers()] == [2, 5, 6, 7, 8]
+        await mesh.manager.stop()
+
+    run(main())
+
+
+@simulate
+async def test_a_guest_that_signed_anew_stays_when_its_first_signature_expires() -> None:
+    mesh = Mesh(others=0)
+    await mesh.manager.start()
+    expiring = peer(7, seq=5, expires_at=mesh.clock.wall().replace(microsecond=0) + timedelta(seconds=90))
+    assert mesh.manager.add_peer(expiring, "hello")
+    assert mesh.manager.add_peer(peer(7, seq=6), "hello")
+    await asyncio.sleep(200)
+    assert mesh.manager.get_peer(7) is not None
+    await mesh.manager.stop()
+
+
+@simulate
+async def test_a_peer_that_was_added_by_hand_stays_when_its_source_names_it_no_longer() -> None:
+    mesh = Mesh(others=1)
+    await mesh.manager.start()
+    assert mesh.manager.add_peer(mesh.network.peer(mesh.others[0]))
+    assert mesh.manager.add_peer(peer(9))
+    mesh.source.set([])
+    await asyncio.sleep(600)
+    assert [each.node_id for each in mesh.manager.get_peers()] == [2, 9]
+    assert mesh.manager.remove_peer(9)
+    assert [each.node_id for each in mesh.manager.get_peers()] == [2]
+    await mesh.manager.stop()
 
 
 @simulate

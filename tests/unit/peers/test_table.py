@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.peers.people import HOUR, NOON, endpoint_id, found, origin, peer
 
+from blixard.model.addresses import HostPort
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.peers.claims import RANKS
@@ -397,3 +398,71 @@ def test_an_unsigned_claim_that_has_gone_from_its_source_brings_no_address(table
     assert known is not None
     assert known.peer.direct_addresses == ("10.0.0.2:1",)
     assert [(line.address, line.reason) for line in table.dropped()] == [("10.0.0.1:1", "is no longer in its source")]
+
+
+def test_what_an_overruled_source_says_is_told_under_the_node_id_that_it_says(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", node_id=7)), 0.0)
+    lines = [(line.source, line.node_id, line.address, line.reason) for line in table.dropped()]
+    assert lines == [
+        (REGISTRY.name, 7, None, f"{endpoint_id(1).short} is node 1, says {STATIC.name}"),
+        (REGISTRY.name, 7, "10.0.0.2:1", "is not among the addresses that the node signed last (number 5)"),
+    ]
+
+
+def test_an_overruled_source_that_loses_the_peer_says_nothing_of_its_node_id_any_more(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1")), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", node_id=7)), 0.0)
+    assert told(table.apply(REGISTRY, Nothing(), 1.0)) == [("updated", 1)]
+    lines = [(line.node_id, line.address, line.reason) for line in table.dropped()]
+    assert lines == [(7, "10.0.0.2:1", "is no longer in its source")]
+
+
+def test_addresses_beyond_sixty_four_do_not_count_and_are_told(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, *(f"10.0.0.1:{port}" for port in range(1, 64)))), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", "10.0.0.2:2")), 0.0)
+    known = table.get(1)
+    assert known is not None
+    assert len(known.peer.direct_addresses) == 64
+    assert known.peer.direct_addresses[-1] == "10.0.0.2:1"
+    lines = [(line.source, line.address, line.reason) for line in table.dropped()]
+    assert lines == [(REGISTRY.name, "10.0.0.2:2", "is beyond 64 addresses")]
+
+
+def test_an_address_that_two_sources_name_counts_once_into_the_sixty_four(table: PeerTable) -> None:
+    same = [f"10.0.0.1:{port}" for port in range(1, 64)]
+    table.apply(STATIC, found(peer(1, *same)), 0.0)
+    table.apply(REGISTRY, found(peer(1, *same, "10.0.0.2:1")), 0.0)
+    known = table.get(1)
+    assert known is not None
+    assert known.peer.direct_addresses == (*same, "10.0.0.2:1")
+    assert table.dropped() == []
+
+
+def test_relay_and_listening_address_come_from_the_best_source_that_has_one(table: PeerTable) -> None:
+    relay, listens_at = "https://relay.example/", HostPort.parse("node1:7001")
+    table.apply(STATIC, found(peer(1)), 0.0)
+    table.apply(REGISTRY, Found((Sighting(peer(1, relay_url=relay), "here", listens_at),)), 0.0)
+    known = table.get(1)
+    assert known is not None
+    assert (known.sources[0], known.peer.relay_url, known.listens_at) == (STATIC.name, relay, listens_at)
+
+
+def test_a_source_that_names_a_guest_no_longer_does_not_make_it_a_member(table: PeerTable) -> None:
+    guest = peer(1, "10.0.0.1:1", seq=5)
+    table.put(HELLO, Sighting(guest, "hello"))
+    table.apply(STATIC, found(guest), 0.0)
+    assert vouched(table) == (False, {"10.0.0.1:1"})
+    table.apply(STATIC, Nothing(), 1.0)
+    assert vouched(table)[0]
+
+
+def test_of_two_endpoint_ids_that_one_source_names_for_one_node_the_one_that_signed_last_counts(
+    table: PeerTable,
+) -> None:
+    for first, second in ((1, 2), (2, 1)):
+        table.apply(STATIC, found(peer(first, node_id=7, seq=5), peer(second, node_id=7, seq=6)), 0.0)
+        known = table.get(7)
+        assert known is not None
+        assert known.endpoint_id == endpoint_id(second)
+        table.retire(STATIC.name)

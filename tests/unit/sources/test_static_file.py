@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, remove, w
 from blixard.clock import SystemClock
 from blixard.documents.files import write_atomic
 from blixard.sources.base import Failed, Found, Nothing
+from blixard.sources.snapshots import SnapshotStore
 from blixard.sources.static_file import StaticFile
 from blixard.trust.highest_seq import HighestSeq
 from blixard.trust.peers_signature import sign_peers
@@ -253,3 +255,58 @@ async def test_a_signature_that_comes_after_its_peers_file_is_noticed_by_itself(
     answer = await static.fetch()
     assert isinstance(answer, Found)
     assert [each.node_id for each in answer.peers] == [1]
+
+
+def leave_out(folder: Path) -> None:
+    """There is no data directory."""
+
+
+def put_a_file_there(folder: Path) -> None:
+    """Something stands in its place."""
+    folder.write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [leave_out, put_a_file_there])
+async def test_a_good_signed_file_counts_also_where_nothing_can_be_remembered(
+    path: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "data"
+    spoil(folder)
+    put(path, *signed(1, 2))
+    seen, memory = HighestSeq(folder, in_an_hour), SnapshotStore(folder)
+    answer = await trusting(path, seen=seen, memory=memory).fetch()
+    assert isinstance(answer, Found)
+    assert [each.node_id for each in answer.peers] == [1, 2]
+    assert "seen-signatures.json: " in str(seen.problem)
+    assert "remembered-peers: cannot be made: " in str(memory.problem)
+
+
+async def test_what_could_not_be_remembered_counts_until_it_can_be_and_is_written_then(
+    path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    memory = SnapshotStore(folder)
+    put(path, *signed(1))
+    await trusting(path, memory=memory).fetch()
+    write(path, "[{")
+    answer = await trusting(path, memory=memory).fetch()
+    assert isinstance(answer, Failed)
+    assert isinstance(answer.remembered, Found)
+    assert [each.node_id for each in answer.remembered.peers] == [1]
+    folder.mkdir()
+    memory.write_again()
+    assert memory.problem is None
+    answer = await trusting(path, memory=SnapshotStore(folder)).fetch()
+    assert isinstance(answer, Failed)
+    assert isinstance(answer.remembered, Found)
+
+
+async def test_an_empty_list_takes_away_also_what_could_not_be_remembered(path: Path, tmp_path: Path) -> None:
+    memory = SnapshotStore(tmp_path / "data")
+    static = source(path, memory=memory)
+    write(path, peers_file_of(peer(1)))
+    await static.fetch()
+    assert memory.recall(static.name) is not None
+    write(path, "[]", age=30.0)
+    await static.fetch()
+    assert memory.recall(static.name) is None

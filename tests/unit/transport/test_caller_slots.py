@@ -63,6 +63,31 @@ def test_one_id_has_few_places_and_its_newest_call_counts(lobby: CallerSlots[str
     assert len(lobby) == 2
 
 
+def test_one_id_that_calls_too_often_takes_no_place_of_another(lobby: CallerSlots[str]) -> None:
+    lobby.enter("other", THERE, endpoint_id=BOB)
+    for name in ("first", "second"):
+        lobby.enter(name, HERE, endpoint_id=ALICE)
+    assert lobby.enter("third", HERE, endpoint_id=ALICE) == "first"
+    assert "other" in lobby
+
+
+def test_members_do_not_make_a_crowd_of_a_stranger_from_their_host() -> None:
+    lobby: CallerSlots[str] = CallerSlots(most=5, per_id=2)
+    for number in range(2):
+        lobby.enter(f"member {number}", HERE, endpoint_id=endpoint(0, 10 + number), is_known=True)
+    lobby.enter("stranger", HERE)
+    lobby.enter("flood 0", FLOODER)
+    lobby.enter("flood 1", FLOODER)
+    assert lobby.enter("flood 2", FLOODER) == "flood 0"
+
+
+def test_one_that_leaves_takes_its_own_place_along(lobby: CallerSlots[str]) -> None:
+    for name in ("first", "second", "third"):
+        lobby.enter(name, HERE)
+    lobby.leave("second")
+    assert [name in lobby for name in ("first", "second", "third")] == [True, False, True]
+
+
 def test_it_is_crowded_when_more_than_half_of_the_places_are_taken_and_no_longer_when_they_are_free(
     lobby: CallerSlots[str],
 ) -> None:

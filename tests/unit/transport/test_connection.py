@@ -164,6 +164,43 @@ def test_a_ping_that_is_lost_is_sent_again_and_the_round_trip_is_what_the_clock_
     run(main())
 
 
+def test_a_connection_that_has_ended_leaves_no_task_whoever_ended_it() -> None:
+    def end_here(connection: IrohConnection, _: Quic) -> None:
+        connection.close("stopped")
+
+    def end_there(_: IrohConnection, quic: Quic) -> None:
+        quic.close(0, b"gone")
+
+    async def main() -> None:
+        clock = VirtualClock()
+        before = asyncio.all_tasks()
+        for number in range(20):
+            quic = Quic()
+            quic.is_alive = number % 4 < 2
+            connection = watched(quic, clock)
+            await clock.sleep(1.0)
+            (end_here if number % 2 else end_there)(connection, quic)
+            await connection.closed()
+            await clock.sleep(0.0)
+        assert asyncio.all_tasks() == before
+
+    run(main())
+
+
+def test_a_ping_that_was_answered_leaves_no_task_behind() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        connection = watched(Quic(), clock)
+        await clock.sleep(1.0)
+        before = asyncio.all_tasks()
+        for _ in range(20):
+            await connection.ping(3600.0)
+        await clock.sleep(0.01)
+        assert asyncio.all_tasks() == before
+
+    run(main())
+
+
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "[::1]:0"])
 async def test_an_endpoint_says_the_port_of_the_family_that_it_was_bound_to(bind: str) -> None:
     endpoint = await bind_endpoint(key(1), bind)
