@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tools import scenarios
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -63,6 +64,13 @@ def test_the_tests_run_on_every_python_that_a_controller_may_have() -> None:
 def test_the_newest_python_and_ansible_core_are_those_of_the_scenarios() -> None:
     assert said("tools/make-newest-venv", r"^version=(.*)$") == classified()[-1]
     assert said("tools/make-newest-venv", r"^core=(.*)$") == matrix("sanity", "sanity")["include"][-1]["core"]
+
+
+def test_the_role_claims_the_releases_of_debian_that_scenarios_run_on() -> None:
+    platforms = load("roles/blixard/meta/main.yml")["galaxy_info"]["platforms"]
+    usual = said("molecule/shared/image/Containerfile", r"^ARG RELEASE=(.*)$")
+    assert platforms == [{"name": "Debian", "versions": [usual, *scenarios.RELEASES.values()]}]
+    assert set(scenarios.RELEASES) <= set(scenarios.names())
 
 
 def test_the_range_of_ansible_core_is_the_same_wherever_it_stands_and_each_of_it_is_tested() -> None:
