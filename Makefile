@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test mutation molecule faults lint lock wheelhouse venv venv-dev clean
+.PHONY: help demo demo-stop test mutation molecule faults lint docs release lock wheelhouse venv venv-dev clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,14 @@ faults: $(VENV)/.dev ## break a fleet in every way and write docs/faults.md
 
 lint: $(VENV)/.dev ## run the static checks alone
 	@tests/run lint
+
+docs: $(VENV)/.controller ## build the documentation as a site: build/site
+	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@$(BIN)/python tools/docs.py
+
+release: $(VENV)/.controller ## check and build what a release consists of, from a clean tree: dist/
+	@$(BIN)/python -m pip install --quiet --editable '.[controller,release]'
+	@$(BIN)/python tools/release.py $(RELEASE)
 
 lock: $(VENV)/.controller ## pin what hosts install, with digests: roles/blixard/files/requirements.lock
 	@$(BIN)/python -m pip install --quiet --editable '.[controller,lock]'

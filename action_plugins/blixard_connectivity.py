@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
-
-from blixard.fleet.remote import ask
-
-SPEC: dict[str, t.Any] = {
-    "python": {"type": "str", "required": True},
-    "data_dir": {"type": "str", "required": True},
-    "config": {"type": "str"},
-    "timeout": {"type": "float", "default": 10},
-    "sample": {"type": "int", "default": 0},
-    "settle": {"type": "bool", "default": False},
-    "node_id": {"type": "int"},
-}
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation
 
 
-class ActionModule(ActionBase):
-    """The `blixard_connectivity` action."""
+class ActionModule(HostOperation):
+    """The `blixard_connectivity` action; its documentation is in library/blixard_connectivity.py."""
 
-    _VALID_ARGS = frozenset(SPEC)
-
-    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Run the action on one host and return its result."""
-        own: dict[str, t.Any] = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
-        host = (task_vars or {})["inventory_hostname"]
-        return {**own, "changed": False, **ask(self, host, "check", options)}
+    OPERATION = "check"
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "python": {"type": "str", "required": True},
+        "data_dir": {"type": "str", "required": True},
+        "config": {"type": "str"},
+        "timeout": {"type": "float", "default": 10},
+        "sample": {"type": "int", "default": 0},
+        "settle": {"type": "bool", "default": False},
+        "node_id": {"type": "int"},
+    }

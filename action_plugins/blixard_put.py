@@ -10,43 +10,39 @@ import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
-from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
 
 from blixard.fleet.answers import printable
-from blixard.fleet.remote import ask
 
-SPEC: dict[str, t.Any] = {
-    "python": {"type": "str", "required": True},
-    "data_dir": {"type": "str", "required": True},
-    "src": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
-    "mode": {"type": "str", "required": True},
-}
 # What a package says that has no such operation yet.
 _OLDER = "KeyError: 'put'"
 
 
-class ActionModule(ActionBase):
-    """The `blixard_put` action."""
+class ActionModule(HostOperation):
+    """The `blixard_put` action; its documentation is in library/blixard_put.py."""
 
     TRANSFERS_FILES = True
-    _VALID_ARGS = frozenset(SPEC)
+    OPERATION = "put"
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "python": {"type": "str", "required": True},
+        "data_dir": {"type": "str", "required": True},
+        "src": {"type": "str", "required": True},
+        "name": {"type": "str", "required": True},
+        "mode": {"type": "str", "required": True},
+    }
 
-    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Run the action on one host and return its result."""
-        own: dict[str, t.Any] = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
+    def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
+        """Send the file, except in check mode, and have the host put it where it belongs."""
         source = self._find(options.pop("src"))
         data = source.read_bytes()
         options |= {"sha256": hashlib.sha256(data).hexdigest(), "diff": bool(self._task.diff)}
         dest = f"{options['data_dir']}/{options['name']}"
         try:
             options["source"] = None if self._task.check_mode else self._send(source)
-            said = ask(self, (task_vars or {})["inventory_hostname"], "put", options)
+            said = super().act(options, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        return {**own, "dest": dest, "sha256": options["sha256"], **self._outcome(said, dest, data)}
+        return {"dest": dest, "sha256": options["sha256"], **self._outcome(said, dest, data)}
 
     def _find(self, source: str) -> Path:
         try:
@@ -62,7 +58,7 @@ class ActionModule(ActionBase):
         self._fixup_perms2((folder, place))
         return place
 
-    def _outcome(self, said: dict[str, t.Any], dest: str, data: bytes) -> dict[str, t.Any]:
+    def _outcome(self, said: Result, dest: str, data: bytes) -> Result:
         """Return the result; the host said what stood there, and what stands there now the controller knows itself."""
         if _OLDER in said.get("msg", ""):
             if self._task.check_mode:

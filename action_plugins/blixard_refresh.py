@@ -7,27 +7,20 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
-
-from blixard.fleet.remote import ask
-
-SPEC: dict[str, t.Any] = {
-    "python": {"type": "str", "required": True},
-    "data_dir": {"type": "str", "required": True},
-}
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
 
 
-class ActionModule(ActionBase):
-    """The `blixard_refresh` action."""
+class ActionModule(HostOperation):
+    """The `blixard_refresh` action; its documentation is in library/blixard_refresh.py."""
 
-    _VALID_ARGS = frozenset(SPEC)
+    OPERATION = "refresh"
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "python": {"type": "str", "required": True},
+        "data_dir": {"type": "str", "required": True},
+    }
 
-    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Run the action on one host and return its result."""
-        own: dict[str, t.Any] = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
+    def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
+        """Ask the host, except in check mode: the node would drop who is no longer in its peers file."""
         if self._task.check_mode:
-            return {**own, "changed": False, "skipped": True, "msg": "the node keeps what it has in check mode"}
-        host = (task_vars or {})["inventory_hostname"]
-        return {**own, "changed": False, **ask(self, host, "refresh", options)}
+            return {"skipped": True, "msg": "the node keeps what it has in check mode"}
+        return super().act(options, variables)

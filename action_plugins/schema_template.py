@@ -14,9 +14,8 @@ from pathlib import Path
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
-from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import CheckedAction, Options, Result
 
 # Here, once in the controller's main process, and not anew in the process of every task.
 from jsonschema import validate as _validate  # noqa: F401
@@ -47,22 +46,20 @@ COPY_OPTIONS: dict[str, t.Any] = {
     "unsafe_writes": {"type": "bool", "default": False},
     "validate": {"type": "str"},
 }
-SPEC = {**OWN_OPTIONS, **COPY_OPTIONS}
 
 
-class ActionModule(ActionBase):
+class ActionModule(CheckedAction):
     """The `schema_template` action; its documentation is in library/schema_template.py."""
 
     TRANSFERS_FILES = True
-    _VALID_ARGS = frozenset(SPEC)
+    SPEC: t.ClassVar[dict[str, t.Any]] = {**OWN_OPTIONS, **COPY_OPTIONS}
+    RULES: t.ClassVar[dict[str, t.Any]] = {
+        "required_together": [["data_dir", "python"]],
+        "required_by": {"data_dir": ["mode"]},
+    }
 
-    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Run the action on one host and return its result."""
-        variables = task_vars or {}
-        result: dict[str, t.Any] = super().run(tmp, variables)
-        _checked, options = self.validate_argument_spec(
-            argument_spec=SPEC, required_together=[["data_dir", "python"]], required_by={"data_dir": ["mode"]}
-        )
+    def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
+        """Render, hold the text against the schema, and hand it over where it is not there yet."""
         template = self._find(options["src"])
         text = self._render(template, options, variables)
         try:
@@ -71,15 +68,15 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{options['src']} gives no good {options['schema']}: {error}") from None
         known = {"schema": options["schema"], "sha256": hashlib.sha256(text).hexdigest()}
         if self._is_there(options, known["sha256"]):
-            return {**result, **known, "changed": False, "dest": options["dest"]}
+            return {**known, "dest": options["dest"]}
         if options["parents"] and not self._task.check_mode:
             self._make_parents(Path(options["dest"]))
         name = _name_in(options["data_dir"], options["dest"])
         if name is None:
             given = {each: value for each, value in self._task.args.items() if each in COPY_OPTIONS}
-            return {**result, **self._hand_over("ansible.legacy.copy", given, text, template, variables), **known}
+            return {**self._hand_over("ansible.legacy.copy", given, text, template, variables), **known}
         given = {"python": options["python"], "data_dir": options["data_dir"], "name": name, "mode": options["mode"]}
-        return {**result, **self._hand_over("blixard.fleet.blixard_put", given, text, template, variables), **known}
+        return {**self._hand_over("blixard.fleet.blixard_put", given, text, template, variables), **known}
 
     def _find(self, source: str) -> Path:
         try:
@@ -87,7 +84,7 @@ class ActionModule(ActionBase):
         except AnsibleError as error:
             raise AnsibleActionFail(str(error)) from None
 
-    def _render(self, template: Path, options: dict[str, t.Any], variables: dict[str, t.Any]) -> bytes:
+    def _render(self, template: Path, options: Options, variables: t.Mapping[str, t.Any]) -> bytes:
         """Render as ansible.builtin.template does, with its search path for includes."""
         roots = [
             *map(Path, variables.get("ansible_search_path", [])),
@@ -102,7 +99,7 @@ class ActionModule(ActionBase):
         return str(text).encode()
 
     @staticmethod
-    def _is_there(options: dict[str, t.Any], digest: str) -> bool:
+    def _is_there(options: Options, digest: str) -> bool:
         seen = options["observed"]
         mode = options["mode"]
         if not seen or not (mode is None or isinstance(mode, str)):
@@ -119,8 +116,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{dest.parent}: cannot be made: {error.strerror}") from None
 
     def _hand_over(
-        self, action: str, given: dict[str, t.Any], text: bytes, template: Path, variables: dict[str, t.Any]
-    ) -> dict[str, t.Any]:
+        self, action: str, given: dict[str, t.Any], text: bytes, template: Path, variables: t.Mapping[str, t.Any]
+    ) -> Result:
         """Hand over to copy, so that check mode, diff, backup and the rest are as people know them, or to put."""
         folder = Path(tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP))
         rendered = folder / template.name
@@ -137,7 +134,7 @@ class ActionModule(ActionBase):
                 templar=self._templar,
                 shared_loader_obj=self._shared_loader_obj,
             )
-            return t.cast("dict[str, t.Any]", plugin.run(task_vars=variables))
+            return t.cast("Result", plugin.run(task_vars=variables))
         finally:
             shutil.rmtree(folder)
             self._remove_tmp_path(self._connection._shell.tmpdir)

@@ -18,25 +18,10 @@ description:
   - Runs one short program on the host and sends nothing there, which costs about a fifth of an ordinary module.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same.
-    support: full
-  diff_mode:
-    description: Changes nothing, so there is nothing to compare.
-    support: none
-  idempotent:
-    description: Changes nothing.
-    support: full
+extends_documentation_fragment:
+  - blixard.fleet.node
+  - blixard.fleet.attributes.read_only
 options:
-  python:
-    description: Python on the host whose environment has the package C(blixard).
-    type: str
-    required: true
-  data_dir:
-    description: The node's data directory.
-    type: str
-    required: true
   config:
     description: The node's settings file, to check from when no node runs.
     type: str
@@ -60,8 +45,6 @@ options:
   node_id:
     description: The node's number as the inventory has it. An answer that speaks for another node is refused.
     type: int
-requirements:
-  - blixard (on the host in the environment of O(python), and on the controller)
 """
 
 EXAMPLES = r"""

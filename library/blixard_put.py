@@ -17,21 +17,17 @@ description:
   - Whatever has the name is replaced; a link there is replaced too, and not followed.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.node
+  - blixard.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the host.
     support: full
   diff_mode:
-    description: Shows what differs.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: full
 options:
-  python:
-    description: Python on the host whose environment has the package C(blixard).
-    type: str
-    required: true
   data_dir:
     description: The node's data directory. It must be there.
     type: str
@@ -48,8 +44,6 @@ options:
     description: Mode of the file, in octal digits.
     type: str
     required: true
-requirements:
-  - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
   - module: blixard.fleet.schema_template
   - module: blixard.fleet.iroh_identity

@@ -13,9 +13,11 @@ description:
   - Has the running node ask all its sources, and drop at once, connections included, who is no longer in its peers
     file. By itself a node waits a few minutes before it takes an absence from an unsigned file for good.
   - Says whether the node takes its peers file.
-
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.node
+  - blixard.fleet.attributes
 attributes:
   check_mode:
     description: Can run in check mode, and does nothing there.
@@ -24,19 +26,7 @@ attributes:
     description: Changes no file, so there is nothing to compare.
     support: none
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: full
-options:
-  python:
-    description: Python on the host whose environment has the package C(blixard).
-    type: str
-    required: true
-  data_dir:
-    description: The node's data directory.
-    type: str
-    required: true
-requirements:
-  - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
   - module: blixard.fleet.blixard_connectivity
 """

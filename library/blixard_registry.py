@@ -24,15 +24,15 @@ description:
   - Runs on the controller; delegate it to C(localhost).
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without writing anything.
     support: full
   diff_mode:
     description: Shows how many peers come, go and change, and a line for each of them by name.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: full
 options:
   path:
@@ -209,7 +209,6 @@ refused:
 
 import datetime
 import pathlib
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -225,7 +224,7 @@ else:
     TROUBLE = None
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     """Take the options, do it, and exit with the result."""
     module = AnsibleModule(
         argument_spec={

@@ -18,25 +18,18 @@ description:
 
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.node
+  - blixard.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the host.
     support: full
   diff_mode:
     description: The files that differ are secret.
     support: none
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: full
 options:
-  python:
-    description: Python on the host whose environment has the package C(blixard).
-    type: str
-    required: true
-  data_dir:
-    description: The node's data directory.
-    type: str
-    required: true
   config:
     description: For the first step, the node's settings as the JSON text of its C(node-config.json).
     type: str
@@ -53,8 +46,6 @@ options:
   cluster:
     description: The cluster that the entry must be signed for.
     type: str
-requirements:
-  - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
   - module: blixard.fleet.iroh_identity
   - module: blixard.fleet.blixard_registry

@@ -18,15 +18,15 @@ description:
   - Runs in the controller's own process. The key is in no temporary file, no command line and no result.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the host.
     support: full
   diff_mode:
     description: Shows no difference; a signature means nothing to people.
     support: none
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: full
 options:
   path:
@@ -71,7 +71,7 @@ EXAMPLES = r"""
     cluster: blixard
     key: "{{ vault_fleet_key }}"
     signers: "{{ blixard_trusted_signers }}"
-    record: "{{ blixard_registry_dir }}"
+    record: "{{ blixard_record_dir }}"
   no_log: true
   run_once: true
 """

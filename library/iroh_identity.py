@@ -15,15 +15,15 @@ description:
     the id that belongs to it.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the host.
     support: full
   diff_mode:
     description: Shows the id before and after, never the key.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: partial
     details:
       - O(regenerate=always) makes a new key each time.
@@ -125,7 +125,7 @@ else:
     TROUBLE = None
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     """Take the options, do it, and exit with the result."""
     module = AnsibleModule(
         argument_spec={

@@ -20,25 +20,13 @@ description:
   - Runs one short program on the host and sends nothing there, which costs about a fifth of an ordinary module.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.node
+  - blixard.fleet.attributes.read_only
 attributes:
-  check_mode:
-    description: Can run in check mode and return the same.
-    support: full
-  diff_mode:
-    description: Changes nothing, so there is nothing to compare.
-    support: none
   idempotent:
     description: Returns the same as long as the host stays the same.
-    support: full
 options:
-  python:
-    description: Python on the host whose environment has the package C(blixard).
-    type: str
-    required: true
-  data_dir:
-    description: The node's data directory.
-    type: str
-    required: true
   config:
     description:
       - The node's settings as they are to be, as the JSON text of its C(node-config.json).
@@ -64,8 +52,6 @@ options:
   cluster:
     description: The cluster that the entry must be signed for.
     type: str
-requirements:
-  - blixard (on the host in the environment of O(python), and on the controller)
 seealso:
   - module: blixard.fleet.iroh_identity
   - module: blixard.fleet.blixard_registry

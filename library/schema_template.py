@@ -17,15 +17,15 @@ description:
     validate work as people know them.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - blixard.fleet.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the host.
     support: full
   diff_mode:
     description: Shows what differs, as M(ansible.builtin.copy) does.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, the second run changes nothing.
     support: full
 options:
   src:

@@ -36,6 +36,8 @@ LOGS = ROOT / ".cache" / "logs"
 CHECKOUT = "blixard-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
 # What also runs at the other end of the supported range, see tools/make-newest-venv.
 ALSO_WITH_NEWEST = ("default",)
+# Those with hosts of another release of Debian besides, for which there is an image then.
+RELEASES = {"debian-13": "trixie"}
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify", "login", "destroy")
 
 
@@ -57,9 +59,10 @@ def names() -> list[str]:
     return sorted(found, key=lambda name: (name != "default", name))
 
 
-def tool(name: str, env: dict[str, str]) -> list[str]:
+def tool(name: str, env: dict[str, str], *arguments: str) -> list[str]:
     """Run tools/make-NAME and return the lines that it prints; CannotRun with its last words if it fails."""
-    done = subprocess.run([ROOT / "tools" / f"make-{name}"], env=env, capture_output=True, text=True, check=False)
+    command: list[str | Path] = [ROOT / "tools" / f"make-{name}", *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotRun(done.stderr.strip() or f"tools/make-{name} failed")
     return done.stdout.split()
@@ -77,8 +80,8 @@ def environment() -> dict[str, str]:
     return env
 
 
-def prepare(newest: bool = False) -> dict[str, str]:
-    """Make the machine ready and return the environment for Molecule."""
+def prepare(chosen: list[str], *, newest: bool = False) -> dict[str, str]:
+    """Make the machine ready for the chosen scenarios and return the environment for Molecule."""
     started = time.monotonic()
     env = environment()
     venv = tool("newest-venv", env)[0] if newest else str(ROOT / ".venv")
@@ -88,7 +91,9 @@ def prepare(newest: bool = False) -> dict[str, str]:
         env[key] = value
     env["BLIXARD_TEST_SSH_KEY"] = tool("access", env)[0]
     env["BLIXARD_TEST_WHEELHOUSE"] = tool("wheelhouse", env)[0]
-    env["BLIXARD_TEST_HOST_IMAGE"], env["BLIXARD_TEST_RUNTIME_IMAGE"] = tool("images", env)
+    releases = sorted({RELEASES[name] for name in chosen if name in RELEASES})
+    env["BLIXARD_TEST_HOST_IMAGE"], env["BLIXARD_TEST_RUNTIME_IMAGE"], *others = tool("images", env, *releases)
+    env |= {f"BLIXARD_TEST_{it.upper()}_IMAGE": image for it, image in zip(releases, others, strict=True)}
     print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)
     return env
 
@@ -170,7 +175,7 @@ def run_tests(chosen: list[str], *, newest: bool, verbose: bool) -> list[Outcome
     """Run the scenarios one after the other; one that fails is shown and stops no other."""
     label = "{} (newest)" if newest else "{}"
     try:
-        env = prepare(newest)
+        env = prepare(chosen, newest=newest)
     except CannotRun as trouble:
         return [Outcome(label.format(name), "cannot run here", 0, str(trouble)) for name in chosen]
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -242,7 +247,7 @@ def main() -> int:
     with signals_as_exceptions():
         try:
             if options.command != "test":
-                return molecule(prepare(), options.command, options.names[0])
+                return molecule(prepare(options.names), options.command, options.names[0])
             verbose = options.verbose or len(options.names) == 1
             outcomes = run_tests(options.names or names(), newest=options.newest, verbose=verbose)
             if not options.names:

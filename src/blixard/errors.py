@@ -3,16 +3,27 @@
 
 from __future__ import annotations
 
-_LONGEST = 400
+MAX_LINE = 400
+"""Characters of one line of somebody else's; more than the longest path and reason of ours."""
+
+MAX_LINES = 100
+"""Lines of a host's in one message: the reasons of a hundred edges; what is more says only that there is more."""
 
 
-def one_line(text: str, limit: int = _LONGEST) -> str:
+def one_line(text: str, limit: int = MAX_LINE) -> str:
     """Return `text` on one line: control characters escaped, the middle of an over-long text cut out."""
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     if len(escaped) <= limit:
         return escaped
     half = limit // 2
     return f"{escaped[:half]} … {escaped[-half:]}"
+
+
+def bounded_lines(text: object, lines: int = MAX_LINES) -> str:
+    """Return text of somebody else's for people: printable lines of bounded length, and a bounded number of them."""
+    each = [one_line(line) for line in str(text).splitlines() if line.strip()]
+    more = [f"… and {len(each) - lines} more lines"] if len(each) > lines else []
+    return "\n".join([*each[:lines], *more])
 
 
 class BlixardError(Exception):

@@ -11,6 +11,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from tests.ansible.fleet import PROJECT, Run
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
@@ -25,25 +26,32 @@ def git(*arguments: str | Path, at: Path) -> str:
 
 
 def copy_tree(target: Path) -> Path:
-    """Make a repository in `target` whose one commit is the project's working tree as it is now."""
+    """Make a repository in `target` whose one commit is the project's working tree as it is now, ready for release."""
     target.mkdir()
     for name in git("ls-files", "--cached", "--others", "--exclude-standard", "-z", at=PROJECT).split("\0"):
         source, copy = PROJECT / name, target / name
         if name and (source.is_symlink() or source.is_file()):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy, follow_symlinks=False)
+    _name_the_release(target)
     git("init", "--quiet", at=target)
     git("add", "--all", "--force", at=target)
     git("commit", "--quiet", "--message", "The tree under test", at=target)
     return target
 
 
-def build_wheel(source: Path, target: Path) -> Path:
-    """Build the wheel of the tree `source` and return its file in `target`."""
-    command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--outdir", target, source]
-    subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = target.glob("*.whl")
-    return wheel
+def _name_the_release(tree: Path) -> None:
+    """Give the unreleased changes the heading of the version, as whoever makes a release does."""
+    version = yaml.safe_load((tree / "galaxy.yml").read_text())["version"]
+    changelog = (tree / "CHANGELOG.md").read_text()
+    if f"## [{version}]" not in changelog:
+        (tree / "CHANGELOG.md").write_text(changelog.replace("## [Unreleased]", f"## [{version}] - 2026-11-27", 1))
+
+
+def make_release(source: Path) -> subprocess.CompletedProcess[str]:
+    """Make the release of the repository `source`, in its folder dist/."""
+    command: list[str | Path] = [sys.executable, source / "tools" / "release.py"]
+    return subprocess.run(command, cwd=source, env=_environment(source), capture_output=True, text=True, check=False)
 
 
 def galaxy(*arguments: str | Path, at: Path) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.ansible.collection import COLLECTION, Controller, build_wheel, copy_tree, galaxy
+from tests.ansible.collection import COLLECTION, Controller, galaxy
 from tests.ansible.fleet import PROJECT, free_ports
 
 SETTINGS = """\
@@ -95,21 +96,11 @@ BY_NAME = """\
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_tree(tmp_path_factory.mktemp("source") / "blixard-fleet")
-
-
-@pytest.fixture(scope="module")
 def collections(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which the collection was installed from its repository."""
     folder = tmp_path_factory.mktemp("installed")
     galaxy("install", "--offline", f"git+file://{tree}", "-p", folder, at=folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(tree, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture
@@ -136,10 +127,9 @@ def _files(folder: Path) -> dict[str, bytes | str]:
 
 
 def test_repository_and_tarball_install_the_same_files_and_only_those_that_ansible_or_a_reader_wants(
-    tree: Path, collections: Path, tmp_path: Path
+    release: Path, collections: Path, tmp_path: Path
 ) -> None:
-    galaxy("build", tree, "--output-path", tmp_path, at=tmp_path)
-    (tarball,) = tmp_path.glob("blixard-fleet-*.tar.gz")
+    (tarball,) = release.glob("blixard-fleet-*.tar.gz")
     galaxy("install", "--offline", tarball, "-p", tmp_path / "empty", at=tmp_path)
 
     installed = _files(tmp_path / "empty" / COLLECTION)
@@ -151,6 +141,31 @@ def test_repository_and_tarball_install_the_same_files_and_only_those_that_ansib
     }  # fmt: skip
     assert "roles/blixard/files/requirements.lock" in installed
     assert not [name for name in installed if name.endswith((".pyc", ".tar.gz"))]
+
+
+def test_an_execution_environment_gets_the_collection_and_what_the_collection_asks_for(
+    collections: Path, tmp_path: Path
+) -> None:
+    builder = Path(sys.executable).with_name("ansible-builder")
+    create: list[str | Path] = [
+        "create",
+        "--file",
+        PROJECT / "execution-environment.yml",
+        "--context",
+        tmp_path / "context",
+    ]
+    subprocess.run([builder, *create], check=True, capture_output=True)
+    asked = yaml.safe_load((tmp_path / "context" / "_build" / "requirements.yml").read_text())
+    assert asked == {"collections": [{"name": "blixard.fleet"}]}
+
+    # In the image, ansible-builder asks this of the collection that it has installed there.
+    found = subprocess.run([builder, "introspect", collections], check=True, capture_output=True, text=True).stdout
+    needed = {kind: [line.split("  #")[0] for line in lines] for kind, lines in yaml.safe_load(found).items()}
+    version = yaml.safe_load((PROJECT / "galaxy.yml").read_text())["version"]
+    assert needed == {
+        "python": [f"blixard[controller]=={version}"],
+        "system": ["openssh-clients [platform:rpm]", "openssh-client [platform:dpkg]"],
+    }
 
 
 def test_a_repository_elsewhere_rolls_a_fleet_out_and_lives_with_it_by_full_names(

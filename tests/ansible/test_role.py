@@ -8,8 +8,6 @@ from typing import Any
 
 from tests.ansible.rendering import PROJECT, ROLE, load_yaml
 
-from blixard.documents.data_dir_files import KEPT
-
 DEFAULTS: dict[str, Any] = load_yaml(ROLE / "defaults" / "main.yml")
 SPECS: dict[str, Any] = load_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]
 OPTIONS: dict[str, Any] = SPECS["main"]["options"]
@@ -106,14 +104,3 @@ def test_every_default_is_used() -> None:
     values = re.sub(r"^\w+:", "", text, flags=re.MULTILINE)
 
     assert [name for name in DEFAULTS if name not in values] == []
-
-
-def test_the_role_names_the_files_of_a_data_directory_as_the_package_does() -> None:
-    own: dict[str, Any] = load_yaml(ROLE / "vars" / "main.yml")
-    variables = ("key", "peers", "signature", "registry")
-    paths = {name: str(own[f"__blixard_{name}_path"]).rpartition("/")[2] for name in variables}
-    paths["signature"] = paths["signature"].replace("{{ __blixard_peers_path }}", paths["peers"])
-    paths["join"] = own["__blixard_join_dir"].rpartition("/")[2]
-
-    assert set(paths.values()) <= {kept.name for kept in KEPT}
-    assert paths["key"] == KEPT[-1].name

@@ -73,6 +73,8 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.is_set():
             done = subprocess.run(self._command, capture_output=True, text=True, check=False)
+            if "no node runs" in done.stderr or "went away" in done.stderr:
+                continue  # the node that is asked is itself away just now
             edges = json.loads(done.stdout)["edges"]
             # No member lets a stranger in, and it has no node id.
             self.missed.append(

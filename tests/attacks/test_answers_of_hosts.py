@@ -36,8 +36,9 @@ host = {"host_name": "planted", "groups": ["blixard"], "host_vars": {
     "ansible_connection": "ssh", "ansible_ssh_common_args": "-o ProxyCommand='touch " + CANARY + "'",
     "blixard_node_id": 9, "blixard_service_manager": PIPE}}
 variables = {name: CANARY for name in (
-    "blixard_peers_file", "blixard_report_file", "blixard_registry_dir", "blixard_fleet_dir", "blixard_build_dir",
-    "blixard_fleet_key_file", "blixard_data_dir", "ansible_playbook_python", "ansible_python_interpreter")}
+    "blixard_peers_file", "blixard_report_file", "blixard_record_dir", "blixard_registry_dir", "blixard_fleet_dir",
+    "blixard_build_dir", "blixard_fleet_key_file", "blixard_data_dir", "ansible_playbook_python",
+    "ansible_python_interpreter")}
 variables |= {"blixard_cluster": PIPE, "blixard_max_removals": 100, "blixard_drain_command": ["touch", CANARY],
     "blixard_serial": PIPE, "blixard_join": ["../../" + CANARY], "__blixard_run_tasks": {"process": CANARY}}
 said |= {"add_host": host, "add_group": "blixard", "parent_groups": ["all"], "ansible_facts": variables,

@@ -212,14 +212,14 @@ def test_the_command_line_refuses_what_the_playbook_refuses(
     edit(repository)
     before = repository.peers_file.read_bytes()
 
-    ran = blixard("peers", "build", "--registry-dir", repository.record, "--out", repository.peers_file, "--check")
+    ran = blixard("peers", "build", "--record", repository.record, "--out", repository.peers_file, "--check")
 
     assert ran.code == 1, ran
     if edit is _a_member_that_nobody_knows or (edit is _the_dead_raised and not repository.signs):
         assert "+1 −0 ~0 peers" in ran.out, "only an inventory tells who is to be a member: the command names newcomers"
         return
     assert ran.err.count("\n") == 1, ran
-    ran = blixard("peers", "build", "--registry-dir", repository.record, "--out", repository.peers_file)
+    ran = blixard("peers", "build", "--record", repository.record, "--out", repository.peers_file)
     assert (ran.code, ran.err.count("\n")) == (1, 1), ran
     assert "Traceback" not in ran.err
     assert repository.peers_file.read_bytes() == before
@@ -381,10 +381,10 @@ def test_an_entry_without_attestation_is_taken_only_where_the_inventory_says_tha
 
     repository.change("four", direct_addresses=["203.0.113.9:7001"])
     assert any(line.startswith("four.json in the record: has no attestation") for line in repository.run().refused)
-    ran = blixard("peers", "build", "--registry-dir", repository.record, "--out", repository.peers_file)
+    ran = blixard("peers", "build", "--record", repository.record, "--out", repository.peers_file)
     assert ran.code == 1
     told = blixard(
-        *("peers", "build", "--registry-dir", repository.record, "--out", repository.peers_file),
+        *("peers", "build", "--record", repository.record, "--out", repository.peers_file),
         *("--unattested", "four"),
     )
     assert told.code == 0, told
@@ -434,9 +434,9 @@ def test_plain_registries_of_a_fleet_that_signs_nothing_are_built_as_they_are(tm
     (tmp_path / "registry").mkdir()
     for number in (1, 2):
         write_registry(tmp_path / "registry" / f"node{number}.json", entry(number))
-    ran = blixard("peers", "build", "--registry-dir", tmp_path / "registry", "--out", tmp_path / "peers.json")
+    ran = blixard("peers", "build", "--record", tmp_path / "registry", "--out", tmp_path / "peers.json")
     assert ran.code == 0, ran
     (tmp_path / "registry" / "node2.json").unlink()
-    gone = ("peers", "build", "--registry-dir", tmp_path / "registry", "--out", tmp_path / "peers.json")
+    gone = ("peers", "build", "--record", tmp_path / "registry", "--out", tmp_path / "peers.json")
     assert "1 member of" in blixard(*gone).err
     assert blixard(*gone, "--max-removals", "1").code == 0

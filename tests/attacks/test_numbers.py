@@ -240,7 +240,7 @@ def test_the_command_line_refuses_such_numbers_with_file_and_mend_and_signs_anew
     assert "sign it anew" in line
     record = tmp_path / "registry"
     write_record(record, {}, {"one": signed_as(HIGHEST)})
-    line = refused(blixard("peers", "build", "--registry-dir", record, "--out", tmp_path / "out.json"), 1)
+    line = refused(blixard("peers", "build", "--record", record, "--out", tmp_path / "out.json"), 1)
     assert "one.json" in line
     assert blixard("registry", "sign", registry).code == 0
     assert blixard("registry", "verify", registry).code == 0

@@ -111,17 +111,20 @@ def test_an_inventory_without_a_place_is_refused_before_a_host_is_touched(fleet:
 def test_a_place_in_the_inventory_folder_that_is_not_hidden_is_refused_and_one_that_is_set_elsewhere_is_taken(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    fleet.group["blixard_registry_dir"] = f"{fleet.root}/registry"
+    fleet.group["blixard_record_dir"] = f"{fleet.root}/registry"
     _record(fleet.root / "registry", {})
     before = fleet.files()
 
     refused = fleet.play("peers", sources=[fleet.root])
     assert refused.code != 0
-    assert f"blixard_registry_dir: {fleet.root}/registry is where Ansible takes it for inventory" in refused.words
+    assert f"blixard_record_dir: {fleet.root}/registry is where Ansible takes it for inventory" in refused.words
     assert fleet.files() == before
 
-    # Beside an inventory that is a file it is parsed by nobody.
-    assert fleet.play("peers").code == 0
+    # Beside an inventory that is a file it is parsed by nobody, and the old name of the variable is as good.
+    fleet.group["blixard_registry_dir"] = fleet.group.pop("blixard_record_dir")
+    taken = fleet.play("peers")
+    assert taken.code == 0
+    assert "blixard_registry_dir is called blixard_record_dir now" in taken.words
     away = tmp_path / "away"
     _record(away / "registry", {})
     del fleet.group["blixard_registry_dir"]

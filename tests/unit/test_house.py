@@ -59,9 +59,9 @@ def test_a_room_imports_only_what_is_below_it() -> None:
 def test_only_few_rooms_import_iroh() -> None:
     users = {room for room, _, tree in modules() if any(name.split(".")[0] == "iroh" for name in imported(tree))}
     assert users - {"fleet"} <= IROH
-    # fleet/packages imports all that an operation needs while only one thread runs.
+    # fleet/preloaded_modules imports all that an operation needs while only one thread runs.
     assert [place for room, place, tree in modules() if room == "fleet" and "iroh" in imported(tree)] == [
-        "fleet/packages.py"
+        "fleet/preloaded_modules.py"
     ]
 
 

@@ -17,6 +17,7 @@ from blixard.clock import SystemClock
 from blixard.dialling.backoff import delay
 from blixard.dialling.protocols import DialError
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
+from blixard.documents.connectivity_report import summary
 from blixard.documents.size_limits import MAX_PEERS
 from blixard.errors import InputError
 from blixard.model import fields
@@ -280,19 +281,9 @@ def request_of(parameters: Mapping[str, Any]) -> tuple[float, int | None]:
 
 def report(cluster: str | None, nodes: Sequence[dict[str, Any]], edges: Sequence[Edge]) -> dict[str, Any]:
     """Return the connectivity report, as its schema describes it."""
-    reached = sum(edge.outcome.reached for edge in edges)
-    return {
-        "cluster": cluster,
-        "nodes": sorted(nodes, key=lambda node: (node["node_id"] is None, node["node_id"])),
-        "edges": [edge.to_json() for edge in edges],
-        "summary": {
-            "nodes": len(nodes),
-            "edges": len(edges),
-            "reached": reached,
-            "failed": len(edges) - reached,
-            "not_admitted": sum(edge.outcome.reached and not edge.outcome.admitted for edge in edges),
-        },
-    }
+    sorted_nodes = sorted(nodes, key=lambda node: (node["node_id"] is None, node["node_id"]))
+    listed = [edge.to_json() for edge in edges]
+    return {"cluster": cluster, "nodes": sorted_nodes, "edges": listed, "summary": summary(sorted_nodes, listed)}
 
 
 async def check_from_files(

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.peers_file import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 FILE_MODE = 0o644
 
+_OLD_RECORD_FLAG = "--registry-dir"
+
 
 def register(commands: Commands) -> None:
     """Add the command group."""
@@ -51,12 +54,7 @@ def register(commands: Commands) -> None:
     sign.add_argument("file", type=Path, metavar="FILE", help="a peers file")
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the fleet's secret key")
     sign.add_argument("--cluster", default=DEFAULT_CLUSTER, metavar="NAME", help="cluster (default: %(default)s)")
-    sign.add_argument(
-        "--registry-dir",
-        type=Path,
-        metavar="DIR",
-        help="the record that FILE was built of, signed too in DIR/MANIFEST",
-    )
+    _add_record_flag(sign, help="the record that FILE was built of, signed too in DIR/MANIFEST")
     sign.set_defaults(run=run_sign)
 
     verify = actions.add_parser("verify", help="check the signature of a peers file")
@@ -71,13 +69,40 @@ def register(commands: Commands) -> None:
     diff = actions.add_parser("diff", help="say what changed between two peers files; exit code 1 if anything did")
     diff.add_argument("old", type=Path, metavar="A", help="a peers file")
     diff.add_argument("new", type=Path, metavar="B", help="another one")
-    diff.add_argument("--registry-dir", type=Path, metavar="DIR", help="the record, to call peers by name")
+    _add_record_flag(diff, help="the record, to call peers by name")
     diff.set_defaults(run=_run_diff)
+
+
+class _RecordFolder(argparse.Action):
+    """Takes the folder, and says so where it was given by the option's old name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        if option == _OLD_RECORD_FLAG:
+            print(f"blixard: {_OLD_RECORD_FLAG} is called --record now", file=sys.stderr)
+        setattr(namespace, self.dest, values)
+
+
+def _add_record_flag(parser: argparse.ArgumentParser, *, help: str, required: bool = False) -> None:
+    parser.add_argument(
+        "--record",
+        _OLD_RECORD_FLAG,
+        action=_RecordFolder,
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help=help,
+    )
 
 
 def _register_build(actions: Commands) -> None:
     build = actions.add_parser("build", help="make the peers file of the record's registry files")
-    build.add_argument("--registry-dir", type=Path, required=True, metavar="DIR", help="the record")
+    _add_record_flag(build, required=True, help="the record")
     build.add_argument("--out", type=Path, required=True, metavar="FILE", help="the peers file")
     build.add_argument("--cluster", metavar="NAME", help="cluster that attestations must be for (default: any)")
     build.add_argument(
@@ -107,14 +132,14 @@ def _register_build(actions: Commands) -> None:
 
 def _run_build(args: argparse.Namespace) -> int:
     """Bring the peers file up to date, or tell whether it is."""
-    record = read_record(args.registry_dir)
+    record = read_record(args.record)
     if not record:
-        raise InputError("has no registry files", file=str(args.registry_dir), mend="name the record's folder")
+        raise InputError("has no registry files", file=str(args.record), mend="name the record's folder")
     try:
         peers = build_peers(record.values())
         wanted = format_peers(peers, upstream_compat=args.upstream_compat)
     except InputError as error:
-        raise error.located(file=str(args.registry_dir)) from None
+        raise error.located(file=str(args.record)) from None
     present = read_limited(args.out, MAX_PEERS_BYTES) if args.out.exists() else None
     edits = _edits(args, record)
     if present == wanted and not edits:
@@ -145,8 +170,8 @@ def run_sign(args: argparse.Namespace) -> int:
     """Sign the file, unless its signature by this key holds already."""
     data = read_limited(args.file, MAX_PEERS_BYTES)
     peers = parse_peers(data, file=str(args.file))
-    if args.registry_dir is not None and peers != build_peers(read_record(args.registry_dir).values()):
-        raise TrustError(f"{args.file}: is not what {args.registry_dir} gives; run `blixard peers build` first")
+    if args.record is not None and peers != build_peers(read_record(args.record).values()):
+        raise TrustError(f"{args.file}: is not what {args.record} gives; run `blixard peers build` first")
     key = read_secret_key(args.key)
     sig_path = _sig_path(args.file)
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
@@ -160,10 +185,10 @@ def run_sign(args: argparse.Namespace) -> int:
     else:
         write_atomic(sig_path, signature, FILE_MODE)
         print(f"{sig_path}: signed by {key.public().short} for cluster {args.cluster}")
-    if args.registry_dir is not None:
+    if args.record is not None:
         seq = parse_sig(signature)[1]
-        kept = keep_manifest(args.registry_dir, key=key, cluster=args.cluster, now=now, at_least=seq)
-        print(f"{args.registry_dir / FILE_NAME}: {'signed off' if kept else 'holds already, nothing to do'}")
+        kept = keep_manifest(args.record, key=key, cluster=args.cluster, now=now, at_least=seq)
+        print(f"{args.record / FILE_NAME}: {'signed off' if kept else 'holds already, nothing to do'}")
     return 0
 
 
@@ -189,7 +214,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def _run_diff(args: argparse.Namespace) -> int:
     """Print what changed; like `diff`, 1 is the answer that something did."""
-    names = _names(read_record(args.registry_dir)) if args.registry_dir else {}
+    names = _names(read_record(args.record)) if args.record else {}
     difference = diff_peers(read_peers(args.old), read_peers(args.new), names)
     _print_lines(_lines(difference))
     return 1 if difference else 0
@@ -200,12 +225,12 @@ def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) ->
     signers = [_signer(text) for text in args.signer]
     now = datetime.now(timezone.utc)
     lines = altered(record, cluster=args.cluster, now=now)
-    signed_off = read_signed_off(args.registry_dir, args.out, _at_hand(args.out), signers=signers, cluster=args.cluster)
+    signed_off = read_signed_off(args.record, args.out, _at_hand(args.out), signers=signers, cluster=args.cluster)
     held = hold(record, signed_off, Expected(unattested=args.unattested), cluster=args.cluster, now=now)
     lines += held.refused
     if signed_off is not None:
         lines += too_many_removed(held.removed, args.max_removals, signed_off.where)
-    return [_located(args.registry_dir, line) for line in dict.fromkeys(lines)]
+    return [_located(args.record, line) for line in dict.fromkeys(lines)]
 
 
 def _at_hand(path: Path) -> list[DiscoveredPeer] | None:

@@ -6,5 +6,6 @@
 - `strictjson`, `canonical`, `schemas`: parse JSON, write it as bytes, hold it against a schema.
 - `files`: read within a limit, write in one step; `own_files`: those that must be this user's own; `account`: work as
   the account that owns a directory.
-- `data_dir_files`: the names of a node's files; `size_limits`: the bounds of documents.
+- `connectivity_report`: the counts of a check; `data_dir_files`: the names of a node's files; `size_limits`: the
+  bounds of documents.
 """

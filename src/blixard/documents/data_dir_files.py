@@ -52,3 +52,26 @@ KEPT = (
     Kept(KEY_FILE_NAME, content="key", by_node=True),
 )
 """All that a node has there, its key last: whoever gives it all to another account is done when the key is given."""
+
+
+def paths(data_dir: str) -> dict[str, str]:
+    """Return the paths in a data directory that whoever manages the host reads or writes there, by what they are."""
+    names = {
+        "key": KEY_FILE_NAME,
+        "peers": PEERS_FILE_NAME,
+        "signature": PEERS_FILE_NAME + SIGNATURE_SUFFIX,
+        "registry": REGISTRY_FILE_NAME,
+        "join": JOIN_FOLDER_NAME,
+    }
+    return {what: f"{data_dir}/{name}" for what, name in names.items()}
+
+
+def left_behind(data_dir: str, *, ours: bool) -> list[str]:
+    """Return the path of all that a node leaves in its data directory, its key first.
+
+    Args:
+        data_dir: the data directory.
+        ours: the node is ours. Otherwise only what was put there for it is listed.
+    """
+    kept = [each.name for each in reversed(KEPT) if ours or not each.by_node or each.name == REGISTRY_FILE_NAME]
+    return [f"{data_dir}/{name}" for name in kept]

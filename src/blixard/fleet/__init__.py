@@ -3,14 +3,15 @@
 
 On a host, as `python -m blixard.fleet.host OPERATION`:
 
-- `host`: the operations; `packages`: what they import before root becomes a node's account.
-- `look`, `observe`, `pending`: what is there, and what has to be done; `identity`, `rotation`: the present key and the
-  next one; `put`, `ownership`: files into a data directory, and to its account; `check`: one host's part of the check.
+- `host`: the operations; `preloaded_modules`: what they import before root becomes a node's account.
+- `look`, `observe`: what is there; `identity`, `rotation`: the present key and the next one; `put`, `ownership`: files
+  into a data directory, and to its account; `check`: one host's part of the check.
 
 On the controller:
 
-- `remote`, `answers`: ask a host, and parse what it answered.
-- `places`, `source`, `membership`, `steps`: where the fleet's files are, which package, which hosts, which steps.
-- `registry`, `announcements`, `signature`: the record, changes of key, signatures.
-- `quorum`, `report`: what may restart at once, and the connectivity report.
+- `remote`, `answers`: ask a host, and parse what it answered; `host_view`: what this run knows of a host by now.
+- `places`, `wanted_package`, `membership`, `steps`: where the fleet's files are, which package, which hosts and steps.
+- `pending`: what has to be done on a host; `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once,
+  and in which order.
+- `registry`, `announcements`, `signature`: the record, changes of key, signatures; `report`: the connectivity report.
 """

@@ -18,11 +18,12 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
+from blixard.documents.connectivity_report import summary
 from blixard.documents.size_limits import KIB, MAX_PEERS, MIB
 from blixard.documents.strictjson import loads
-from blixard.errors import InputError, one_line
+from blixard.errors import MAX_LINES, InputError, bounded_lines, one_line
 from blixard.fleet.look import KEY_FILE_NAME
-from blixard.fleet.report import summary, troubles
+from blixard.fleet.report import troubles
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
@@ -33,12 +34,6 @@ from blixard.trust.key_announcement import verify_announcement
 
 Options = Mapping[str, Any]
 
-MAX_LINE = 400
-"""Characters of one line of a host's; more than the longest path and reason of ours."""
-
-MAX_LINES = 100
-"""Lines of a host's in one message: the reasons of a hundred edges; what is more says only that there is more."""
-
 MAX_NAME = 256
 """A path component, an account, a version."""
 
@@ -46,13 +41,6 @@ MAX_CANDIDATES = 1024
 """Addresses of a host that its node decided about, those that it keeps to itself included."""
 
 _SHOWN_KEYS = 5
-
-
-def shown(text: object, lines: int = MAX_LINES) -> str:
-    """Return text of a host's for people: printable lines of bounded length, and a bounded number of them."""
-    each = [one_line(line, MAX_LINE) for line in str(text).splitlines() if line.strip()]
-    more = [f"… and {len(each) - lines} more lines"] if len(each) > lines else []
-    return "\n".join([*each[:lines], *more])
 
 
 def parse_answer(host: str, operation: str, options: Options, line: str) -> dict[str, Any]:
@@ -79,7 +67,7 @@ def parse_answer(host: str, operation: str, options: Options, line: str) -> dict
     at = _At()
     said = loads(data)
     if isinstance(said, dict) and said.get("failed") is True and "report" not in said:
-        return {"failed": True, "msg": shown(said.get("msg") or "it did not say why")}
+        return {"failed": True, "msg": bounded_lines(said.get("msg") or "it did not say why")}
     answer = parser.parse(said, options, at)
     if at.dropped.count:
         answer["warnings"] = [f"{host}: left out of its answer, as nobody asked for it: {at.dropped}"]
@@ -215,7 +203,7 @@ def _sentence(value: object, at: _At) -> str:
     """Parse a line for people: made printable, and cut where it is too long."""
     if not isinstance(value, str):
         raise at.refuse(wrong_kind("a string", value))
-    return one_line(value, MAX_LINE)
+    return one_line(value)
 
 
 def _sentences(value: object, at: _At) -> list[str]:
@@ -410,7 +398,7 @@ def _check(said: object, options: Options, at: _At) -> dict[str, Any]:
             raise InputError(f"is {edge['from']}, but the node is {own}", place=f"/report/edges/{index}/from")
     report["summary"] = summary(report["nodes"], report["edges"])
     lines = troubles(report)
-    return {"report": report, **({"failed": True, "msg": shown("\n".join(lines))} if lines else {})}
+    return {"report": report, **({"failed": True, "msg": bounded_lines("\n".join(lines))} if lines else {})}
 
 
 # --- put --------------------------------------------------------------------------------------------------

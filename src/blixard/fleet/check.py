@@ -50,7 +50,7 @@ def check(
 
     from blixard.agent.connectivity import check_from_files
     from blixard.agent.node_config import load_config
-    from blixard.fleet import packages  # noqa: F401
+    from blixard.fleet import preloaded_modules  # noqa: F401
     from blixard.transport import connector  # noqa: F401
 
     with as_owner_of(config.parent, strict=False):

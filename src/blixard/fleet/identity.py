@@ -11,7 +11,7 @@ from pathlib import Path
 from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
 from blixard.errors import InputError
-from blixard.fleet import packages  # noqa: F401
+from blixard.fleet import preloaded_modules  # noqa: F401
 from blixard.fleet.ownership import Account, give_data_dir, give_key
 from blixard.trust.keys import create_secret_key, read_secret_key
 

@@ -142,7 +142,7 @@ def _entry_from_registry(data_dir: Path) -> tuple[dict[str, Any] | None, str | N
     if path is None:
         return None, None
     from blixard.documents.registry_file import read_registry
-    from blixard.fleet import packages  # noqa: F401
+    from blixard.fleet import preloaded_modules  # noqa: F401
 
     with as_owner_of(data_dir):
         return read_registry(path).to_json(), "registry"
@@ -155,7 +155,7 @@ def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> 
 
     from blixard.agent.node_config import parse_config
     from blixard.agent.own_entry import current_entry, key_path, last_signed, signed_entry
-    from blixard.fleet import packages  # noqa: F401
+    from blixard.fleet import preloaded_modules  # noqa: F401
     from blixard.transport import connector  # noqa: F401
     from blixard.trust.keys import read_secret_key
 

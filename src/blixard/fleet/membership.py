@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.entry_states import ABSENT, state_of
+from blixard.documents.entry_states import ABSENT, PRESENT, state_of
 from blixard.documents.record import read_record
-from blixard.errors import InputError
+from blixard.errors import InputError, bounded_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from blixard.fleet.host_view import HostView
 
 GROUP = "blixard"
 """The group of the inventory that is the fleet, where `blixard_hosts` does not say otherwise."""
@@ -48,12 +50,22 @@ def fleet_hosts(chosen: Any, groups: Mapping[str, Collection[str]]) -> Any:
     return GROUP
 
 
+def states(hosts: Iterable[HostView]) -> dict[str, str]:
+    """Return `blixard_state` by name, of the hosts that have one."""
+    return {host.name: host.state for host in hosts if host.state is not None}
+
+
+def joins_through(name: str, join: Iterable[str], inventory: Mapping[str, HostView]) -> list[str]:
+    """Return the names among `join` that the host `name` joins through: other hosts, and none that is leaving."""
+    leaving = {host.name for host in inventory.values() if host.state not in (None, PRESENT)}
+    return [each for each in dict.fromkeys(join) if each != name and each not in leaving]
+
+
 def left_out(
     record_dir: str,
     *,
     fleet: Iterable[str],
-    states: Mapping[str, str],
-    inventory: Collection[str],
+    inventory: Mapping[str, HostView],
     playing: Collection[str],
     leaving: Collection[str] = (),
 ) -> list[str]:
@@ -65,8 +77,7 @@ def left_out(
     Args:
         record_dir: the folder of the record.
         fleet: names that the pattern of the fleet matches, whatever `--limit` says.
-        states: `blixard_state` by name, where the inventory gives one.
-        inventory: every name in the inventory.
+        inventory: every host of the inventory by name.
         playing: names that this run works on.
         leaving: names of hosts that leave in this run; these need not hear of it.
 
@@ -75,7 +86,7 @@ def left_out(
     """
     members = {name for name, entry in read_record(record_dir, missing_ok=True).items() if state_of(entry) != ABSENT}
     expected = {*members.intersection(inventory), *fleet} - {*playing, *leaving}
-    return sorted(name for name in expected if states.get(name) != ABSENT)
+    return sorted(name for name in expected if name not in inventory or inventory[name].state != ABSENT)
 
 
 def refuse_left_out(missing: Sequence[str], change: str, variable: str) -> str | None:
@@ -92,3 +103,41 @@ def refuse_left_out(missing: Sequence[str], change: str, variable: str) -> str |
         f"{', '.join(missing)}: not in this run, and everybody must hear of {change}; run this without --limit and"
         f" choose with -e {variable}=node3"
     )
+
+
+def refuse_leaving(leaving: Sequence[str], join: Collection[str]) -> str | None:
+    """Return why the hosts `leaving` cannot be decommissioned as this run was told, as one line; None when they can.
+
+    Args:
+        leaving: names that `blixard_decommission` gives.
+        join: names of the hosts that others join through.
+    """
+    if not leaving:
+        return "name the hosts that are to leave, as in -e blixard_decommission=node3"
+    joined = [name for name in leaving if name in join]
+    if not joined:
+        return None
+    return f"{', '.join(joined)}: others join through it; take it out of blixard_join and run site.yml first"
+
+
+def refuse_unknown(leaving: Iterable[str], members: Collection[str], record_dir: str) -> str | None:
+    """Return the line that names the hosts `leaving` that the record does not have; None when it has them all."""
+    unknown = [name for name in leaving if name not in members]
+    if not unknown:
+        return None
+    return f"{', '.join(unknown)}: not in {record_dir}; it has {', '.join(sorted(members))}"
+
+
+def untold(hosts: Iterable[HostView], left: Collection[int]) -> list[str]:
+    """Return a line for each of `hosts` whose node may still let one of the nodes `left` in."""
+    return [f"{host.name}: {why}" for host in hosts if (why := _not_told(host, left))]
+
+
+def _not_told(host: HostView, left: Collection[int]) -> str | None:
+    if not host.has_our_node:
+        return None
+    answer = host.refresh
+    if not answer or answer.get("failed") or answer.get("unreachable"):
+        return bounded_lines(answer.get("msg") or "could not be reached")
+    known = [str(node_id) for node_id in left if node_id in answer["peers"]]
+    return f"its node still knows node {', '.join(known)}" if known else "; ".join(answer["problems"]) or None

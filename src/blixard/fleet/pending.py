@@ -10,6 +10,8 @@ from blixard.fleet.observe import differs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+KEY_FOLDER_MODE = "0700"
+
 
 def pending(look: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]], newer: Sequence[str] = ()) -> list[str]:
     """Return the reasons to work on the host, for people; empty where everything is as wanted.
@@ -39,3 +41,30 @@ def pending(look: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]], ne
 
 def _unlike(seen: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
     return bool(seen["kind"] != want["kind"]) if "kind" in want else differs(seen, **want)
+
+
+def has_key(look: Mapping[str, Any], owner: str | None, group: str | None) -> bool:
+    """Tell whether there is a key, and it and its directory are the node's alone.
+
+    Args:
+        look: what iroh_node_info returned for the host.
+        owner: the account that both are to belong to; None for whatever they belong to.
+        group: its group, likewise.
+    """
+    key, data_dir = look["key"], look["files"]["data_dir"]
+    if key["state"] != "present" or data_dir["mode"] != KEY_FOLDER_MODE:
+        return False
+    wanted = {what: name for what, name in (("owner", owner), ("group", group)) if name is not None}
+    return all(each[what] == name for each in (key, data_dir) for what, name in wanted.items())
+
+
+def has_peers(look: Mapping[str, Any], peers: Mapping[str, Any], signature: Mapping[str, Any]) -> bool:
+    """Tell whether the host has the fleet's peers file, and its signature where there is one.
+
+    Args:
+        look: what iroh_node_info returned for the host.
+        peers: `sha256` of the peers file on the controller.
+        signature: `sha256` of the signature, null or missing where the fleet does not sign.
+    """
+    files, sha256 = look["files"], signature.get("sha256")
+    return files["peers"].get("sha256") == peers["sha256"] and sha256 in (None, files["signature"].get("sha256"))

@@ -27,7 +27,7 @@ PEERS_FILE = "discovery-peers.json"
 REPORT_FILE = "connectivity-report.json"
 
 FLEET_DIR = "blixard_fleet_dir"
-REGISTRY_DIR = "blixard_registry_dir"
+RECORD_DIR = "blixard_record_dir"
 
 NOWHERE = "/dev/null"
 """Stands for a place that cannot be known: nothing can be read or made below it."""
@@ -64,7 +64,7 @@ def misplaced(places: Mapping[str, str], sources: Sequence[str], playbook_dir: s
     """Return why a run may not go on with its files where they are, with the command that moves them; null if it may.
 
     Args:
-        places: path by the variable that it is the value of: `blixard_registry_dir`, `blixard_peers_file`,
+        places: path by the variable that it is the value of: `blixard_record_dir`, `blixard_peers_file`,
             `blixard_report_file`.
         sources: `ansible_inventory_sources`.
         playbook_dir: the folder of the playbook, whose variables Ansible reads too.
@@ -127,7 +127,7 @@ def _is_entry(path: Path) -> bool:
 def _left_behind(sources: Sequence[str], paths: Mapping[str, Path]) -> str | None:
     """Return the line about a record or a peers file at its former place while there is none where it is to be."""
     for folder in _former_places(sources):
-        old, registry = folder / RECORD, paths[REGISTRY_DIR]
+        old, registry = folder / RECORD, paths[RECORD_DIR]
         if old != registry and _has_record(old) and _has_record(registry):
             remove = shlex.join(["rm", "-r", str(old)])
             return f"{old} and {registry} both hold a record; remove the one that counts no more: {remove}"
@@ -154,7 +154,7 @@ def _former_places(sources: Iterable[str]) -> Iterator[Path]:
 
 def _moves(folder: Path, paths: Mapping[str, Path]) -> dict[str, Path]:
     """Return what of a former release's is in `folder` and has no successor: its destinations by name."""
-    registry, peers = paths[REGISTRY_DIR], paths["blixard_peers_file"]
+    registry, peers = paths[RECORD_DIR], paths["blixard_peers_file"]
     moves = {}
     if registry != folder / RECORD and _has_record(folder / RECORD) and not _has_record(registry):
         moves[RECORD] = registry

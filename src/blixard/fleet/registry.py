@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from blixard.documents.entry_states import ABSENT, RECORDED_AT, state_of
 from blixard.documents.peers_file import PeersDiff, build_peers, diff_peers, format_peers, read_peers
 from blixard.documents.record import SUFFIX, MergeResult, merge_record, only_known, read_record, write_record
+from blixard.documents.registry_file import read_registry
 from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError, one_line
 from blixard.fleet.announcements import announced_ids
@@ -137,6 +138,25 @@ def update_record(
     assert isinstance(document, list)  # noqa: S101  (for the type checker: we have just written it)
     left = () if prune else tuple(without_host)
     return Update(merged, document, diff, (), left, dropped=(*lost, *dropped), rewritten=bool(lost))
+
+
+def recorded_seq(path: str) -> int:
+    """Return the sequence number of the entry in the record's file `path`; 0 where there is none that could count."""
+    try:
+        attestation = read_registry(path).attestation
+    except BlixardError:
+        return 0  # what is wrong with it is said where the record is read as a whole
+    return attestation.seq if attestation else 0
+
+
+def says_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two registry entries, as JSON, say the same of their node, whatever else stands in them.
+
+    Raises:
+        InputError: one is no registry entry.
+    """
+    first, second = (replace(NodeRegistryEntry.from_json(dict(each)), extra={}) for each in (one, other))
+    return first == second
 
 
 def _only_known(

@@ -6,8 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blixard.documents.connectivity_report import is_bad, summary
+from blixard.errors import bounded_lines
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from blixard.fleet.host_view import HostView
 
 # More lines than this nobody reads: a larger fleet is shown a line a node.
 MAX_EDGE_LINES = 60
@@ -21,6 +26,36 @@ class Part:
     node_id: int
     report: Mapping[str, Any] | None
     problem: str = ""
+
+
+def fleet_report(
+    hosts: Iterable[HostView], inventory: Iterable[HostView], *, cluster: str, others: Iterable[HostView] = ()
+) -> dict[str, Any]:
+    """Return the report of what `hosts` said in this run, valid against `connectivity-report`.
+
+    A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
+
+    Args:
+        hosts: the hosts that were to be asked.
+        inventory: every host of the inventory, for the names of peers.
+        cluster: name of the cluster.
+        others: hosts of other batches; edges to their nodes that are still to be started are left out.
+
+    Raises:
+        InputError: a host that was asked has no number.
+    """
+    return merge(
+        [_part(host) for host in hosts if host.has_our_node],
+        {host.number: host.name for host in inventory if host.number is not None},
+        cluster,
+        {host.node_id for host in others if host.waits},
+    )
+
+
+def _part(host: HostView) -> Part:
+    left = "the check broke off, run with -vvv to see where" if host.was_checked else "it left the run before the check"
+    answer = host.connectivity
+    return Part(host.name, host.node_id, answer.get("report"), bounded_lines(answer.get("msg") or left))
 
 
 def merge(
@@ -47,18 +82,6 @@ def merge(
         "nodes": sorted(nodes, key=lambda node: int(node["node_id"])),
         "edges": sorted(edges, key=lambda edge: (edge["from"], edge["to"])),
         "summary": {**summary(nodes, edges), "not_asked": sum(part.report is None for part in parts)},
-    }
-
-
-def summary(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the counts of a report."""
-    reached = sum(edge["reached"] for edge in edges)
-    return {
-        "nodes": len(nodes),
-        "edges": len(edges),
-        "reached": reached,
-        "failed": len(edges) - reached,
-        "not_admitted": sum(edge["reached"] and not edge["admitted"] for edge in edges),
     }
 
 
@@ -95,11 +118,6 @@ def _without(report: Mapping[str, Any], hosts: Collection[str]) -> Mapping[str, 
 _NODE_TROUBLES = {"not asked": "could not be asked", "not running": "its node is not running"}
 
 
-def is_bad(edge: Mapping[str, Any]) -> bool:
-    """Return whether an edge between two members is not as it must be: reached, and let in."""
-    return not (edge["reached"] and edge["admitted"])
-
-
 def _title(node: Mapping[str, Any]) -> str:
     return f"{node['name']} (node {node['node_id']})" if node.get("name") else f"node {node['node_id']}"
 
@@ -118,9 +136,9 @@ def _edge_line(edge: Mapping[str, Any]) -> str:
 def table(report: Mapping[str, Any]) -> str:
     """Return the report for a terminal: a line an edge; in a large fleet a line a node, and each bad edge."""
     edges = report["edges"]
-    summary = report["summary"]
-    reached = f"{summary['reached']} of {summary['edges']} edges reached"
-    last = f"{reached} between {summary['nodes']} nodes of {report['cluster']}"
+    counts = report["summary"]
+    reached = f"{counts['reached']} of {counts['edges']} edges reached"
+    last = f"{reached} between {counts['nodes']} nodes of {report['cluster']}"
     if not edges:
         return last
     if len(edges) <= MAX_EDGE_LINES:

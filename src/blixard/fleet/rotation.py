@@ -24,7 +24,7 @@ from blixard.documents.account import as_owner_of
 from blixard.documents.data_dir_files import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.documents.files import sync_folder
 from blixard.errors import InputError
-from blixard.fleet import packages  # noqa: F401
+from blixard.fleet import preloaded_modules  # noqa: F401
 from blixard.trust.key_announcement import announce
 from blixard.trust.keys import create_secret_key, read_secret_key
 

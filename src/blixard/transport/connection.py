@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 # QUIC itself notices a killed peer only after 31 to 34 s.
 _BEAT_INTERVAL = 5.0
+# The end that dialled sends the beats. The other end hears them, and pings only when they fail to come, and once in a
+# while for a round-trip time of its own: beats are most of what an idle node does.
+_MISSED = 1.2 * _BEAT_INTERVAL
+_ROUND_TRIP_INTERVAL = 12 * _BEAT_INTERVAL
 # Two whole beats unanswered, and of the third so much that the news is out before its time is over.
 SILENCE = 2.6 * _BEAT_INTERVAL
 # A ping is one datagram and may be lost: it is sent again after so long, then after twice that and so on, until it is
@@ -40,8 +44,8 @@ _NONCE = 8
 class IrohConnection:
     """A connection whose other end has proved its id and has said hello.
 
-    Beats are sent by both ends. Either end closes the connection when nothing at all has come from the
-    other for `SILENCE` seconds.
+    The end that dialled pings in beats, and the other answers. Either end closes the connection when nothing at all
+    has come from the other for `SILENCE` seconds.
     """
 
     def __init__(
@@ -162,14 +166,17 @@ class IrohConnection:
                     waiting.set_result(None)
 
     async def _beat(self) -> None:
-        while (left := self._heard + SILENCE - (started := self._clock.now())) > 0:
+        measures_at = self._clock.now()
+        while (left := self._heard + SILENCE - (now := self._clock.now())) > 0:
             if self._sends_too_much():
                 self.close("sends this node's packets to too many addresses")
                 return
-            with contextlib.suppress(DialError):
-                await self.ping(min(_BEAT_INTERVAL, left))
+            if self.outgoing or now >= measures_at or now - self._heard >= _MISSED:
+                measures_at = now + _ROUND_TRIP_INTERVAL
+                with contextlib.suppress(DialError):
+                    await self.ping(min(_BEAT_INTERVAL, left))
             # Not a moment longer than the silence may last: the next beat may be due well after that.
-            next_at = min(started + _BEAT_INTERVAL, self._heard + SILENCE)
+            next_at = min(now + _BEAT_INTERVAL, self._heard + SILENCE)
             await self._clock.sleep(next_at - self._clock.now())
         self.close(f"no beat for {SILENCE:g} s")
 

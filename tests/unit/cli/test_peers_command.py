@@ -41,7 +41,7 @@ def fleet_key(tmp_path: Path) -> Path:
 
 
 def build(record: Path, out: Path, *flags: str) -> Ran:
-    return blixard("peers", "build", "--registry-dir", record, "--out", out, *flags)
+    return blixard("peers", "build", "--record", record, "--out", out, *flags)
 
 
 def sign(peers: Path, fleet_key: Path, *flags: str) -> Ran:
@@ -175,7 +175,7 @@ def test_what_is_no_peers_file_is_not_signed(tmp_path: Path, fleet_key: Path) ->
 def test_a_diff_ends_with_one_when_anything_differs(record: Path, peers: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(format_peers(parse_peers(peers.read_bytes())[1:]))
-    ran = blixard("peers", "diff", peers, other, "--registry-dir", record)
+    ran = blixard("peers", "diff", peers, other, "--record", record)
     assert (ran.code, ran.out) == (1, f"− alpha (node 1) {key(1).public().short}\n+0 −1 ~0 peers\n")
     assert blixard("peers", "diff", peers, peers).code == 0
     assert "does not exist" in refused(blixard("peers", "diff", peers, tmp_path / "none"), 2)
@@ -184,3 +184,10 @@ def test_a_diff_ends_with_one_when_anything_differs(record: Path, peers: Path, t
 def test_a_wrong_command_line_ends_with_two() -> None:
     assert blixard("peers").code == 2
     assert blixard("peers", "sign", "x").code == 2
+
+
+def test_the_record_by_the_option_s_old_name_is_taken_and_the_new_name_said(record: Path, tmp_path: Path) -> None:
+    ran = blixard("peers", "build", "--registry-dir", record, "--out", tmp_path / "peers.json")
+
+    assert (ran.code, ran.err) == (0, "blixard: --registry-dir is called --record now\n")
+    assert build(record, tmp_path / "peers.json", "--check").err == ""

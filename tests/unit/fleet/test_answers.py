@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.documents.samples import CLUSTER, attested, entry
 from tests.unit.documents.samples import key as secret_key
 
-from blixard.fleet.answers import shown
+from blixard.errors import bounded_lines
 from blixard.fleet.remote import result
 from blixard.trust.attestation import attest
 from blixard.trust.key_announcement import announce
@@ -383,4 +383,4 @@ def test_any_value_in_any_place_of_an_honest_answer_gives_known_keys_and_printab
 
 @given(st.text())
 def test_any_text_is_shown_as_printable_lines(text: str) -> None:
-    assert all(line.isprintable() for line in shown(text).split("\n"))
+    assert all(line.isprintable() for line in bounded_lines(text).split("\n"))

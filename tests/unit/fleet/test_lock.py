@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from blixard.errors import InputError
-from blixard.fleet.source import package
+from blixard.fleet.wanted_package import package
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "roles/blixard/files/requirements.lock"

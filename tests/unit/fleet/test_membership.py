@@ -8,16 +8,30 @@ from typing import Any
 
 import pytest
 from tests.unit.documents.samples import attested
+from tests.unit.fleet.host_views import by_name
 
 from blixard.documents.registry_file import write_registry
 from blixard.errors import InputError
-from blixard.fleet.membership import fleet_hosts, left_out, names, pattern
+from blixard.fleet.host_view import HostView
+from blixard.fleet.membership import (
+    fleet_hosts,
+    left_out,
+    names,
+    pattern,
+    refuse_leaving,
+    refuse_unknown,
+    untold,
+)
 from blixard.model.entry import NodeRegistryEntry
 
 
 def missing(record: Path, **more: Any) -> list[str]:
-    given: dict[str, Any] = {"fleet": [], "states": {}, "inventory": ["one", "two", "new"], "playing": ["two"]}
+    given: dict[str, Any] = {"fleet": [], "inventory": present("one", "two", "new"), "playing": ["two"]}
     return left_out(str(record), **{**given, **more})
+
+
+def present(*hosts: str) -> dict[str, HostView]:
+    return by_name(*map(HostView, hosts))
 
 
 @pytest.fixture
@@ -50,8 +64,8 @@ def test_a_host_that_the_pattern_names_is_missed_though_no_record_has_it(record:
 
 
 def test_who_has_left_or_leaves_now_or_has_no_host_is_not_missed(record: Path) -> None:
-    assert missing(record, inventory=["one", "two", "gone"]) == ["one"], "lost has no host, gone has left"
-    assert missing(record, states={"one": "absent"}) == []
+    assert missing(record, inventory=present("one", "two", "gone")) == ["one"], "lost has no host, gone has left"
+    assert missing(record, inventory=by_name(HostView("one", state="absent"))) == []
     assert missing(record, leaving=["one"]) == []
 
 
@@ -64,3 +78,36 @@ def test_the_fleet_is_what_was_chosen_or_else_a_group_that_there_is() -> None:
     for default in (None, "blixard", ["blixard"]):
         with pytest.raises(InputError, match=r"there is no group blixard.*-e blixard_hosts=GROUP"):
             fleet_hosts(default, groups)
+
+
+def test_who_leaves_is_named_and_nobody_joins_through_it() -> None:
+    assert refuse_leaving(["a", "b"], ["c"]) is None
+    assert "-e blixard_decommission=" in str(refuse_leaving([], ["c"]))
+    assert str(refuse_leaving(["a", "b"], ["b", "c"])).startswith("b: others join through it")
+
+
+def test_who_leaves_is_a_member_of_the_record() -> None:
+    assert refuse_unknown(["a"], ["b", "a"], "/record") is None
+    assert refuse_unknown(["a", "x"], ["b", "a"], "/record") == "x: not in /record; it has a, b"
+
+
+def test_who_may_still_let_a_departed_node_in_is_named_with_the_reason() -> None:
+    def told(name: str, **answer: Any) -> HostView:
+        said = {"peers": [1, 2], "problems": [], "running": True, **answer}
+        return HostView(name, variables={"__blixard_told": said})
+
+    hosts = [
+        told("good"),
+        told("knows", peers=[1, 9]),
+        told("refuses", problems=["does not take its peers file: it is unsigned"]),
+        HostView("dead", variables={"__blixard_told": {"unreachable": True, "msg": "no route"}}),
+        HostView("silent"),
+        HostView("rust", managed=False),
+        HostView("left", state="absent"),
+    ]
+    assert untold(hosts, [9]) == [
+        "knows: its node still knows node 9",
+        "refuses: does not take its peers file: it is unsigned",
+        "dead: no route",
+        "silent: could not be reached",
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blixard.fleet.pending import pending
+from blixard.fleet.pending import has_key, has_peers, pending
 
 CONFIG = "/etc/blixard/node-config.json"
 UNIT = "/etc/systemd/system/blixard.service"
@@ -87,3 +87,49 @@ def test_a_restart_that_an_interrupted_run_left_undone_is_still_due(agent: dict[
     look["agent"] = {**look["agent"], **agent}
 
     assert pending(look, WANTED, NEWER) == [reason]
+
+
+def _keyed(**different: Any) -> dict[str, Any]:
+    own = {"owner": "blixard", "group": "blixard"}
+    key = {"state": "present", **own, **different.get("key", {})}
+    return {"key": key, "files": {"data_dir": {"mode": "0700", **own, **different.get("data_dir", {})}}}
+
+
+def test_key_and_directory_that_are_the_account_s_alone_are_kept() -> None:
+    assert has_key(_keyed(), "blixard", "blixard")
+    assert has_key(_keyed(key={"owner": "me"}), None, None), "where the node has no account of its own"
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"key": {"state": "absent"}},
+        {"key": {"owner": "root"}},
+        {"key": {"group": "root"}},
+        {"data_dir": {"mode": "0755"}},
+        {"data_dir": {"owner": "root"}},
+        {"data_dir": {"group": "root"}},
+    ],
+)
+def test_key_or_directory_that_is_anything_else_is_made_so(different: dict[str, Any]) -> None:
+    assert not has_key(_keyed(**different), "blixard", "blixard")
+
+
+@pytest.mark.parametrize(
+    ("peers", "signature", "sent", "there"),
+    [
+        ("p1", {}, {}, True),
+        ("p1", {}, {"sha256": None}, True),
+        ("p1", {"sha256": "s1"}, {"sha256": "s1"}, True),
+        ("p1", {"sha256": "s1"}, {"sha256": "s2"}, False),
+        ("p1", {}, {"sha256": "s1"}, False),
+        ("p0", {"sha256": "s1"}, {"sha256": "s1"}, False),
+        (None, {}, {}, False),
+    ],
+)
+def test_a_host_has_the_peers_when_file_and_signature_are_those_of_the_fleet(
+    peers: str | None, signature: dict[str, Any], sent: dict[str, Any], there: bool
+) -> None:
+    look = {"files": {"peers": {"kind": "file", "sha256": peers}, "signature": signature}}
+
+    assert has_peers(look, {"sha256": "p1"}, sent) is there

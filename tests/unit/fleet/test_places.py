@@ -27,7 +27,7 @@ def _record(folder: Path) -> Path:
 def _defaults(sources: list[str]) -> dict[str, str]:
     base = fleet_dir(sources)
     return {
-        "blixard_registry_dir": f"{base}/registry",
+        "blixard_record_dir": f"{base}/registry",
         "blixard_peers_file": f"{base}/discovery-peers.json",
         "blixard_report_file": f"{base}/connectivity-report.json",
     }
@@ -72,7 +72,7 @@ def test_without_a_file_or_folder_one_line_says_which_variable_to_set(sources: l
         nowhere.mkdir(parents=True)
     places = {
         **dict.fromkeys(("blixard_peers_file", "blixard_report_file"), "/tmp/x"),
-        "blixard_registry_dir": str(nowhere),
+        "blixard_record_dir": str(nowhere),
     }
     assert misplaced(places, sources) == str(refused.value)
 
@@ -106,7 +106,7 @@ def test_a_place_that_ansible_parses_is_refused_with_the_variable_and_another_pl
     (tmp_path / "playbooks").mkdir()
 
     for name, also in (
-        ("blixard_registry_dir", ""),
+        ("blixard_record_dir", ""),
         ("blixard_peers_file", "/peers.json"),
         ("blixard_report_file", "/r"),
     ):
@@ -137,7 +137,7 @@ def test_a_hidden_place_that_leads_into_the_inventory_is_refused(tmp_path: Path)
     line = misplaced(_defaults([str(prod)]), [str(prod)])
 
     assert line is not None
-    assert "blixard_registry_dir" in line
+    assert "blixard_record_dir" in line
 
 
 def _run(line: str) -> None:
@@ -190,7 +190,7 @@ def test_an_old_record_is_noticed_also_where_another_place_was_set_that_is_still
     _record(prod / "registry")
     (prod / "discovery-peers.json").write_text("[]")
     away = {
-        "blixard_registry_dir": f"{tmp_path}/away/record",
+        "blixard_record_dir": f"{tmp_path}/away/record",
         "blixard_peers_file": f"{tmp_path}/other/peers.json",
         "blixard_report_file": f"{tmp_path}/away/report.json",
     }
@@ -208,7 +208,7 @@ def test_what_is_kept_beside_an_inventory_file_on_purpose_stays_there(tmp_path: 
     prod = _inventory(tmp_path / "prod")
     _record(prod / "registry")
     sources = [f"{prod}/hosts.yml"]
-    kept = {**_defaults(sources), "blixard_registry_dir": f"{prod}/registry"}
+    kept = {**_defaults(sources), "blixard_record_dir": f"{prod}/registry"}
 
     assert misplaced(kept, sources) is None
 

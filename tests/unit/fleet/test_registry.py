@@ -12,9 +12,9 @@ import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key, peer
 
 from blixard.documents.peers_file import format_peers, parse_peers, write_peers
-from blixard.documents.registry_file import format_registry
+from blixard.documents.registry_file import format_registry, write_registry
 from blixard.errors import InputError
-from blixard.fleet.registry import Update, update_record
+from blixard.fleet.registry import Update, recorded_seq, says_same, update_record
 from blixard.trust.attestation import attest
 from blixard.trust.key_announcement import announce
 
@@ -287,3 +287,22 @@ def test_a_host_with_another_name_in_the_inventory_is_a_rename_when_pruning(reco
 
     assert set(_files(record)) == {"new.json"}
     assert renamed.merged.removed == ("old",)
+
+
+def test_two_entries_are_the_same_when_they_say_the_same_of_their_node() -> None:
+    one = attested(1).to_json()
+
+    assert says_same(one, {**one, "zone": "b", "state": "draining"})
+    assert not says_same(one, {**one, "address": "192.0.2.9:7001"})
+    assert not says_same(one, {**one, "attestation": None})
+
+
+def test_a_file_of_the_record_that_is_none_counts_as_number_zero(tmp_path: Path) -> None:
+    entry = attested(1)
+    assert entry.attestation is not None
+    write_registry(tmp_path / "one.json", entry)
+    (tmp_path / "broken.json").write_text("{")
+
+    assert recorded_seq(str(tmp_path / "one.json")) == entry.attestation.seq > 0
+    assert recorded_seq(str(tmp_path / "broken.json")) == 0
+    assert recorded_seq(str(tmp_path / "none.json")) == 0

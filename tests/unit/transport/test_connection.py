@@ -25,6 +25,7 @@ class Quic:
 
     def __init__(self) -> None:
         self.is_alive = True
+        self.pings: list[float] = []
         self.sent = 0
         self.received = 0
         self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
@@ -37,6 +38,8 @@ class Quic:
         return SimpleNamespace(udp_tx_bytes=self.sent, udp_rx_bytes=self.received)
 
     def send_datagram(self, datagram: bytes) -> None:
+        if datagram[:1] == b"i":
+            self.pings.append(asyncio.get_running_loop().time())
         if self.is_alive and datagram[:1] == b"i":
             self.incoming.put_nowait(b"o" + datagram[1:])
 
@@ -51,11 +54,11 @@ class Quic:
             self.end.set_result(reason.decode())
 
 
-def watched(quic: Quic, clock: VirtualClock) -> IrohConnection:
+def watched(quic: Quic, clock: VirtualClock, *, outgoing: bool = True) -> IrohConnection:
     connection = IrohConnection(
         cast(iroh.Connection, quic),
         key(2).public(),
-        outgoing=True,
+        outgoing=outgoing,
         node_id=2,
         admitted=True,
         clock=clock,
@@ -95,6 +98,37 @@ def test_a_peer_that_falls_silent_is_given_up_after_two_whole_beats_and_before_t
         quic.is_alive = False
 
     reason, seconds = run(how_it_ends(die, 100.0))
+    assert reason.startswith("no beat for")
+    assert 8.0 <= seconds <= 15.0
+
+
+def test_the_end_that_was_dialled_hears_the_beats_and_pings_itself_only_once_in_a_while() -> None:
+    async def main(beat: float) -> int:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock, outgoing=False)
+        for _ in range(int(600 / beat)):
+            await clock.sleep(beat)
+            quic.incoming.put_nowait(b"i" + bytes(8))
+        return len(quic.pings)
+
+    assert run(main(5.0)) <= 11
+    assert run(main(12.0)) >= 50, "beats that fail to come are asked for"
+
+
+def test_the_end_that_was_dialled_gives_a_silent_peer_up_as_soon_as_the_other_end_does() -> None:
+    async def main() -> tuple[str, float]:
+        clock = VirtualClock()
+        quic = Quic()
+        connection = watched(quic, clock, outgoing=False)
+        for _ in range(20):
+            await clock.sleep(5.0)
+            quic.incoming.put_nowait(b"i" + bytes(8))
+        quic.is_alive = False
+        started = clock.now()
+        return await connection.closed(), clock.now() - started
+
+    reason, seconds = run(main())
     assert reason.startswith("no beat for")
     assert 8.0 <= seconds <= 15.0
 

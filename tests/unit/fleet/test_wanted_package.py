@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from blixard.errors import InputError
-from blixard.fleet import source
+from blixard.fleet import wanted_package
 
 LOCK = Path(__file__).parents[3] / "roles/blixard/files/requirements.lock"
 
 
 def package(spec: str, project: str) -> dict[str, Any]:
-    return source.package(spec, project, str(LOCK))
+    return wanted_package.package(spec, project, str(LOCK))
 
 
 def _tree(root: Path) -> Path:
@@ -87,3 +87,26 @@ def test_a_wheel_or_tree_that_is_not_there_is_refused_by_name(spec: str) -> None
 def test_a_folder_that_is_no_python_project_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no pyproject\.toml"):
         package(str(tmp_path), "")
+
+
+def runs(kind: str, **more: Any) -> list[list[str]]:
+    wanted = {"kind": kind, "place": "blixard==1.0", "lock": "/project/requirements.lock"}
+    return wanted_package.pip_runs(wanted, "/venv/wheels", **more)
+
+
+def test_dependencies_are_installed_by_their_digests_and_the_package_alone_after_them() -> None:
+    dependencies, package, check = runs("source", wheel="/build/blixard-1.0.whl")
+
+    assert dependencies[-2:] == ["--requirement", "/venv/wheels/requirements.lock"]
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(dependencies)
+    assert package == ["install", "--no-deps", "--force-reinstall", "/venv/wheels/blixard-1.0.whl"]
+    assert check == ["check"]
+    assert runs("requirement")[1] == ["install", "--no-deps", "--upgrade", "blixard==1.0"]
+
+
+def test_a_folder_of_wheels_is_all_that_pip_takes_packages_from_and_further_options_come_after_it() -> None:
+    offline = runs("wheel", wheel="w.whl", offline=True, args=["--timeout", "5"])
+
+    for run in offline[:2]:
+        assert "--no-index --find-links /venv/wheels --timeout 5" in " ".join(run)
+    assert offline[2] == ["check"]

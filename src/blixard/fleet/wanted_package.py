@@ -13,7 +13,7 @@ from blixard.errors import InputError
 from blixard.model.words import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
@@ -39,6 +39,34 @@ def package(spec: str, project: str, lock: str) -> dict[str, Any]:
     """
     path = Path(lock).expanduser().absolute()  # what is sent is what was looked at, wherever Ansible would look for it
     return {**_package(spec, project), "lock": str(path), "lock_digest": _digest_lock(path)}
+
+
+def pip_runs(
+    wanted: Mapping[str, Any], folder: str, *, wheel: str = "", offline: bool = False, args: Sequence[str] = ()
+) -> list[list[str]]:
+    """Return the arguments of each run of pip that installs a package on a host.
+
+    First all that it depends on, each file by its digest and built nowhere; then the package alone, over another build
+    of the same version too; in the end, whether the one has what it asks for in the others.
+
+    Args:
+        wanted: what `package` returned.
+        folder: the folder on the host that has the lock file and the wheels.
+        wheel: the wheel of the package, by its path on the controller; for a requirement pip finds one itself.
+        offline: pip takes packages from `folder` alone.
+        args: further options for pip.
+    """
+    options = [*(["--no-index", "--find-links", folder] if offline else []), *args]
+    lock = f"{folder}/{Path(wanted['lock']).name}"
+    if wanted["kind"] == "requirement":
+        target = ["--upgrade", wanted["place"]]
+    else:
+        target = ["--force-reinstall", f"{folder}/{Path(wheel).name}"]
+    return [
+        ["install", "--require-hashes", "--no-deps", "--only-binary=:all:", *options, "--requirement", lock],
+        ["install", "--no-deps", *options, *target],
+        ["check"],
+    ]
 
 
 def _digest_lock(path: Path) -> str:

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""What the controller knows of a host in this run: the inventory's word, and the host's answers so far."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blixard.documents.entry_states import ABSENT
+from blixard.errors import InputError
+
+Answer = Mapping[str, Any]
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class HostView:
+    """One host.
+
+    Attributes:
+        name: its name in the inventory.
+        number: `blixard_node_id`; None where the inventory gives none.
+        state: `blixard_state`; None where the inventory gives none.
+        managed: `blixard_node_manage`: the node is ours, and not one of another implementation.
+        variables: its variables by name. Those that begin with `__blixard_` are results of this run's own tasks.
+    """
+
+    name: str
+    number: int | None = None
+    state: str | None = None
+    managed: bool = True
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def node_id(self) -> int:
+        """The node's number.
+
+        Raises:
+            InputError: the inventory gives none.
+        """
+        if self.number is None:
+            raise InputError("is not set", file=f"blixard_node_id of {self.name}", mend="give each host its own number")
+        return self.number
+
+    @property
+    def has_our_node(self) -> bool:
+        """Whether a node of ours is to run there."""
+        return self.managed and self.state != ABSENT
+
+    @property
+    def look(self) -> Answer:
+        """What iroh_node_info saw there, empty before it looked."""
+        return self._answer("__blixard_look")
+
+    @property
+    def agent(self) -> Answer:
+        """What that look saw of the node, empty before it looked."""
+        return self.look.get("agent") or {}
+
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether this run knows from the host itself whether a node of ours runs there."""
+        return self.has_our_node and bool(self.agent)
+
+    @property
+    def was_checked(self) -> bool:
+        """Whether the host's part of the check was asked for."""
+        return "__blixard_connectivity" in self.variables
+
+    @property
+    def connectivity(self) -> Answer:
+        """The answer to that, empty before it."""
+        return self._answer("__blixard_connectivity")
+
+    @property
+    def report(self) -> Answer:
+        """The host's part of the connectivity report, empty before the check."""
+        return self.connectivity.get("report") or {}
+
+    @property
+    def refresh(self) -> Answer:
+        """What its node answered when it was told who has left, empty before that."""
+        return self._answer("__blixard_told")
+
+    @property
+    def key_state(self) -> Answer:
+        """How far a change of its key has come, empty where nobody asked."""
+        return self._answer("__blixard_key_state")
+
+    @property
+    def next_key(self) -> Answer:
+        """Entry and announcement of its next key, empty where none was made."""
+        return self._answer("__blixard_next_key")
+
+    @property
+    def restarts(self) -> bool:
+        """Whether its running node goes down in this run."""
+        return bool(self.variables.get("__blixard_restarts"))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its node ran when this run looked at it, or was started in this run."""
+        came_up = any(node["agent"] == RUNNING for node in self.report.get("nodes", ()))
+        return came_up or self.agent.get("state") == RUNNING
+
+    @property
+    def waits(self) -> bool:
+        """Whether its turn is still to come, in a later batch, and no node runs there until then."""
+        return not self.was_checked and self.agent.get("state", RUNNING) != RUNNING
+
+    def edges(self) -> Collection[Answer]:
+        """Return the edges that it checked."""
+        edges: Collection[Answer] = self.report.get("edges", ())
+        return edges
+
+    def sees(self, tried: Collection[int]) -> set[int]:
+        """Return the node ids that its node reached, and those it is connected to that nobody has `tried` to reach."""
+        reached = {edge["to"] for edge in self.edges() if edge["reached"]}
+        return reached | (set(self.agent.get("connected", ())) - set(tried))
+
+    def _answer(self, name: str) -> Answer:
+        return self.variables.get(name) or {}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Who votes, which of them are away now, and what this run may therefore take down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from blixard.documents.entry_states import PRESENT, state_of
+from blixard.documents.record import read_record
+from blixard.errors import InputError
+from blixard.fleet.quorum import Plan, Voters, plan, safer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from blixard.fleet.host_view import HostView
+
+EVERY_MEMBER = ["all"]
+"""What `blixard_voters` is where nobody has said who votes."""
+
+MANY = 3
+"""With as many hosts to ask, two must say that a voter is there: one that was taken over could say anything."""
+
+
+def who_votes(chosen: Sequence[str], hosts: Mapping[str, HostView], record_dir: str) -> Voters:
+    """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record.
+
+    Raises:
+        InputError: a chosen host is not among `hosts` or has no number, or the record cannot be read.
+    """
+    if list(chosen) == EVERY_MEMBER:
+        record = read_record(record_dir, missing_ok=True)
+        present = {name: entry.node_id for name, entry in record.items() if state_of(entry) == PRESENT}
+        return Voters(present, declared=False)
+    unknown = [name for name in chosen if name not in hosts]
+    if unknown:
+        mend = "name hosts of the inventory, or all for every member"
+        raise InputError(f"no such host: {', '.join(unknown)}", file="blixard_voters", mend=mend)
+    return Voters({name: hosts[name].node_id for name in chosen}, declared=True)
+
+
+def down(voters: Voters, hosts: Mapping[str, HostView]) -> list[str]:
+    """Return the names of voters that are away.
+
+    One that this run did not look at is up when peers reached it in this run, or else when they are connected to it.
+    """
+    looked_at = {name: host for name, host in hosts.items() if host.was_looked_at}
+    asked = [host for host in looked_at.values() if host.is_up]
+    tried = {edge["to"] for host in asked for edge in host.edges()}
+    seen = Counter(node_id for host in asked for node_id in host.sees(tried))
+    enough = 1 if len(asked) < MANY else 2
+    return [
+        name
+        for name, node_id in voters.ids.items()
+        if not (looked_at[name].is_up if name in looked_at else seen[node_id] >= enough)
+    ]
+
+
+def rolling(voters: Voters, hosts: Mapping[str, HostView], serial: object = None) -> Plan:
+    """Return how the nodes of `hosts`, in the order of the play, are restarted; see `blixard.fleet.quorum.plan`."""
+    restarting = [name for name, host in hosts.items() if host.restarts]
+    return plan(list(hosts), voters=voters, down=down(voters, hosts), restarting=restarting, serial=serial)
+
+
+def batch_risk(voters: Voters, hosts: Mapping[str, HostView], batch: Collection[str]) -> str | None:
+    """Return why the hosts of this `batch` may not be restarted as things are now, as one line; None when they may."""
+    away = down(voters, hosts)
+    taking = [name for name in batch if hosts[name].restarts]
+    return voters.risk(down=away, taking=taking, mend=safer(voters, away))
+
+
+def leaving_risk(voters: Voters, hosts: Mapping[str, HostView], leaving: Collection[str]) -> str | None:
+    """Return why the hosts `leaving` may not be decommissioned now, as one line; None when they may."""
+    mend = (
+        "let them leave one after the other, those that are down first; if these nodes do not vote, say who does with"
+        " blixard_voters"
+    )
+    return voters.leaving_risk(down=down(voters, hosts), leaving=leaving, mend=mend)
+
+
+def rotation_risk(voters: Voters, batches: Sequence[Collection[str]]) -> str | None:
+    """Return why one of the `batches` that get new keys would endanger the quorum, as one line; None where none does.
+
+    Who is down does not count: a host that is half through its rotation may be.
+    """
+    mend = f"set blixard_rotate_batch to {voters.at_once(())}"
+    risks = (voters.risk(down=(), taking=batch, mend=mend) for batch in batches)
+    return next((risk for risk in risks if risk), None)
