@@ -95,6 +95,7 @@ FIGURES = [
     ("transport.hello", "VERSION", 1),
     ("trust.attestation", "MAX_REMEMBERED", 100_000),
     ("trust.highest_seq", "MOST", 1024),
+    ("trust.highest_seq", "VERSION", 2),
 ]
 
 

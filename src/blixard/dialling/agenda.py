@@ -41,11 +41,6 @@ class Agenda(Generic[Key]):
         """Plan nothing for `key`."""
         self._planned.pop(key, None)
 
-    def planned(self, key: Key) -> float | None:
-        """Return the time planned for `key`."""
-        item = self._planned.get(key)
-        return None if item is None else item[0]
-
     def next_at(self) -> float | None:
         """Return the earliest time planned."""
         while self._heap and self._is_outdated(self._heap[0]):

@@ -98,6 +98,26 @@ def test_extra_addresses_come_first_in_the_operators_order_and_once() -> None:
     ]
 
 
+def test_each_reason_says_which_rule_decided() -> None:
+    def reasons(*ips: str, **policy: Any) -> dict[str, str]:
+        return {str(each.address.ip): each.reason for each in judged(*ips, **policy)}
+
+    assert reasons(LAN, LOOPBACK, LINK_LOCAL, DOCKER, extra=(at(PUBLIC),)) == {
+        PUBLIC: "extra",
+        LAN: "address of this host",
+        LOOPBACK: "loopback",
+        LINK_LOCAL: "link-local",
+        DOCKER: "container or VM bridge",
+    }
+    assert reasons(LOOPBACK) == {LOOPBACK: "loopback, and there is nothing else"}
+    within, without = (ip_network("192.168.0.0/16"),), (ip_network("203.0.113.0/24"),)
+    assert reasons(LAN, PUBLIC, LOOPBACK, include=within, exclude=without) == {
+        LAN: "included by 192.168.0.0/16",
+        PUBLIC: "excluded by 203.0.113.0/24",
+        LOOPBACK: "outside of what is included",
+    }
+
+
 def test_an_extra_address_is_told_even_if_its_network_is_excluded() -> None:
     assert advertised(LAN, extra=(at(PUBLIC),), exclude=(ip_network("0.0.0.0/0"),)) == [PUBLIC]
 

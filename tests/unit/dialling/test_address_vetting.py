@@ -58,6 +58,7 @@ def test_listing_a_peers_good_address_cannot_keep_it_from_being_dialled_for_good
     assert vetting.candidates(ALICE, failures=0) == (DOCKER,)
     assert vetting.candidates(ALICE, failures=1) == (DOCKER, LAN)
     assert vetting.candidates(ALICE, failures=2) == (DOCKER,)
+    assert vetting.candidates(ALICE, failures=3) == (DOCKER, LAN)
 
 
 def test_where_somebody_else_answers_is_quarantined(vetting: Vetting) -> None:

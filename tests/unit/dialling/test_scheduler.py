@@ -522,6 +522,47 @@ async def test_the_circuit_of_a_dead_peer_stays_open_though_somebody_else_answer
 
 
 @simulate
+async def test_the_vetting_of_many_addresses_has_the_time_that_it_takes() -> None:
+    stand = Stand(others=2)
+    host, impostor = stand.others
+    dead = [f"10.9.9.{number}:7001" for number in range(1, 20)]
+    stand.scheduler.start()
+    stand.learn(host, *dead, impostor.address)
+    stand.want(host)
+    await asyncio.sleep(40)
+    assert stand.details("quarantined") == [{"address": impostor.address}]
+    assert stand.prober.probes[:21] == [host.address, *dead, impostor.address]
+
+
+@simulate
+async def test_a_peer_that_is_forgotten_and_learned_anew_during_a_dial_is_dialled_again_at_once() -> None:
+    stand = Stand()
+    (host,) = stand.others
+    host.is_up = False
+    stand.begin()
+    await asyncio.sleep(SOON)
+    assert stand.scheduler.dials_in_flight == 1
+    stand.network.restore(host)
+    stand.scheduler.forget(host.endpoint_id)
+    stand.learn(host)
+    stand.want(host)
+    await asyncio.sleep(SOON)
+    assert stand.state(host) == "connected"
+
+
+@simulate
+async def test_a_caller_whom_nobody_knows_is_told_whether_the_node_stops_or_has_no_place_for_it() -> None:
+    stand = Stand(others=1)
+    stand.scheduler.start()
+    stranger = stand.call_in(stand.others[0])
+    assert not stand.scheduler.adopt(stranger)
+    await stand.scheduler.stop()
+    late = stand.call_in(stand.others[0])
+    assert not stand.scheduler.adopt(late)
+    assert [await stranger.closed(), await late.closed()] == ["removed", "stopped"]
+
+
+@simulate
 async def test_a_relay_that_was_dialled_in_vain_is_no_reason_to_dial_again() -> None:
     stand = Stand()
     (host,) = stand.others

@@ -160,3 +160,17 @@ def test_root_does_not_put_a_key_of_somebody_elses_in_the_place_of_the_accounts(
     with pytest.raises(InputError, match=r"iroh-secret-key\.next: "):
         swap(node, new=planted.public(), check=False)
     assert _id(node / KEY_FILE_NAME) == before
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [KEY_FILE_NAME, f"{KEY_FILE_NAME}.next"])
+def test_a_key_that_another_account_owns_is_neither_rotated_nor_put_in_place(node: Path, name: str) -> None:
+    new = EndpointId.parse(_prepare(node)["new"])
+    os.chown(node / name, ACCOUNT, ACCOUNT)
+    with pytest.raises(InputError, match=f"{name}: "):
+        _prepare(node)
+    if name == KEY_FILE_NAME:
+        (node / f"{KEY_FILE_NAME}.next").unlink()
+        new = EndpointId.parse(_id(node / KEY_FILE_NAME))
+    with pytest.raises(InputError, match=f"{name}: "):
+        swap(node, new=new, check=False)

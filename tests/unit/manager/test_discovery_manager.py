@@ -533,6 +533,18 @@ async def test_a_guest_that_signed_anew_stays_when_its_first_signature_expires()
 
 
 @simulate
+async def test_an_address_of_a_member_that_signs_can_be_added_by_hand() -> None:
+    mesh = Mesh(others=0)
+    mesh.source.set([peer(7, "10.0.0.7:7001", seq=5)])
+    await mesh.manager.start()
+    assert mesh.manager.add_peer(peer(7, "192.0.2.1:9"))
+    found = mesh.manager.get_peer(7)
+    assert found is not None
+    assert tuple(found.direct_addresses) == ("192.0.2.1:9", "10.0.0.7:7001")
+    await mesh.manager.stop()
+
+
+@simulate
 async def test_a_peer_that_was_added_by_hand_stays_when_its_source_names_it_no_longer() -> None:
     mesh = Mesh(others=1)
     await mesh.manager.start()

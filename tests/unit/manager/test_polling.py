@@ -14,7 +14,7 @@ from tests.unit.peers.people import peer
 
 from blixard.manager.polling import REFRESH_JITTER, SOURCE_TIMEOUT, Poller
 from blixard.peers.claims import Origin
-from blixard.sources.base import Answer, Failed, Found
+from blixard.sources.base import Answer, Failed, Found, Nothing
 
 INTERVAL = 60.0
 
@@ -256,3 +256,69 @@ def test_the_status_of_a_failing_source_still_shows_its_last_good_answer() -> No
         {"state": "found", "peers": 2, "error": None},
         {"state": "failed", "peers": 2, "error": "down"},
     ]
+
+
+def test_a_source_that_was_good_in_between_is_asked_again_as_soon_as_the_first_time_it_failed() -> None:
+    async def main() -> Log:
+        source = SetSource()
+        source.fail()
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(0.9 * INTERVAL - 1.0)
+        source.recover()
+        await log.poller.refresh()
+        source.fail()
+        await log.poller.refresh()
+        await asyncio.sleep(0.5)
+        await log.poller.stop()
+        return log
+
+    log = run(main())
+    assert [type(answer) for _, _, answer in log.answers[-3:]] == [Nothing, Failed, Failed]
+    assert log.times()[-1] - log.times()[-2] <= 0.5
+
+
+def test_a_source_that_is_good_again_is_not_asked_once_more_for_its_failure() -> None:
+    async def main() -> Log:
+        source = SetSource()
+        source.fail()
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(0.1)
+        source.recover()
+        await log.poller.refresh()
+        await asyncio.sleep(0.8 * INTERVAL)
+        await log.poller.stop()
+        return log
+
+    assert [type(answer) for _, _, answer in run(main()).answers] == [Failed, Nothing]
+
+
+def test_a_source_that_is_taken_away_before_it_has_answered_is_not_waited_for() -> None:
+    async def main() -> float:
+        slow, quick = SetSource("static:slow"), SetSource("static:quick")
+        slow.seconds = 8.0
+        log = Log(slow, quick)
+        log.poller.start()
+        await asyncio.sleep(1.0)
+        log.poller.change([quick], interval=INTERVAL)
+        await log.poller.answered()
+        waited = log.clock.now() - log.started
+        await log.poller.stop()
+        return waited
+
+    assert run(main()) == 1.0
+
+
+def test_another_error_of_a_source_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "blixard.sources")
+
+    async def main() -> None:
+        source = SetSource()
+        log = Log(source)
+        for error in ("down", "down", "on fire"):
+            source.fail(error)
+            await log.poller.refresh()
+
+    run(main())
+    assert [record.__dict__["error"] for record in caplog.records] == ["down", "on fire"]

@@ -466,3 +466,67 @@ def test_of_two_endpoint_ids_that_one_source_names_for_one_node_the_one_that_sig
         assert known is not None
         assert known.endpoint_id == endpoint_id(second)
         table.retire(STATIC.name)
+
+
+def reasons(table: PeerTable) -> list[tuple[str, str]]:
+    return [(line.source, line.reason) for line in table.dropped()]
+
+
+OLDER = "its attestation has number 5, and 6 was seen before"
+
+
+def test_what_was_refused_of_a_source_is_told_until_the_source_says_it_no_longer(table: PeerTable) -> None:
+    older, other = peer(1, "10.0.0.1:1", seq=5), peer(2, node_id=99)
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=6), other), 0.0)
+    table.apply(REGISTRY, found(older, other), 0.0)
+    own = "this node itself has that node id"
+    assert sorted(reasons(table)) == [(REGISTRY.name, OLDER), (REGISTRY.name, own), (STATIC.name, own)]
+    table.apply(REGISTRY, found(older), 1.0)
+    assert sorted(reasons(table)) == [(REGISTRY.name, OLDER), (STATIC.name, own)]
+    table.apply(REGISTRY, found(peer(1, "10.0.0.1:1", seq=6)), 2.0)
+    assert reasons(table) == [(STATIC.name, own)]
+
+
+def test_what_was_refused_of_a_source_is_told_no_longer_when_it_is_retired(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=6)), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.1:1", seq=5), peer(2, node_id=99)), 0.0)
+    assert reasons(table) == [(REGISTRY.name, OLDER), (REGISTRY.name, "this node itself has that node id")]
+    table.retire(REGISTRY.name)
+    assert reasons(table) == []
+
+
+def test_what_the_operator_brought_counts_no_more_when_the_peer_comes_back_by_itself(table: PeerTable) -> None:
+    signed = peer(1, "10.0.0.1:1", seq=5)
+    table.apply(STATIC, found(signed), 0.0)
+    table.retire(STATIC.name)
+    table.put(HELLO, Sighting(signed, "hello"))
+    assert vouched(table) == (True, set())
+
+
+def test_when_what_the_operator_brought_expires_an_older_word_of_the_peer_is_its_own(table: PeerTable) -> None:
+    table.put(HELLO, Sighting(peer(1, "10.0.0.1:1", seq=5), "hello"))
+    table.apply(STATIC, found(peer(1, "10.0.0.2:1", seq=6, expires_at=NOON)), 0.0)
+    table.expire(NOON)
+    assert vouched(table) == (True, set())
+
+
+def test_what_the_operator_brought_before_a_newer_word_expired_is_still_the_operators(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    table.apply(REGISTRY, found(peer(1, "10.0.0.2:1", seq=6, expires_at=NOON)), 0.0)
+    table.expire(NOON)
+    table.apply(STATIC, found(peer(1, "10.0.0.3:1", seq=4)), 1.0)
+    assert vouched(table) == (False, {"10.0.0.1:1"})
+
+
+def test_a_shorter_time_for_absent_peers_counts_from_the_next_answer_on(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1), peer(2)), 0.0)
+    without = found(peer(1))
+    table.apply(STATIC, without, 1.0)
+    assert table.rank([STATIC], hold=10.0) == []
+    assert table.apply(STATIC, without, 10.9) == []
+    assert told(table.apply(STATIC, without, 11.0)) == [("removed", 2)]
+
+
+def test_the_signed_word_of_a_stranger_is_not_remembered(table: PeerTable) -> None:
+    assert table.attest(Sighting(peer(1, seq=5), "hello")) == []
+    assert table.newest_seq(endpoint_id(1)) == 0

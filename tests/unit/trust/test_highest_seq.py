@@ -132,3 +132,12 @@ def test_a_number_that_is_known_is_not_written_again(tmp_path: Path) -> None:
     assert not (tmp_path / FILE).exists()
     seen.raise_to("a", CLUSTER, OLD, 6)
     assert lowest(HighestSeq(tmp_path, now)) == 6
+
+
+def test_a_place_that_has_a_number_known_from_elsewhere_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, now)
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    seen.raise_to("b", CLUSTER, OLD, 5)
+    again = HighestSeq(tmp_path, now)
+    assert again.lowest("b", CLUSTER, NEW, [OLD, NEW]) == 5
+    assert again.lowest("c", CLUSTER, NEW, [OLD, NEW]) == 0
