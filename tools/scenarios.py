@@ -80,8 +80,8 @@ def environment() -> dict[str, str]:
     return env
 
 
-def prepare(chosen: list[str], *, newest: bool = False) -> dict[str, str]:
-    """Make the machine ready for the chosen scenarios and return the environment for Molecule."""
+def prepare(*, newest: bool = False) -> dict[str, str]:
+    """Make the machine ready and return the environment for Molecule."""
     started = time.monotonic()
     env = environment()
     venv = tool("newest-venv", env)[0] if newest else str(ROOT / ".venv")
@@ -91,11 +91,17 @@ def prepare(chosen: list[str], *, newest: bool = False) -> dict[str, str]:
         env[key] = value
     env["BLIXARD_TEST_SSH_KEY"] = tool("access", env)[0]
     env["BLIXARD_TEST_WHEELHOUSE"] = tool("wheelhouse", env)[0]
-    releases = sorted({RELEASES[name] for name in chosen if name in RELEASES})
-    env["BLIXARD_TEST_HOST_IMAGE"], env["BLIXARD_TEST_RUNTIME_IMAGE"], *others = tool("images", env, *releases)
-    env |= {f"BLIXARD_TEST_{it.upper()}_IMAGE": image for it, image in zip(releases, others, strict=True)}
+    env["BLIXARD_TEST_HOST_IMAGE"], env["BLIXARD_TEST_RUNTIME_IMAGE"] = tool("images", env)
     print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)
     return env
+
+
+def with_release(env: dict[str, str], name: str) -> dict[str, str]:
+    """Return `env` with the image of the further release of Debian that a scenario is about; CannotRun without it."""
+    if name not in RELEASES:
+        return env
+    release = RELEASES[name]
+    return env | {f"BLIXARD_TEST_{release.upper()}_IMAGE": tool("images", env, release)[-1]}
 
 
 def of_scenario(env: dict[str, str], name: str) -> dict[str, str]:
@@ -175,14 +181,17 @@ def run_tests(chosen: list[str], *, newest: bool, verbose: bool) -> list[Outcome
     """Run the scenarios one after the other; one that fails is shown and stops no other."""
     label = "{} (newest)" if newest else "{}"
     try:
-        env = prepare(chosen, newest=newest)
+        env = prepare(newest=newest)
     except CannotRun as trouble:
         return [Outcome(label.format(name), "cannot run here", 0, str(trouble)) for name in chosen]
     LOGS.mkdir(parents=True, exist_ok=True)
     outcomes = []
     for name in chosen:
         log = None if verbose else LOGS / f"{label.format(name)}.log"
-        outcome = test(env, name, label.format(name), log)
+        try:
+            outcome = test(with_release(env, name), name, label.format(name), log)
+        except CannotRun as trouble:
+            outcome = Outcome(label.format(name), "cannot run here", 0, str(trouble))
         outcomes.append(outcome)
         print(f"{outcome.name}: {outcome.result} in {outcome.seconds:.0f} s", flush=True)
         if log and outcome.result == "failed":
@@ -247,7 +256,7 @@ def main() -> int:
     with signals_as_exceptions():
         try:
             if options.command != "test":
-                return molecule(prepare(options.names), options.command, options.names[0])
+                return molecule(with_release(prepare(), options.names[0]), options.command, options.names[0])
             verbose = options.verbose or len(options.names) == 1
             outcomes = run_tests(options.names or names(), newest=options.newest, verbose=verbose)
             if not options.names:
