@@ -61,7 +61,7 @@ def _run(name: str, arguments: dict[str, Any], *, check: bool = False) -> dict[s
     if name in ON_HOST:
         defaults = {
             option: body.get("default")
-            for option, body in _load(PROJECT / "action_plugins" / f"{name}.py").SPEC.items()
+            for option, body in _load(PROJECT / "action_plugins" / f"{name}.py").ActionModule.SPEC.items()
         }
         line = command(sys.executable, ON_HOST[name], {**defaults, **arguments})
         done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
@@ -117,8 +117,8 @@ def test_a_module_takes_exactly_what_it_documents(name: str, monkeypatch: pytest
 def test_an_action_takes_exactly_what_it_documents(name: str) -> None:
     action = _load(PROJECT / "action_plugins" / f"{name}.py")
 
-    assert _facts(action.SPEC) == _facts(_documentation(name)["doc"]["options"])
-    assert frozenset(action.SPEC) == action.ActionModule._VALID_ARGS
+    assert _facts(action.ActionModule.SPEC) == _facts(_documentation(name)["doc"]["options"])
+    assert frozenset(action.ActionModule.SPEC) == action.ActionModule._VALID_ARGS
 
 
 def test_what_runs_on_every_host_imports_neither_iroh_nor_asyncio_nor_jsonschema() -> None:

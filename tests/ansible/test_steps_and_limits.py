@@ -80,7 +80,7 @@ def test_a_check_by_its_tag_looks_at_no_host_and_skipping_it_checks_nothing(flee
 
     rest = fleet.run("site", "--skip-tags", "check,publish")
     assert rest.code == 0, rest.output
-    assert "Gather" in _ran(rest)
+    assert "Look" in _ran(rest)
     assert _ran(rest).isdisjoint({"Connectivity", "Publish", "Record"})
 
 
@@ -123,7 +123,7 @@ def test_as_a_part_of_another_playbook_it_leaves_the_tags_of_others_alone_and_fo
 
     assert others.code == own.code == 0, others.output + own.output
     assert _ran(others) == {"Preflight", "Places"}
-    assert {"Gather", "Publish", "Connectivity"} <= _ran(own)
+    assert {"Look", "Record", "Connectivity"} <= _ran(own)
 
 
 def test_nodes_that_go_down_in_batches_are_not_restarted_without_the_check_between_them(fleet: NamedFleet) -> None:

@@ -4,21 +4,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from blixard.fleet.wanted_package import pip_runs
+
 NAME = "dependency-1.0-py3-none-any.whl"
-
-
-def role_options() -> list[str]:
-    """The options of the role's first run of pip, which installs what the package depends on."""
-    text = (ROOT / "roles/blixard/vars/main.yml").read_text()
-    (listed,) = re.findall(r"__blixard_pip_runs:\n  - \"\{\{ \[(.*?)\]", text)
-    return re.findall(r"'(.*?)'", listed)[1:]
 
 
 def wheel(folder: Path, words: str) -> str:
@@ -33,13 +26,13 @@ def wheel(folder: Path, words: str) -> str:
 
 
 def install(folder: Path, lock: str) -> subprocess.CompletedProcess[str]:
-    (folder / "requirements.lock").write_text(lock)
+    lock_file = folder / "requirements.lock"
+    lock_file.write_text(lock)
+    # The first run of pip installs what the package depends on.
+    wanted = {"kind": "requirement", "place": "blixard==1.0", "lock": str(lock_file)}
+    command, *arguments = pip_runs(wanted, str(folder), offline=True)[0]
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "--isolated", "install", "--target", folder / "installed"),
-            *role_options(),
-            *("--no-index", "--find-links", folder, "--requirement", folder / "requirements.lock"),
-        ],
+        [sys.executable, "-m", "pip", "--isolated", command, "--target", folder / "installed", *arguments],
         capture_output=True,
         text=True,
         check=False,
