@@ -19,6 +19,7 @@ from blixard.fleet.membership import (
     names,
     pattern,
     refuse_leaving,
+    refuse_left_out,
     refuse_unknown,
     untold,
 )
@@ -78,6 +79,14 @@ def test_the_fleet_is_what_was_chosen_or_else_a_group_that_there_is() -> None:
     for default in (None, "blixard", ["blixard"]):
         with pytest.raises(InputError, match=r"there is no group blixard.*-e blixard_hosts=GROUP"):
             fleet_hosts(default, groups)
+
+
+def test_a_change_that_some_would_not_hear_of_is_refused_with_their_names() -> None:
+    assert refuse_left_out([], "a new key", "blixard_rotate") is None
+    assert refuse_left_out(["n2", "n3"], "a new key", "blixard_rotate") == (
+        "n2, n3: not in this run, and everybody must hear of a new key; run this without --limit and choose with -e"
+        " blixard_rotate=node3"
+    )
 
 
 def test_who_leaves_is_named_and_nobody_joins_through_it() -> None:

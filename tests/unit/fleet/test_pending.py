@@ -133,3 +133,10 @@ def test_a_host_has_the_peers_when_file_and_signature_are_those_of_the_fleet(
     look = {"files": {"peers": {"kind": "file", "sha256": peers}, "signature": signature}}
 
     assert has_peers(look, {"sha256": "p1"}, sent) is there
+
+
+def test_a_node_that_started_in_the_very_moment_of_a_file_s_change_is_taken_for_newer() -> None:
+    look = _look()
+    look["files"]["unit"]["mtime"] = look["agent"]["started"]
+
+    assert pending(look, WANTED, NEWER) == []

@@ -133,3 +133,9 @@ def test_a_voter_that_is_no_host_or_has_no_number_is_refused_by_name(tmp_path: P
         who_votes(["a", "b"], by_name(up("a", 7)), str(tmp_path))
     with pytest.raises(InputError, match="blixard_node_id of c: is not set"):
         who_votes(["c"], by_name(HostView("c")), str(tmp_path))
+
+
+def test_where_two_hosts_can_be_asked_the_word_of_one_is_enough() -> None:
+    hosts = by_name(up("n1", 1, (3,)), up("n2", 2))
+
+    assert module.down(declared(1, 2, 3), hosts) == []
