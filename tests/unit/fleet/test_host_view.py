@@ -23,9 +23,7 @@ CHECKED: dict[str, Any] = {"__blixard_connectivity": {"report": {"nodes": [{"age
         (HostView("n1", 1), False),
     ],
 )
-def test_a_host_waits_for_its_batch_while_no_node_runs_there_and_none_was_checked(
-    host: HostView, waits: bool
-) -> None:
+def test_a_host_waits_for_its_batch_while_no_node_runs_there_and_none_was_checked(host: HostView, waits: bool) -> None:
     assert host.waits is waits
 
 
