@@ -221,3 +221,29 @@ def test_what_was_said_last_stands_when_there_is_no_address_any_more(
         own.update(settings(tmp_path, advertise=AdvertisePolicy(exclude=(ip_network("127.0.0.0/8"),))))
     assert own.entry is before
     assert read_registry(tmp_path / REGISTRY_FILE_NAME) == before
+
+
+def test_of_several_addresses_the_first_is_the_address_of_the_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = frozenset(map(ip_address, ["192.168.1.10", "192.168.1.20", "10.0.0.1"]))
+    monkeypatch.setattr("blixard.agent.own_entry.local_addresses", lambda: LocalAddresses(several, frozenset()))
+
+    entry = own_entry(settings(tmp_path, bind="0.0.0.0:7001"), OWN, 7001)
+
+    assert len(entry.direct_addresses) == 3
+    assert entry.address == entry.direct_addresses[0]
+
+
+@pytest.mark.parametrize(("bind", "ip"), [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")])
+async def test_a_node_that_does_not_run_says_a_port_that_can_be_had_in_the_family_of_its_address(
+    tmp_path: Path, bind: str, ip: str
+) -> None:
+    config = settings(tmp_path, bind=bind)
+    create_secret_key(key_path(config.data_dir))
+
+    entry = await current_entry(config)
+
+    (address,) = map(SocketAddress.parse, entry.direct_addresses)
+    assert str(address.ip) == ip
+    assert address.port > 1023
