@@ -18,7 +18,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.documents import data_dir_files
-from blixard.errors import BlixardError, InputError, bounded_lines
+from blixard.errors import BlixardError, InputError, bounded_lines, trouble_with_files
 from blixard.fleet import (
     batches,
     membership,
@@ -65,13 +65,12 @@ def _views(hostvars: HostVars, names: Hosts) -> dict[str, HostView]:
     return {name: _view(name, hostvars[name]) for name in names if name in hostvars}
 
 
-def _answering(hostvars: HostVars, names: Hosts) -> dict[str, HostView]:
-    """Return the hosts `names`, and refuse those that say what this run's own variables are.
+def _answering(hosts: dict[str, HostView]) -> dict[str, HostView]:
+    """Return `hosts`, or refuse those of them that say what this run's own variables are.
 
     What a module returns as facts comes before the role's defaults and the inventory, unless `inject_facts_as_vars` is
     false, as it is in this project's ansible.cfg. The role gathers no facts.
     """
-    hosts = _views(hostvars, names)
     for name, host in hosts.items() if C.INJECT_FACTS_AS_VARS else ():
         facts = host.variables.get("ansible_facts", {})
         said = sorted(fact for fact in facts if fact.startswith(("blixard_", "__blixard_")))
@@ -91,7 +90,7 @@ def json_text(value: object, indent: int = 0) -> str:
 
 def gathered(hostvars: HostVars, hosts: Hosts) -> Json:
     """Return the registry entries that this run has from `hosts`, by name."""
-    looks = {name: host.look for name, host in _answering(hostvars, hosts).items()}
+    looks = {name: host.look for name, host in _answering(_views(hostvars, hosts)).items()}
     return {name: look["entry"] for name, look in looks.items() if look.get("entry")}
 
 
@@ -164,9 +163,10 @@ def untold(hostvars: HostVars, hosts: Hosts, left: t.Collection[int]) -> list[st
 
 def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts = ()) -> Json:
     """Return the connectivity report of the parts that `hosts` gave in this run; `others` are in other batches."""
-    asked, waiting = _answering(hostvars, hosts), _views(hostvars, others)
     inventory = _views(hostvars, hostvars)
-    return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting.values())
+    asked = _answering({name: inventory[name] for name in hosts if name in inventory})
+    waiting = [inventory[name] for name in others if name in inventory]
+    return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting)
 
 
 def who_votes(chosen: t.Sequence[str], hostvars: HostVars, record_dir: str) -> Json:
@@ -176,7 +176,7 @@ def who_votes(chosen: t.Sequence[str], hostvars: HostVars, record_dir: str) -> J
 
 def rolling(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, serial: t.Any = None) -> Json:
     """Return the batches in which nodes are restarted (`serial`), the `risk` in them, and the `warning` to give."""
-    return dataclasses.asdict(voters.rolling(Voters(**who), _answering(hostvars, everybody), serial))
+    return dataclasses.asdict(voters.rolling(Voters(**who), _answering(_views(hostvars, everybody)), serial))
 
 
 def batch_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, batch: Hosts) -> str | None:
@@ -221,6 +221,8 @@ def _for_people(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
             return function(*args, **kwargs)
         except BlixardError as error:
             raise AnsibleFilterError(str(error)) from None
+        except OSError as error:
+            raise AnsibleFilterError(str(trouble_with_files(error, "the controller"))) from None
 
     return call
 

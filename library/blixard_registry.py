@@ -213,7 +213,7 @@ import pathlib
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from blixard.errors import BlixardError
+    from blixard.errors import BlixardError, trouble_with_files
     from blixard.fleet.registry import update_record
 except ImportError:
     # Only here, so that the module runs as a plain file, too.
@@ -269,6 +269,8 @@ def main() -> None:
         )
     except BlixardError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=str(trouble_with_files(error, params["path"])))
     if update.refused:
         module.fail_json(msg="\n".join(["refused, nothing was written:", *update.refused]), refused=update.refused)
     for line in update.dropped:

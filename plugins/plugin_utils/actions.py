@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import typing as t
+from abc import abstractmethod
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
-from blixard.errors import BlixardError
+from blixard.errors import BlixardError, trouble_with_files
 from blixard.fleet.remote import ask
 
 Options = dict[str, t.Any]
@@ -39,10 +40,12 @@ class CheckedAction(ActionBase):
             return {**own, "changed": False, **self.act(options, task_vars or {})}
         except BlixardError as error:
             return {**own, "changed": False, "failed": True, "msg": str(error)}
+        except OSError as error:
+            return {**own, "changed": False, "failed": True, "msg": str(trouble_with_files(error, "the controller"))}
 
+    @abstractmethod
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
         """Return the result for these options; `variables` are those of the host."""
-        raise NotImplementedError
 
 
 class HostOperation(CheckedAction):

@@ -66,3 +66,15 @@ class InputError(BlixardError):
         where = ": ".join(one_line(part) for part in (self.file, self.place) if part)
         what = one_line(self.reason) + (f"; {one_line(self.mend)}" if self.mend else "")
         return f"{where}: {what}" if where else what
+
+
+def trouble_with_files(error: OSError, place: str) -> InputError:
+    """Return in one line what no rule saw coming: a file that went away in the middle of the work, a failing disk.
+
+    Args:
+        error: what the system said.
+        place: what was worked on, for an error that names no file.
+    """
+    file = error.filename if isinstance(error.filename, str) else place
+    mend = "see to it, and run this again"
+    return InputError(error.strerror or str(error), file=file, mend=mend)

@@ -755,7 +755,9 @@ def test_a_key_that_root_put_back_is_given_to_the_account(host: Host) -> None:
 def test_a_directory_that_holds_the_python_which_root_runs_is_not_given_away(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.prefix", str(host.data_dir / "venv"))
+    venv = host.data_dir / "venv"
+    venv.mkdir()
+    monkeypatch.setattr("sys.prefix", str(venv))
     with pytest.raises(InputError, match="holds the Python that root runs, and is not given away"):
         keep_for(host.data_dir / "iroh-secret-key", Wanted(owner=str(OTHER), data_dir=True), check=False)
     assert host.data_dir.stat().st_uid == ACCOUNT

@@ -21,7 +21,7 @@ from blixard.cli import (
     registry_command,
     status_command,
 )
-from blixard.errors import BlixardError, InputError
+from blixard.errors import BlixardError, InputError, trouble_with_files
 
 _GROUPS = (node_command, status_command, discover_command, check_command, key_command, registry_command, peers_command)
 
@@ -64,12 +64,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"blixard: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Without this, Python complains once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _drop_output()
         return 1
+    except OSError as error:
+        trouble = trouble_with_files(error, "output")
+        print(f"blixard: {trouble}", file=sys.stderr)
+        _drop_output()
+        return trouble.exit_code
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _drop_output() -> None:
+    """Forget what could not be written; without this, Python complains of it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

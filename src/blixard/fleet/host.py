@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from blixard.errors import BlixardError
+from blixard.errors import BlixardError, trouble_with_files
 
 Options = Mapping[str, Any]
 
@@ -28,6 +28,8 @@ def run(operation: str, options: Options) -> dict[str, Any]:
         return _OPERATIONS[operation](options)
     except BlixardError as error:
         return {"failed": True, "msg": str(error)}
+    except OSError as error:
+        return {"failed": True, "msg": str(trouble_with_files(error, str(options["data_dir"])))}
 
 
 def _look(options: Options) -> dict[str, Any]:

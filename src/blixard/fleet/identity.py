@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
-from blixard.errors import InputError
+from blixard.errors import InputError, trouble_with_files
 from blixard.fleet import preloaded_modules  # noqa: F401
 from blixard.fleet.ownership import Account, give_data_dir, give_key
 from blixard.trust.keys import create_secret_key, read_secret_key
@@ -50,8 +50,15 @@ def keep_for(path: Path, wanted: Wanted, *, check: bool) -> Kept:
     """Have the key at `path` as it is wanted, and whose it is wanted to be.
 
     Raises:
-        InputError: as `keep`, `remove`, `give_data_dir` and `give_key`.
+        InputError: as `keep`, `remove`, `give_data_dir` and `give_key`, and where files change under the work.
     """
+    try:
+        return _keep_for(path, wanted, check=check)
+    except OSError as error:
+        raise trouble_with_files(error, str(path)) from None
+
+
+def _keep_for(path: Path, wanted: Wanted, *, check: bool) -> Kept:
     if wanted.state == "absent":
         return remove(path, check=check)
     try:

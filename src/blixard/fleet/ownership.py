@@ -81,13 +81,13 @@ def give_data_dir(path: Path, account: Account, *, check: bool) -> list[str]:
     Raises:
         InputError: something there is not what a node keeps under this name, or cannot be given.
     """
-    if account.uid and Path(os.path.realpath(sys.prefix)).is_relative_to(os.path.realpath(path)):
-        mend = "keep it elsewhere: set blixard_venv"
-        raise InputError("holds the Python that root runs, and is not given away", file=str(path), mend=mend)
     try:
         with _opened(path, make=not check) as (directory, made):
             if directory is None:
                 return ["."]
+            if account.uid and _holds_python(directory):
+                mend = "keep it elsewhere: set blixard_venv"
+                raise InputError("holds the Python that root runs, and is not given away", file=str(path), mend=mend)
             hand = _Hand(directory, path, account, check=check)
             *rest, key = KEPT
             given = [kept.name for kept in rest if hand.give(kept)]
@@ -135,6 +135,12 @@ def _opened(path: Path, *, make: bool) -> Iterator[tuple[int | None, bool]]:
         yield directory, made
     finally:
         os.close(directory)
+
+
+def _holds_python(directory: int) -> bool:
+    """Tell whether the Python that runs now is below a directory, whatever either is called just now."""
+    prefix = Path(os.path.realpath(sys.prefix))
+    return any(os.path.samestat(os.fstat(directory), folder.stat()) for folder in (prefix, *prefix.parents))
 
 
 class _Hand:

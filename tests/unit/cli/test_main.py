@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.unit.cli.run import blixard, refused
@@ -46,6 +47,13 @@ def test_every_command_has_a_help_and_the_version_is_known() -> None:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out.startswith(f"usage: blixard {command} ")
     assert blixard("--version").out == f"blixard {__version__}\n"
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    command = f"'{sys.executable}' -m blixard key generate --out '{tmp_path}/key' >/dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    line = "blixard: output: No space left on device; see to it, and run this again\n"
+    assert (done.returncode, done.stderr) == (2, line)
 
 
 def test_who_reads_only_the_beginning_of_the_output_causes_no_complaint() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blixard.errors import InputError
-from blixard.fleet.identity import keep, remove
+from blixard.fleet.identity import Wanted, keep, keep_for, remove
 from blixard.trust.keys import read_secret_key
 
 
@@ -105,3 +105,9 @@ def test_removing_a_key_removes_it_once(path: Path) -> None:
     assert (removed.changed, removed.before, removed.after) == (True, made.after, None)
     assert not path.exists()
     assert not remove(path, check=False).changed
+
+
+def test_a_key_that_goes_away_during_the_work_is_one_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.lexists", lambda _: True)
+    with pytest.raises(InputError, match="iroh-secret-key: No such file or directory; see to it, and run this again"):
+        keep_for(path, Wanted(), check=False)

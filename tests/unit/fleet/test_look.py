@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import grp
 import hashlib
@@ -20,6 +21,7 @@ from tests.unit.sources.files import registry_of
 
 from blixard.agent.control_server import ControlServer, Tell
 from blixard.errors import InputError
+from blixard.fleet.host import run
 from blixard.fleet.look import KEY_FILE_NAME, look
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import verify_attestation
@@ -205,3 +207,14 @@ def test_a_file_is_expected_only_with_the_digest_that_it_is_to_have(tmp_path: Pa
         "gone": False,
         "unasked": None,
     }
+
+
+def test_a_file_that_goes_away_during_a_look_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / "gone"))
+
+    monkeypatch.setattr("blixard.fleet.look.observe", gone)
+    options = {"data_dir": str(tmp_path), "config": None, "paths": {"f": "f"}, "expected": {}, "min_seq": 0}
+
+    line = f"{tmp_path}/gone: No such file or directory; see to it, and run this again"
+    assert run("look", options) == {"failed": True, "msg": line}
