@@ -104,7 +104,7 @@ def test_an_inventory_without_a_place_is_refused_before_a_host_is_touched(fleet:
 
     assert run.code != 0
     assert "set blixard_fleet_dir, as in -e blixard_fleet_dir=PATH" in run.words
-    assert "changed=0 unreachable=0 failed=1" in run.words
+    assert "changed=0 unreachable=0 failed=1 skipped=0" in run.words
     assert fleet.files() == {}
 
 

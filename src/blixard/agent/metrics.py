@@ -110,7 +110,7 @@ def peer_families(peers: Iterable[PeerStatus]) -> Iterator[Family]:
     yield Family(
         "blixard_peer_rtt_seconds",
         "gauge",
-        "Round trip of the last beat.",
+        "Round trip of the last answered ping.",
         [({"node_id": peer.node_id}, peer.rtt_ms / 1000) for peer in connected if peer.rtt_ms is not None],
     )
 

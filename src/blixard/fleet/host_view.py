@@ -110,14 +110,15 @@ class HostView:
         """Whether its turn is still to come, in a later batch, and no node runs there until then."""
         return not self.was_checked and self.agent.get("state", RUNNING) != RUNNING
 
+    @property
     def edges(self) -> Collection[Answer]:
-        """Return the edges that it checked."""
+        """The edges that it checked."""
         edges: Collection[Answer] = self.report.get("edges", ())
         return edges
 
     def sees(self, tried: Collection[int]) -> set[int]:
         """Return the node ids that its node reached, and those it is connected to that nobody has `tried` to reach."""
-        reached = {edge["to"] for edge in self.edges() if edge["reached"]}
+        reached = {edge["to"] for edge in self.edges if edge["reached"]}
         return reached | (set(self.agent.get("connected", ())) - set(tried))
 
     def _answer(self, name: str) -> Answer:
