@@ -3,13 +3,14 @@
 """Run the Molecule scenarios: prepare the machine, run each, take everything away again, and say how it went.
 
     tools/scenarios.py test [NAME...]           all of them, or those named; nothing is left behind
-    tools/scenarios.py test --newest NAME    with the newest ansible-core and Python that are supported
+    tools/scenarios.py test --newest NAME       with the newest ansible-core and Python that are supported
     tools/scenarios.py converge NAME            any step of Molecule on one; its hosts stay until `clean`
     tools/scenarios.py list                     what there is
     tools/scenarios.py clean                    remove what a run left: hosts and networks
     tools/scenarios.py clean --images           and the images that are kept for the next one
 
-CONTAINER_ENGINE is podman (the default) or docker. With CI=true a scenario that cannot run here is a failure.
+Several run side by side: one for each processor, at most four. CONTAINER_ENGINE is podman (the default) or docker.
+With CI=true a scenario that cannot run here is a failure.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +41,8 @@ CHECKOUT = "blixard-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
 ALSO_WITH_NEWEST = ("default",)
 # Those with hosts of another release of Debian besides, for which there is an image then.
 RELEASES = {"debian-13": "trixie"}
+# A scenario mostly waits for its hosts: two of them keep two processors busy.
+AT_ONCE = min(os.cpu_count() or 1, 4)
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify", "login", "destroy")
 
 
@@ -46,10 +51,31 @@ class CannotRun(Exception):
 
 
 @dataclass(frozen=True)
+class Run:
+    """One pass through a scenario, perhaps with the newest ansible-core."""
+
+    scenario: str
+    newest: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scenario} (newest)" if self.newest else self.scenario
+
+    @property
+    def place(self) -> str:
+        """What its containers, networks and folder are called by, so that no two passes meet."""
+        return f"{self.scenario}-newest" if self.newest else self.scenario
+
+    @property
+    def label(self) -> str:
+        """The label of all that it makes."""
+        return f"{CHECKOUT}-{self.place}"
+
+
+@dataclass(frozen=True)
 class Outcome:
-    name: str
+    run: Run
     result: str
-    seconds: float
+    seconds: float = 0
     note: str = ""
 
 
@@ -57,6 +83,11 @@ def names() -> list[str]:
     """Return the scenarios, `default` first."""
     found = (path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
     return sorted(found, key=lambda name: (name != "default", name))
+
+
+def newest_runs() -> list[Run]:
+    """Return the runs with the newest ansible-core that belong to the whole."""
+    return [Run(name, newest=True) for name in ALSO_WITH_NEWEST]
 
 
 def tool(name: str, env: dict[str, str], *arguments: str) -> list[str]:
@@ -96,32 +127,29 @@ def prepare(*, newest: bool = False) -> dict[str, str]:
     return env
 
 
-def with_release(env: dict[str, str], name: str) -> dict[str, str]:
-    """Return `env` with the image of the further release of Debian that a scenario is about; CannotRun without it."""
-    if name not in RELEASES:
-        return env
-    release = RELEASES[name]
-    return env | {f"BLIXARD_TEST_{release.upper()}_IMAGE": tool("images", env, release)[-1]}
+def of_run(env: dict[str, str], run: Run) -> dict[str, str]:
+    """Return `env` with what belongs to one run: its names, label and folder, and the image that it alone is about.
 
-
-def of_scenario(env: dict[str, str], name: str) -> dict[str, str]:
-    """Return `env` with what belongs to one scenario: the names and the label of all that it makes, its folder."""
-    label = f"{CHECKOUT}-{name}"
-    return env | {
-        "BLIXARD_TEST_LABEL": label,
-        "BLIXARD_TEST_PREFIX": f"{label}-",
-        "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / name),
+    Raises:
+        CannotRun: without that image.
+    """
+    more = {
+        "BLIXARD_TEST_LABEL": run.label,
+        "BLIXARD_TEST_PREFIX": f"{run.label}-",
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / run.place),
         # Only this scenario's settings are read.
-        "MOLECULE_GLOB": str(SCENARIOS / name / "molecule.yml"),
+        "MOLECULE_GLOB": str(SCENARIOS / run.scenario / "molecule.yml"),
     }
+    if release := RELEASES.get(run.scenario):
+        more[f"BLIXARD_TEST_{release.upper()}_IMAGE"] = tool("images", env, release)[-1]
+    return env | more
 
 
-def remove(env: dict[str, str], name: str) -> bool:
-    """Remove everything that a scenario made; tell whether nothing of it is left."""
-    label = f"{CHECKOUT}-{name}"
-    done = subprocess.run([SCENARIOS / "shared" / "remove", label], env=env, check=False)
-    shutil.rmtree(WORK / name, ignore_errors=True)
-    return done.returncode == 0 and not (WORK / name).exists()
+def remove(env: dict[str, str], run: Run) -> bool:
+    """Remove everything that a run made; tell whether nothing of it is left."""
+    done = subprocess.run([SCENARIOS / "shared" / "remove", run.label], env=env, check=False)
+    shutil.rmtree(WORK / run.place, ignore_errors=True)
+    return done.returncode == 0 and not (WORK / run.place).exists()
 
 
 @contextlib.contextmanager
@@ -140,71 +168,110 @@ def signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def molecule(env: dict[str, str], step: str, name: str, log: Path | None = None) -> int:
-    """Run one of Molecule's commands; its output goes into `log` where one is given."""
-    command = ["molecule", "--base-config", str(SCENARIOS / "shared" / "base.yml"), step, "--scenario-name", name]
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(log.open("wb")) if log else None
-        # A group of its own, so that an interrupt reaches this process first, which then ends the group.
-        group = step != "login"
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=of_scenario(env, name),
-            stdout=out,
-            stderr=subprocess.STDOUT if out else None,
-            stdin=subprocess.DEVNULL if group else None,
-            start_new_session=group,
-        )
-        try:
-            return process.wait()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-            raise
+class Molecules:
+    """The Molecule processes of this run. Each has a process group of its own; an interrupt ends them all."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._interrupted = threading.Event()
+
+    def run(self, env: dict[str, str], step: str, name: str, log: Path | None = None) -> int:
+        """Run one of Molecule's commands; its output goes into `log` where one is given."""
+        command = ["molecule", "--base-config", str(SCENARIOS / "shared" / "base.yml"), step, "--scenario-name", name]
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(log.open("wb")) if log else None
+            # `login` is for the person at the terminal, whose interrupt is meant for the host.
+            group = step != "login"
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env,
+                stdout=out,
+                stderr=subprocess.STDOUT if out else None,
+                stdin=subprocess.DEVNULL if group else None,
+                start_new_session=group,
+            )
+            self._running.add(process)
+            try:
+                if self._interrupted.is_set():
+                    self._end(process)
+                return process.wait()
+            except BaseException:
+                self._end(process)
+                process.wait()
+                raise
+            finally:
+                self._running.discard(process)
+
+    def interrupt(self) -> None:
+        """End those that run, and whatever is started from now on."""
+        self._interrupted.set()
+        for process in tuple(self._running):
+            self._end(process)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
-def test(env: dict[str, str], name: str, label: str, log: Path | None) -> Outcome:
-    """Run one scenario from nothing to nothing."""
-    remove(env, name)
+def test(env: dict[str, str], run: Run, log: Path | None, molecules: Molecules) -> Outcome:
+    """Go through one scenario from nothing to nothing."""
+    remove(env, run)
     started = time.monotonic()
     try:
-        failed = molecule(env, "test", name, log) != 0
-    finally:
-        clean = remove(env, name)
-    note = "" if clean else "something of it is left, see `tools/scenarios.py clean`"
-    return Outcome(label, "passed" if clean and not failed else "failed", time.monotonic() - started, note)
-
-
-def run_tests(chosen: list[str], *, newest: bool, verbose: bool) -> list[Outcome]:
-    """Run the scenarios one after the other; one that fails is shown and stops no other."""
-    label = "{} (newest)" if newest else "{}"
-    try:
-        env = prepare(newest=newest)
+        failed = molecules.run(of_run(env, run), "test", run.scenario, log) != 0
     except CannotRun as trouble:
-        return [Outcome(label.format(name), "cannot run here", 0, str(trouble)) for name in chosen]
-    LOGS.mkdir(parents=True, exist_ok=True)
+        return Outcome(run, "cannot run here", note=str(trouble))
+    finally:
+        clean = remove(env, run)
+    note = "" if clean else "something of it is left, see `tools/scenarios.py clean`"
+    return Outcome(run, "passed" if clean and not failed else "failed", time.monotonic() - started, note)
+
+
+def run_tests(runs: list[Run], *, verbose: bool) -> list[Outcome]:
+    """Go through the scenarios, several side by side; one that fails is shown and stops no other."""
+    environments: dict[bool, dict[str, str]] = {}
     outcomes = []
-    for name in chosen:
-        log = None if verbose else LOGS / f"{label.format(name)}.log"
+    for newest in sorted({run.newest for run in runs}):
         try:
-            outcome = test(with_release(env, name), name, label.format(name), log)
+            environments[newest] = prepare(newest=newest)
         except CannotRun as trouble:
-            outcome = Outcome(label.format(name), "cannot run here", 0, str(trouble))
-        outcomes.append(outcome)
-        print(f"{outcome.name}: {outcome.result} in {outcome.seconds:.0f} s", flush=True)
-        if log and outcome.result == "failed":
-            print(log.read_text(errors="replace"), f"==== that was {outcome.name}", sep="", flush=True)
-    return outcomes
+            outcomes += [Outcome(run, "cannot run here", note=str(trouble)) for run in runs if run.newest == newest]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    logs = {run: None if verbose else LOGS / f"{run}.log" for run in runs}
+    molecules = Molecules()
+    with ThreadPoolExecutor(1 if verbose else AT_ONCE) as pool:
+        begun = [
+            pool.submit(test, environments[run.newest], run, logs[run], molecules)
+            for run in runs
+            if run.newest in environments
+        ]
+        try:
+            for ended in as_completed(begun):
+                outcome = ended.result()
+                outcomes.append(outcome)
+                show(outcome, logs[outcome.run])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            molecules.interrupt()
+            raise
+    return sorted(outcomes, key=lambda outcome: runs.index(outcome.run))
+
+
+def show(outcome: Outcome, log: Path | None) -> None:
+    """Say how one went, with all that it printed if it failed."""
+    print(f"{outcome.run}: {outcome.result} in {outcome.seconds:.0f} s", flush=True)
+    if log and outcome.result == "failed":
+        print(log.read_text(errors="replace"), f"==== that was {outcome.run}", sep="", flush=True)
 
 
 def report(outcomes: list[Outcome]) -> int:
     """Print how it went and return the exit code."""
-    width = max(len(outcome.name) for outcome in outcomes)
+    width = max(len(str(outcome.run)) for outcome in outcomes)
     print()
     for outcome in outcomes:
-        print(f"{outcome.name:<{width}}  {outcome.result:<15}  {outcome.seconds:5.0f} s  {outcome.note}".rstrip())
+        print(f"{outcome.run!s:<{width}}  {outcome.result:<15}  {outcome.seconds:5.0f} s  {outcome.note}".rstrip())
     passed, failed, skipped = (
         sum(outcome.result == result for outcome in outcomes) for result in ("passed", "failed", "cannot run here")
     )
@@ -217,8 +284,8 @@ def report(outcomes: list[Outcome]) -> int:
 
 def clean(images: bool) -> int:
     env = environment()
-    for name in names():
-        remove(env, name)
+    for run in [*map(Run, names()), *newest_runs()]:
+        remove(env, run)
     if images:
         engine = env.get("CONTAINER_ENGINE", "podman")
         listing = subprocess.run(
@@ -256,12 +323,11 @@ def main() -> int:
     with signals_as_exceptions():
         try:
             if options.command != "test":
-                return molecule(with_release(prepare(), options.names[0]), options.command, options.names[0])
-            verbose = options.verbose or len(options.names) == 1
-            outcomes = run_tests(options.names or names(), newest=options.newest, verbose=verbose)
-            if not options.names:
-                outcomes += run_tests(list(ALSO_WITH_NEWEST), newest=True, verbose=False)
-            return report(outcomes)
+                run = Run(options.names[0])
+                return Molecules().run(of_run(prepare(), run), options.command, run.scenario)
+            runs = [Run(name, newest=options.newest) for name in options.names or names()]
+            runs += [] if options.names else newest_runs()
+            return report(run_tests(runs, verbose=options.verbose or len(runs) == 1))
         except KeyboardInterrupt:
             print("interrupted; what was made is removed", file=sys.stderr)
             return 130
