@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.ansible.conftest import NewFleet
 from tests.ansible.fleet import GROUP, Fleet, Run
+
+from blixard.fleet.run_lock import take
 
 
 def refused(fleet: Fleet, run: Run, *words: str) -> None:
@@ -108,3 +112,22 @@ def test_lists_as_texts_with_commas_are_lists(new_fleet: NewFleet, tmp_path: Pat
     assert config["registries"] == [f"{tmp_path}/a", f"{tmp_path}/b"]
     assert config["advertise"]["include"] == ["127.0.0.0/8", "10.0.0.0/8"]
     assert [Path(path).name for path in config["join"]] == ["node1.json", "node2.json"]
+
+
+def test_of_two_runs_at_once_on_one_record_the_second_is_refused_and_changes_nothing(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(1)
+    lock = fleet.registry.with_name("registry.lock")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        take(lock, other.pid)
+        run = fleet.play("site")
+        assert run.code != 0
+        assert f"{lock}: another run is at work on this record: " in run.words
+        assert f"process {other.pid}, since 2" in run.words
+        assert not (fleet.root / "node1").exists()
+        assert fleet.play("site", "--check").code == 0, "which writes nothing"
+        assert other.stdin is not None
+        other.stdin.close()
+        other.wait()
+
+    assert fleet.play("site").code == 0
+    assert sorted(path.name for path in fleet.registry.parent.iterdir()) == ["discovery-peers.json", "registry"]
