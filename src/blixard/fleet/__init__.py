@@ -13,5 +13,8 @@ On the controller:
 - `places`, `wanted_package`, `membership`, `steps`: where the fleet's files are, which package, which hosts and steps.
 - `pending`: what has to be done on a host; `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once,
   and in which order.
-- `registry`, `announcements`, `signature`: the record, changes of key, signatures; `report`: the connectivity report.
+- `role_words`: what a node says, with the role's variables for its options.
+- `staying`: whether who leaves is somebody who stays.
+- `registry`, `announcements`: the record, changes of key; `signature`, `seen_numbers`: signatures and their numbers;
+  `report`: the connectivity report.
 """
