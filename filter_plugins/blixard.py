@@ -99,7 +99,9 @@ def gathered(hostvars: HostVars, hosts: Hosts) -> Json:
 
 def seen(hostvars: HostVars, hosts: Hosts) -> Json:
     """Return the numbers of the fleet key that nodes have seen, by host, of those of `hosts` that say any."""
-    return {name: host.look["seen"] for name, host in _views(hostvars, hosts).items() if host.look.get("seen")}
+    return {
+        name: host.look["seen"] for name, host in _answering(_views(hostvars, hosts)).items() if host.look.get("seen")
+    }
 
 
 def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> Json:
@@ -211,7 +213,7 @@ def advice(text: object, hostvars: t.Any, host: str) -> str:
 
 def changed_keys(hostvars: HostVars, hosts: Hosts, record_dir: str) -> list[str]:
     """Return a line for each of `hosts` that has another key than the record, announced by nobody."""
-    return staying.changed_keys(_views(hostvars, hosts), read_record(record_dir, missing_ok=True))
+    return staying.changed_keys(_answering(_views(hostvars, hosts)), read_record(record_dir, missing_ok=True))
 
 
 def batch_size(hostvars: HostVars, asked: t.Any = "") -> t.Any:

@@ -343,7 +343,7 @@ def _clashes(merged: Mapping[str, NodeRegistryEntry]) -> list[str]:
             by_node[entry.node_id].append(name)
     clashes = [
         f"{' and '.join(names)} have the same Iroh id {endpoint_id.short}: a cloned machine needs a new key, a"
-        " renamed host's old name must be set absent"
+        " renamed host keeps it: set blixard_state: absent for its old name"
         for endpoint_id, names in by_id.items()
         if len(names) > 1
     ]

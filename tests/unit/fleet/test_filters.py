@@ -134,3 +134,21 @@ def test_who_is_asked_about_a_rotation_is_asked_with_the_smallest_batch_that_a_h
     hosts["c"] = {**due, "blixard_rotate_batch": "2"}
 
     assert filters["rotation"](hosts, list(hosts), [], 60)["batches"] == [["a", "b"], ["c"]]
+
+
+def test_the_numbers_that_nodes_have_seen_are_those_of_the_hosts_that_are_asked_for(filters: Filters) -> None:
+    said = [{"signer": None, "seq": 5}]
+    hosts: dict[str, Any] = {
+        "a": {"__blixard_look": {"seen": said}},
+        "older package": {"__blixard_look": {"agent": {}}},
+        "leaves": {"__blixard_look": {"seen": said}},
+        "dead": {},
+    }
+
+    assert filters["seen"](hosts, ["a", "older package", "dead"]) == {"a": said}
+
+
+def test_a_node_s_advice_is_in_the_words_of_the_role(filters: Filters) -> None:
+    hosts = {"a": {"blixard_bind": "{{ own }}:7001", "own": "10.0.0.1"}}
+
+    assert filters["advice"]("\x1b[2J with --bind", hosts, "a") == r"\x1b[2J with blixard_bind (here made of own)"
