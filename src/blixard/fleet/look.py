@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -73,16 +74,14 @@ def look(
 
 def _seen(data_dir: Path, config: bytes | None) -> list[dict[str, Any]]:
     """Return the number that the node holds its peers file against, for each signer; nothing where none is trusted."""
-    import json
-
-    settings = json.loads(config or b"{}")
+    settings = _settings(config)
     if not settings.get("trusted_signers"):
         return []
     from datetime import datetime, timezone
 
     from blixard.trust.highest_seq import numbers_seen
 
-    place = settings.get("peers_file") or str(data_dir / PEERS_FILE_NAME)
+    place = str(settings.get("peers_file") or data_dir / PEERS_FILE_NAME)
     path, now = data_dir / SEEN_FILE_NAME, datetime.now(timezone.utc)
     try:
         with as_owner_of(data_dir):
@@ -90,6 +89,15 @@ def _seen(data_dir: Path, config: bytes | None) -> list[dict[str, Any]]:
     except InputError:
         return []  # the node says so itself, and does not start
     return [{"signer": signer, "seq": number} for signer, number in seen.items()]
+
+
+def _settings(config: bytes | None) -> dict[str, Any]:
+    """Return settings without a look at whether they are good; nothing of what is no JSON object."""
+    try:
+        settings = json.loads(config or b"{}")
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _seq(entry: Mapping[str, Any] | None) -> int:

@@ -59,6 +59,8 @@ def test_the_numbers_that_the_node_has_seen_are_told_where_it_trusts_signers(tmp
     assert told(trusted_signers=[signer.hex], cluster="other", peers_file="/elsewhere") == []
     (tmp_path / SEEN_FILE_NAME).write_text("[]")
     assert told(trusted_signers=[signer.hex]) == []
+    for config in (None, b"[]", b"{"):
+        assert look(tmp_path, config=config, paths={}, expected={})["seen"] == []
 
 
 def test_a_key_of_an_account_that_is_not_there_has_a_number_for_an_owner(tmp_path: Path) -> None:
