@@ -12,12 +12,28 @@ PLAYBOOK := $(BIN)/ansible-playbook
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+# Another checkout's demo may run on this machine: the first three free ports are taken, and kept until demo-stop.
+define FIRST_PORT
+import contextlib, socket
+for first in range(17001, 18001, 10):
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        for port in range(first, first + 3):
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+        print(first)
+        break
+endef
+export FIRST_PORT
+
+# Ansible reads no ansible.cfg from a folder in which everybody may write, unless it is named.
 demo: $(VENV)/.controller ## roll out three nodes on this machine and show who reaches whom
-	@$(PLAYBOOK) playbooks/site.yml
+	@mkdir -p .demo
+	@[ -s .demo/first-port ] || $(BIN)/python -c "$$FIRST_PORT" >.demo/first-port
+	@ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg" $(PLAYBOOK) playbooks/site.yml
 	@echo "The report is in .demo/report.json; the nodes go on running until: make demo-stop"
 
 demo-stop: ## end the nodes of the demo
 	@for dir in .demo/node*; do [ ! -d "$$dir" ] || $(BIN)/blixard stop --data-dir "$$dir"; done
+	@rm -f .demo/first-port
 
 test: $(VENV)/.dev ## run every check and every test
 	@tests/run

@@ -26,6 +26,8 @@ class ActionModule(CheckedAction):
         "signers": {"type": "list", "elements": "str", "default": []},
         "sha256": {"type": "str"},
         "record": {"type": "path"},
+        "seen": {"type": "dict", "default": {}},
+        "seq": {"type": "int", "default": 1},
     }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
@@ -39,5 +41,7 @@ class ActionModule(CheckedAction):
             sha256=options["sha256"],
             check=self._task.check_mode,
             record=pathlib.Path(options["record"]) if options["record"] else None,
+            seen=options["seen"],
+            at_least=options["seq"],
         )
         return dataclasses.asdict(signature)

@@ -33,8 +33,10 @@ from blixard.fleet import (
     places,
     registry,
     report,
+    role_words,
     rotation_order,
     signature,
+    staying,
     steps,
     voters,
     wanted_package,
@@ -98,6 +100,13 @@ def gathered(hostvars: HostVars, hosts: Hosts) -> Json:
     """Return the registry entries that this run has from `hosts`, by name."""
     looks = {name: host.look for name, host in _answering(_views(hostvars, hosts)).items()}
     return {name: look["entry"] for name, look in looks.items() if look.get("entry")}
+
+
+def seen(hostvars: HostVars, hosts: Hosts) -> Json:
+    """Return the numbers of the fleet key that nodes have seen, by host, of those of `hosts` that say any."""
+    return {
+        name: host.look["seen"] for name, host in _answering(_views(hostvars, hosts)).items() if host.look.get("seen")
+    }
 
 
 def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> Json:
@@ -249,6 +258,23 @@ def leaving_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Host
     return voters.leaving_risk(Voters(**who), _views(hostvars, everybody), list(leaving))
 
 
+def refused_staying(leaving: Hosts, hostvars: HostVars, record_dir: str) -> str | None:
+    """Return why one of the hosts `leaving` is a host that stays, null when none is."""
+    record = read_record(record_dir, missing_ok=True)
+    return staying.refuse_staying(list(leaving), _answering(_views(hostvars, hostvars)), record)
+
+
+def advice(text: object, hostvars: t.Any, host: str) -> str:
+    """Return what a node's program said on `host`, bounded, with the role's variables for the options in it."""
+    raw = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars.get(host, {})
+    return role_words.in_role_words(bounded_lines(text), raw)
+
+
+def changed_keys(hostvars: HostVars, hosts: Hosts, record_dir: str) -> list[str]:
+    """Return a line for each of `hosts` that has another key than the record, announced by nobody."""
+    return staying.changed_keys(_answering(_views(hostvars, hosts)), read_record(record_dir, missing_ok=True))
+
+
 def batch_size(hostvars: HostVars, asked: t.Any = "") -> t.Any:
     """Return the size of batches that was asked for or that this run has worked out, for a play without hosts yet."""
     return batches.serial((hostvars[name].get("__blixard_rolling") for name in hostvars), asked)
@@ -288,7 +314,9 @@ def _for_people(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 
 
 _FILTERS: dict[str, t.Callable[..., t.Any]] = {
+    "advice": advice,
     "after_batches": batches.hosts_after,
+    "changed_keys": changed_keys,
     "data_dir": data_dir_files.paths,
     "fleet_dir": places.fleet_dir_or_nowhere,
     "gathered": gathered,
@@ -300,6 +328,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "leaving_risk": leaving_risk,
     "left_behind": left_behind,
     "limited": limited,
+    "made_of_none": places.made_of_none,
     "misplaced": places.misplaced,
     "names": membership.names,
     "next": next_of,
@@ -311,6 +340,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "pip_runs": wanted_package.pip_runs,
     "refused_inventory": refused_inventory,
     "refused_leaving": membership.refuse_leaving,
+    "refused_staying": refused_staying,
     "refused_tags": refused_tags,
     "refused_unknown": membership.refuse_unknown,
     "report": fleet_report,
@@ -319,6 +349,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "rotation": rotation,
     "rotation_risk": rotation_risk,
     "same_entry": registry.says_same,
+    "seen": seen,
     "seq": registry.recorded_seq,
     "serial": batch_size,
     "shown": bounded_lines,

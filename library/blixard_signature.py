@@ -58,6 +58,19 @@ options:
   record:
     description: Folder of the record that the peers file was made of. Without it no manifest is kept.
     type: path
+  seen:
+    description:
+      - By host, the numbers that its node has seen, as RV(blixard.fleet.iroh_node_info#module:seen) has them.
+      - Above a number of the future that more than half of these hosts have seen, and at least two of them, the peers
+        file is signed anew. A clock was wrong when that number was signed, and the signature is lost.
+      - Otherwise nothing is signed that one of these hosts would refuse.
+      - A number more than a day ahead of the clock never counts.
+    type: dict
+    default: {}
+  seq:
+    description: The lowest number that will do, where the operator knows it better.
+    type: int
+    default: 1
 requirements:
   - blixard (on the controller)
 seealso:

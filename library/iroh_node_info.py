@@ -148,4 +148,12 @@ version:
   returned: success
   type: str
   sample: 0.1.0
+seen:
+  description:
+    - The numbers that the node holds its peers file against, by the fleet key that signed them; a null C(signer) stands
+      for every key. Empty where O(config) names no trusted signers.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"signer": "GKRe2meJmhTGsuT9FCWmGuXYOA4pDlbOX7+GoL0HQBg=", "seq": 1767225600}]
 """

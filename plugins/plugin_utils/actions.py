@@ -13,6 +13,7 @@ from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _p
 
 from blixard.errors import BlixardError, trouble_with_files
 from blixard.fleet.remote import ask
+from blixard.fleet.role_words import in_role_words
 
 Options = dict[str, t.Any]
 Result = dict[str, t.Any]
@@ -55,4 +56,5 @@ class HostOperation(CheckedAction):
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
         """Ask the host."""
-        return ask(self, variables["inventory_hostname"], self.OPERATION, options)
+        answer = ask(self, variables["inventory_hostname"], self.OPERATION, options)
+        return {**answer, "msg": in_role_words(answer["msg"], variables)} if "msg" in answer else answer

@@ -51,6 +51,30 @@ def test_a_decommission_is_foreseen_in_check_mode_and_writes_nothing(fleet: Flee
     assert fleet.settled() == before
 
 
+def test_the_former_name_of_a_renamed_host_does_not_leave_with_its_node(fleet: Fleet) -> None:
+    node4 = fleet.hosts.pop("node4")
+    fleet.hosts["alpha"] = {**node4, "blixard_data_dir": "{{ inventory_dir }}/node4"}
+    before = fleet.settled()
+
+    for arguments in (("--check",), ()):
+        lost = fleet.play("decommission", "-e", "blixard_decommission=node4", *arguments)
+        assert lost.code != 0
+        assert "node4: has the Iroh id of alpha, which stays; if node4 is its former name" in lost.words
+        assert fleet.settled() == before
+
+    fleet.hosts["node4"] = {**node4, **UNREACHABLE}
+    kept = fleet.play("decommission", "-e", "blixard_decommission=node4")
+    assert kept.code != 0
+    assert "keep node4 in the inventory with blixard_state: absent, and run site.yml" in kept.words
+    assert fleet.settled() == before
+
+    fleet.hosts["node4"] = {**node4, "blixard_state": "absent"}
+    renamed = fleet.play("site", "--check", "--diff")
+    assert renamed.code == 0, renamed.output
+    del fleet.hosts["alpha"]
+    fleet.hosts["node4"] = node4
+
+
 def test_a_node_that_does_not_go_is_refused_by_all_others_at_once_and_loses_its_open_connections(fleet: Fleet) -> None:
     """Its host cannot be reached and its node runs on, as that of somebody would who does not want to leave."""
     assert _peers(fleet, "node4") == dict.fromkeys((1, 2, 3), "connected")

@@ -88,9 +88,15 @@ def test_a_new_key_that_nobody_announced_is_refused_until_somebody_says_so(fleet
     path.unlink()
     new = create_secret_key(path).public()
 
-    _refused(fleet, f"to {new.short} and nobody announced that; rotate its key with rotate.yml")
+    _refused(fleet, f"to {new.short} and nobody announced that; if that is meant, run site.yml with -e ")
+    before = fleet.settled()
+    rotated = fleet.play("rotate", "-e", "blixard_rotate_min_age=0")
+    option = f'{{"blixard_announced": {{"node3": "{new.hex}"}}}}'
+    assert rotated.code != 0
+    assert f"and nobody announced that; if that is meant, run site.yml with -e '{option}'" in rotated.words
+    assert fleet.settled() == before, "no node is started half way"
 
-    run = fleet.play("site", "-e", f'{{"blixard_announced": {{"node3": "{new.hex}"}}}}')
+    run = fleet.play("site", "-e", option)
     assert run.code == 0, run.output
     assert read_record(fleet.registry)["node3"].endpoint_id == new
 

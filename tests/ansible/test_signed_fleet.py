@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,40 @@ def test_every_host_has_the_signature_with_the_file_and_a_second_run_keeps_both(
     assert (again.code, again.changed) == (0, dict.fromkeys(fleet.hosts, 0)), again.output
     assert _signature(fleet) == sig
     assert fleet.play("peers", "--check", "--diff").code == 0
+
+
+def test_a_number_of_a_wrong_clock_whose_signature_was_lost_is_overtaken_by_the_next_run(
+    fleet: Fleet, folder: Path
+) -> None:
+    ahead = int(datetime.now(timezone.utc).timestamp()) + 12 * 3600
+    command: list[str | Path] = [
+        "peers",
+        "sign",
+        fleet.peers_file,
+        "--key",
+        folder / "old",
+        "--cluster",
+        "test",
+        "--seq",
+        str(ahead),
+    ]
+    subprocess.run([BIN / "blixard", *command], check=True)
+    assert fleet.play("site").code == 0
+    fleet.peers_file.with_name("discovery-peers.json.sig").unlink()
+    (fleet.registry / "MANIFEST").unlink()
+
+    alone = fleet.play("site", "--limit", "node1")
+    assert alone.code != 0
+    assert (
+        f"node1 saw {ahead} of the fleet key, so no lower one counts; too few hosts say so to go by it" in alone.words
+    )
+    assert f"run this with -e blixard_signature_seq={ahead + 1}, or leave those out" in alone.words
+    assert _peers_file_error(fleet, "node1") == ""
+    run = fleet.play("site")
+
+    assert run.code == 0, run.output
+    assert parse_sig(_signature(fleet))[1] == ahead + 1
+    assert {_peers_file_error(fleet, host) for host in fleet.hosts} == {""}
 
 
 def test_a_host_that_refuses_its_peers_file_is_named_with_the_reason_and_keeps_its_peers(fleet: Fleet) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.ansible.conftest import NewFleet
 from tests.ansible.fleet import UNREACHABLE
 
@@ -46,6 +47,24 @@ def test_variables_that_cannot_be_used_are_refused_for_all_hosts_at_once_before_
         assert line in run.words
 
 
+@pytest.mark.parametrize("playbook", ["site", "check", "peers", "rotate", "decommission"])
+def test_hosts_of_no_inventory_file_need_paths_that_are_not_made_of_its_folder(
+    new_fleet: NewFleet, playbook: str
+) -> None:
+    fleet = new_fleet(1)
+    path = ("-e", '{"blixard_report_file": "{{ inventory_dir }}/report.json"}')
+    for where, variable in (
+        ((), "blixard_fleet_dir"),
+        (("-e", f"blixard_fleet_dir={fleet.root}"), "blixard_report_file"),
+    ):
+        chosen = ("-e", "blixard_hosts=all", "-e", "blixard_decommission=n1", "-e", "ansible_connection=local")
+        run = fleet.play(playbook, *chosen, *path, *where, sources=["n1,"])
+
+        assert run.code != 0
+        assert f"{variable}=PATH" in run.words
+        assert "Destination directory" not in run.output
+
+
 def test_two_hosts_with_one_node_id_are_refused_together_and_nothing_is_recorded(new_fleet: NewFleet) -> None:
     fleet = new_fleet(2)
     fleet.hosts["node2"]["blixard_node_id"] = 1
@@ -63,8 +82,10 @@ def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_flee
     fleet.hosts["node3"] |= UNREACHABLE
     create_secret_key(fleet.root / "node4" / "iroh-secret-key")
     (fleet.root / "node4" / "iroh-secret-key").chmod(0o644)
+    bind = fleet.hosts["node5"]["blixard_bind"]
+    fleet.hosts["node5"] |= {"own_port": bind.split(":")[1], "blixard_bind": "127.0.0.1:{{ own_port }}"}
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
-        host, port = fleet.hosts["node5"]["blixard_bind"].split(":")
+        host, port = bind.split(":")
         other.bind((host, int(port)))
         run = fleet.play("site")
 
@@ -72,7 +93,10 @@ def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_flee
     assert "Traceback" not in run.output
     assert "fatal: [node3]: UNREACHABLE!" in run.output
     assert f"{fleet.root}/node4/iroh-secret-key: " in run.words
-    assert f"{host}:{port}" in run.words[run.words.index("fatal: [node5]") :]
+    said = run.words[run.words.index("fatal: [node5]") :]
+    assert f"{host}:{port}" in said
+    assert "shows who has it) or choose another address with blixard_bind (here made of own_port)" in said
+    assert "--bind" not in run.output
     assert set(read_record(fleet.registry)) == {"node1", "node2"}
     reached = {(edge["from"], edge["to"]) for edge in fleet.report()["edges"] if edge["reached"]}
     assert reached == {(1, 2), (2, 1)}

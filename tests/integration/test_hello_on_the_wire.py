@@ -173,3 +173,11 @@ async def test_a_taken_port_is_named_with_what_to_do(start_party: StartParty) ->
     a = await start_party()
     with pytest.raises(InputError, match=r"cannot bind .*in use.*ss -lunp"):
         await bind_endpoint(SecretKey.generate(), a.address)
+
+
+async def test_an_address_that_this_host_does_not_have_is_not_called_a_taken_port() -> None:
+    with pytest.raises(
+        InputError, match=r"cannot bind 203\.0\.113\.7:7001: .*this host has no such address"
+    ) as refused:
+        await bind_endpoint(SecretKey.generate(), "203.0.113.7:7001")
+    assert "free the port" not in str(refused.value)

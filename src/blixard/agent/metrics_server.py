@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
 from collections import Counter
@@ -15,6 +16,7 @@ from blixard import __version__
 from blixard.agent.metrics import CONTENT_TYPE, EventCounts, exposition, node_families, peer_families, source_families
 from blixard.agent.options import Bind
 from blixard.errors import InputError
+from blixard.model.words import how_to_bind
 
 if TYPE_CHECKING:
     from blixard.agent.node_config import NodeConfig
@@ -112,7 +114,7 @@ async def serving_metrics(bind: Bind, metrics: Callable[[], bytes]) -> AsyncIter
     try:
         server = await asyncio.start_server(scrapers.connected, str(bind.ip), bind.port, limit=MAX_REQUEST_BYTES)
     except OSError as error:
-        mend = "free the port or choose another address with --metrics"
+        mend = how_to_bind(error.errno or errno.EADDRNOTAVAIL, "--metrics", "ss -ltnp")
         reason = error.strerror or str(error)
         raise InputError(f"cannot listen at {bind}: {reason}", place="/metrics", mend=mend) from None
     try:

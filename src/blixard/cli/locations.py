@@ -4,12 +4,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blixard.agent.node_config import PEERS_FILE_NAME, AnySource
+from blixard.agent.options import OPTIONS, from_words
 from blixard.agent.own_entry import REGISTRY_FILE_NAME
 from blixard.discovery_manager import DiscoverySource
 from blixard.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "peers_file")}
+"""Where a node looks for peers, as its environment can say it too."""
 
 
 def add_location_flags(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +28,13 @@ def add_location_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", action="append", default=[], metavar="LOC", help="a registry: path, directory, ticket or URL"
     )
+    parser.epilog = "Without --peers and --registry, the variables of a node count too: " + ", ".join(
+        option.env_name for option in _PLACES.values()
+    )
 
 
 def sources(args: argparse.Namespace) -> list[AnySource]:
-    """Return the sources that the flags name, in their order.
+    """Return the sources that the flags name, in their order; where they name no file, those of a node's environment.
 
     Raises:
         InputError: none is named, or a peers file is not there (for a command it must be, for a node it may come).
@@ -40,6 +52,19 @@ def sources(args: argparse.Namespace) -> list[AnySource]:
         own = args.data_dir / REGISTRY_FILE_NAME
         found += [DiscoverySource.NodeRegistry([own])] if own.exists() else []
         found.append(DiscoverySource.StaticFile(args.data_dir / PEERS_FILE_NAME))
+    if not args.registry and not args.peers:
+        found = [*_of_environment(os.environ), *found]
     if not found:
         raise InputError("nowhere to look", mend="name a place with --data-dir, --peers or --registry")
     return found
+
+
+def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:
+    """Return the sources that a node with this environment has, beside those in its data directory."""
+
+    def given(key: str) -> str:
+        return environ.get(_PLACES[key].env_name, "")
+
+    locations = [*from_words(given("join")), *from_words(given("registries"))]
+    named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

@@ -24,7 +24,7 @@ from blixard.errors import InputError, TrustError, one_line
 from blixard.model.fields import DEFAULT_CLUSTER
 from blixard.model.ids import EndpointId
 from blixard.trust.keys import read_secret_key
-from blixard.trust.manifest import FILE_NAME, keep_manifest
+from blixard.trust.manifest import FILE_NAME, keep_manifest, signed_number
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
 from blixard.trust.signed_off import Expected, altered, hold, read_signed_off, too_many_removed
 
@@ -54,6 +54,13 @@ def register(commands: Commands) -> None:
     sign.add_argument("file", type=Path, metavar="FILE", help="a peers file")
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the fleet's secret key")
     sign.add_argument("--cluster", default=DEFAULT_CLUSTER, metavar="NAME", help="cluster (default: %(default)s)")
+    sign.add_argument(
+        "--seq",
+        type=int,
+        default=1,
+        metavar="N",
+        help="sign with no lower sequence number: one more than the highest that nodes have seen of a lost FILE.sig",
+    )
     _add_record_flag(sign, help="the record that FILE was built of, signed too in DIR/MANIFEST")
     sign.set_defaults(run=run_sign)
 
@@ -177,14 +184,24 @@ def run_sign(args: argparse.Namespace) -> int:
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
     now = datetime.now(timezone.utc)
     try:
-        signature = renew_signature(data, present, key, cluster=args.cluster, now=now)
+        signature = renew_signature(
+            data,
+            present,
+            key,
+            cluster=args.cluster,
+            now=now,
+            previous_seq=signed_number(args.record, key, cluster=args.cluster),
+            at_least=args.seq,
+        )
     except InputError as error:
         raise error.located(file=str(sig_path)) from None
     if signature == present:
         print(f"{sig_path}: holds already, nothing to do")
     else:
         write_atomic(sig_path, signature, FILE_MODE)
-        print(f"{sig_path}: signed by {key.public().short} for cluster {args.cluster}")
+        print(
+            f"{sig_path}: signed by {key.public().short} for cluster {args.cluster}, number {parse_sig(signature)[1]}"
+        )
     if args.record is not None:
         seq = parse_sig(signature)[1]
         kept = keep_manifest(args.record, key=key, cluster=args.cluster, now=now, at_least=seq)

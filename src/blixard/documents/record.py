@@ -181,6 +181,19 @@ def merge_record(
     return _result(record, merged)
 
 
+def announced_option(name: str, new: EndpointId) -> str:
+    """Return the option by which an operator says that the host `name` has the id `new` now."""
+    return f"""-e '{{"blixard_announced": {{"{name}": "{new.hex}"}}}}'"""
+
+
+def unannounced(name: str, old: EndpointId, new: EndpointId) -> str:
+    """Return the line that refuses another key on a host than the recorded one, with the way to accept it."""
+    return (
+        f"{name}: its Iroh id changed from {old.short} to {new.short} and nobody announced that; if that is meant, run"
+        f" site.yml with {announced_option(name, new)}"
+    )
+
+
 def _is_entry(path: Path) -> bool:
     return path.suffix == SUFFIX and not path.name.startswith(".")
 
@@ -254,10 +267,7 @@ def _refusals(
     if old.iroh_node_id == new.iroh_node_id:
         refusals += _rollback(name, old, new, now)
     elif new.endpoint_id != announced:
-        refusals.append(
-            f"{name}: its Iroh id changed from {old.endpoint_id.short} to {new.endpoint_id.short} and nobody"
-            " announced that; rotate its key with rotate.yml, or remove the host and add it anew"
-        )
+        refusals.append(unannounced(name, old.endpoint_id, new.endpoint_id))
     return refusals
 
 
@@ -333,7 +343,7 @@ def _clashes(merged: Mapping[str, NodeRegistryEntry]) -> list[str]:
             by_node[entry.node_id].append(name)
     clashes = [
         f"{' and '.join(names)} have the same Iroh id {endpoint_id.short}: a cloned machine needs a new key, a"
-        " renamed host's old name must be set absent"
+        " renamed host keeps it: set blixard_state: absent for its old name"
         for endpoint_id, names in by_id.items()
         if len(names) > 1
     ]

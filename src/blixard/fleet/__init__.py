@@ -14,5 +14,8 @@ On the controller:
 - `pending`: what has to be done on a host; `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once,
   and in which order.
 - `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
-- `registry`, `announcements`, `signature`: the record, changes of key, signatures; `report`: the connectivity report.
+- `role_words`: what a node says, with the role's variables for its options.
+- `staying`: whether who leaves is somebody who stays.
+- `registry`, `announcements`: the record, changes of key; `signature`, `seen_numbers`: signatures and their numbers;
+  `report`: the connectivity report.
 """

@@ -27,9 +27,10 @@ from blixard.fleet.report import troubles
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
-from blixard.model.value_limits import MAX_NODE_ID
+from blixard.model.value_limits import MAX_NODE_ID, MAX_SAFE_INTEGER
 from blixard.model.words import EMPTY, MISSING, quoted, too_large, too_long, too_many, too_small, wrong_kind
 from blixard.trust.attestation import verify_attestation
+from blixard.trust.highest_seq import MOST_TOLD
 from blixard.trust.key_announcement import verify_announcement
 
 Options = Mapping[str, Any]
@@ -222,6 +223,7 @@ def _cluster(value: object, at: _At) -> str:
 
 
 _node_id = _integer(1, MAX_NODE_ID)
+_seq = _integer(1, MAX_SAFE_INTEGER)
 _digest = _matching("[0-9a-f]{64}", "a SHA-256 digest in hex")
 # What the first version of the schemas called them; a host may have a package that is older than the controller's.
 _OLD_NAMES = {"told": "advertised", "why": "reason"}
@@ -330,9 +332,12 @@ def _look(said: object, options: Options, at: _At) -> dict[str, Any]:
             "files": _object(dict.fromkeys(asked, _FILE)),
             "host": _object({"systemd": _flag, "uid": _integer(0, 2**32)}),
             "version": _name,
-        }
+            "seen": _list(_object({"signer": _or_null(_endpoint_id), "seq": _seq}), most=MOST_TOLD + 1),
+        },
+        # A package that is older than the controller's does not say.
+        optional=("seen",),
     )
-    answer = dict(parse(said, at))
+    answer = {"seen": [], **parse(said, at)}
     config = options["config"]
     answer["config_sha256"] = None if config is None else hashlib.sha256(config.encode()).hexdigest()
     answer["key"]["path"] = str(PurePosixPath(options["data_dir"]) / KEY_FILE_NAME)

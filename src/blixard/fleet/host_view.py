@@ -50,6 +50,11 @@ class HostView:
         return self.managed and self.state != ABSENT
 
     @property
+    def place(self) -> Answer:
+        """How it is connected to, and where its node's data are, empty where this run has not said so."""
+        return self._answer("__blixard_place")
+
+    @property
     def look(self) -> Answer:
         """What iroh_node_info saw there, empty before it looked."""
         return self._answer("__blixard_look")

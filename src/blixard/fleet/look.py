@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ import blixard
 from blixard.agent.control_client import AgentError, AgentNotRunning, ask
 from blixard.documents.account import as_owner_of, user_name
 from blixard.documents.data_dir_files import KEY_FILE_NAME as KEY_FILE_NAME
-from blixard.documents.data_dir_files import SOCKET_NAME
+from blixard.documents.data_dir_files import PEERS_FILE_NAME, SEEN_FILE_NAME, SOCKET_NAME
 from blixard.errors import InputError
 from blixard.fleet.observe import group_name, observe
 
@@ -44,8 +45,8 @@ def look(
     Returns:
         `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
         `config_sha256` of `config` or null, `key` (`path`, `state`, and its `owner` and `group`), `agent` (`state`,
-        and when it runs what it says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`)
-        and the installed `version`.
+        and when it runs what it says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`),
+        the installed `version`, and the numbers of signed peers files that the node has `seen`, by signer.
 
     Raises:
         InputError: settings, key or registry file that cannot be used.
@@ -67,7 +68,36 @@ def look(
         "files": _files(data_dir, paths, expected),
         "host": {"systemd": Path("/run/systemd/system").is_dir(), "uid": os.getuid()},
         "version": blixard.__version__,
+        "seen": _seen(data_dir, config),
     }
+
+
+def _seen(data_dir: Path, config: bytes | None) -> list[dict[str, Any]]:
+    """Return the number that the node holds its peers file against, for each signer; nothing where none is trusted."""
+    settings = _settings(config)
+    if not settings.get("trusted_signers"):
+        return []
+    from datetime import datetime, timezone
+
+    from blixard.trust.highest_seq import numbers_seen
+
+    place = str(settings.get("peers_file") or data_dir / PEERS_FILE_NAME)
+    path, now = data_dir / SEEN_FILE_NAME, datetime.now(timezone.utc)
+    try:
+        with as_owner_of(data_dir):
+            seen = numbers_seen(path, str(settings.get("cluster")), place, now)
+    except InputError:
+        return []  # the node says so itself, and does not start
+    return [{"signer": signer, "seq": number} for signer, number in seen.items()]
+
+
+def _settings(config: bytes | None) -> dict[str, Any]:
+    """Return settings without a look at whether they are good; nothing of what is no JSON object."""
+    try:
+        settings = json.loads(config or b"{}")
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _seq(entry: Mapping[str, Any] | None) -> int:

@@ -75,6 +75,21 @@ def misplaced(places: Mapping[str, str], sources: Sequence[str], playbook_dir: s
     return _left_behind(sources, paths) or _parsed(_Parsed.of(sources, playbook_dir), paths)
 
 
+def made_of_none(paths: Mapping[str, str]) -> str | None:
+    """Return why a path cannot be meant, as one line: it is made of `inventory_dir` where there is none; else null.
+
+    Args:
+        paths: path by the variable that it is the value of.
+    """
+    for name, path in paths.items():
+        if Path(path).parts[:1] == ("None",):
+            return (
+                f"{name}: {path} is made of inventory_dir, which hosts of an inventory that is no file and no folder do"
+                f" not have; set {name} to a path, as in -e {name}=PATH"
+            )
+    return None
+
+
 def fleet_dir_or_nowhere(sources: Sequence[str]) -> str:
     """Return the folder of a fleet's files, or NOWHERE; then `misplaced` says why, in one line."""
     try:

@@ -16,6 +16,7 @@ from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError, one_line
 from blixard.fleet.announcements import announced_ids
 from blixard.fleet.signature import parse_signers
+from blixard.fleet.staying import removed_unseen
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
@@ -122,6 +123,9 @@ def update_record(
     renewed = [name for name in entries if name not in before]
     expected = Expected(ids, hosts, entries, renewed, _unattested(nodes))
     refused += _held(before, merged, signed_off, expected, cluster, max_removals, now)
+    if nodes is not None:
+        gone = {name for name, state in wanted.items() if state == ABSENT}
+        refused += removed_unseen(before, merged, entries.keys(), nodes, gone)
     if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(
             f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"

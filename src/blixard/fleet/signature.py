@@ -6,19 +6,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import InputError, TrustError
+from blixard.fleet.seen_numbers import agreed, held_against, refuse_lower
 from blixard.model.ids import EndpointId
+from blixard.model.numbers import is_ahead
 from blixard.trust.keys import SecretKey, read_secret_key
-from blixard.trust.manifest import keep_manifest
+from blixard.trust.manifest import keep_manifest, signed_number
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 FILE_MODE = 0o644
@@ -77,6 +79,8 @@ def keep_signature(
     sha256: str | None,
     check: bool,
     record: Path | None = None,
+    seen: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    at_least: int = 1,
 ) -> Signature:
     """Have beside the peers file at `path` a signature that the nodes take, and in the record a manifest of it.
 
@@ -89,10 +93,13 @@ def keep_signature(
         now: the present, with a time zone.
         sha256: digest that the peers file is to have; in check mode it may not have it yet.
         check: write nothing.
+        seen: the numbers that nodes have seen, by host, see `blixard.fleet.seen_numbers`. A signature is made anew
+            above a number of the future on which enough hosts agree: a wrong clock made it, and it was lost.
+        at_least: the lowest number that will do, by the operator's word.
 
     Raises:
         InputError: the key is not trusted, or a file cannot be used.
-        TrustError: there is no key, and the nodes would refuse what is there.
+        TrustError: there is no key, and the nodes would refuse what is there; or a host has seen a higher number.
     """
     trusted = parse_signers(signers)
     if key is None and not trusted:
@@ -106,14 +113,24 @@ def keep_signature(
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
     data = read_limited(path, MAX_PEERS_BYTES) if path.exists() or not check else b""
     stale = check and sha256 is not None and sha256_hex(data) != sha256
+    held = held_against(seen or {}, trusted or ([key.public()] if key else []))
     try:
         if key is None:
-            return _hold(path, data, present, trusted, cluster, now, stale=stale)
-        if stale:
-            return Signature(changed=True, signer=key.public().base64)
-        wanted = renew_signature(data, present, key, cluster=cluster, now=now)
+            return _hold(path, data, present, trusted, cluster, now, held, stale=stale)
+        signed = (signed_number(record, key, cluster=cluster), 0 if present is None else parse_sig(present)[1])
+        last = max(each for each in (0, *signed) if not is_ahead(each, now))
+        future = agreed(held, now)
+        if future > max(last, now.timestamp()):
+            at_least = max(at_least, future + 1)
+        # What is not written yet would be signed anew.
+        before = None if stale else present
+        wanted = renew_signature(data, before, key, cluster=cluster, now=now, previous_seq=last, at_least=at_least)
     except InputError as error:
         raise error.located(file=str(sig_path)) from None
+    if refused := refuse_lower(held, parse_sig(wanted)[1], now, kept=wanted == present):
+        raise TrustError(f"{path}: {refused}")
+    if stale:
+        return Signature(changed=True, signer=key.public().base64)
     if wanted != present and not check:
         write_atomic(sig_path, wanted, FILE_MODE)
     signature = _described(wanted, changed=wanted != present)
@@ -130,6 +147,7 @@ def _hold(
     trusted: Sequence[EndpointId],
     cluster: str,
     now: datetime,
+    held: Mapping[str, int],
     *,
     stale: bool,
 ) -> Signature:
@@ -139,9 +157,11 @@ def _hold(
     if stale:
         raise TrustError(f"{path}: is to change, and there is no fleet key to sign it with; {SIGN}")
     try:
-        verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1, now=now)
+        seq = verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1, now=now)
     except TrustError as error:
         raise TrustError(f"{path}: {error}; {SIGN}") from None
+    if refused := refuse_lower(held, seq, now, kept=True):
+        raise TrustError(f"{path}: {refused}")
     return _described(present, changed=False)
 
 

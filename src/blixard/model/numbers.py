@@ -39,12 +39,13 @@ def check_number(
     """
     if is_ahead(number, now):
         raise TrustError(
-            f"sequence number {number} stands for {_date(number)}, more than a day ahead of this machine's clock"
+            f"sequence number {number} stands for {date_of(number)}, more than a day ahead of this machine's clock"
             f" ({format_time(now.replace(microsecond=0))}); {mend}"
         )
 
 
-def _date(number: int) -> str:
+def date_of(number: int) -> str:
+    """Return the moment that a sequence number stands for, for people."""
     try:
         return format_time(datetime.fromtimestamp(number, timezone.utc))
     except (ValueError, OverflowError, OSError):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+
 _SHOWN = 64
 
 
@@ -30,6 +32,21 @@ def quoted(text: str) -> str:
     if len(text) > _SHOWN:
         text = f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 4 :]}"
     return f'"{text}"'
+
+
+def how_to_bind(code: int | None, flag: str, show: str) -> str:
+    """Word the mend where an address and port cannot be had.
+
+    Args:
+        code: the number (errno) that the system gave, where it is known.
+        flag: the option that says where to listen.
+        show: the command that shows who has a port.
+    """
+    if code in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return f"this host has no such address (`ip address` shows those that it has): choose another one with {flag}"
+    if code in (errno.EACCES, errno.EPERM):
+        return f"this account may not have that port: choose one above 1023 with {flag}"
+    return f"free the port (`{show}` shows who has it) or choose another address with {flag}"
 
 
 def wrong_kind(wanted: str, value: object) -> str:

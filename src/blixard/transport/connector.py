@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import iroh.iroh_ffi
 from blixard.dialling.protocols import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
+from blixard.model.words import how_to_bind
 from blixard.transport.connection import IrohConnection
 from blixard.transport.hello import (
     DISCOVERY_ALPN,
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from blixard.model.tickets import Ticket
 
 
+_SYSTEM_ERROR = re.compile(r"\(os error ([0-9]{1,4})\)")
+
+
 async def bind_endpoint(key: SecretKey, bind: str, *, relay_url: str | None = None) -> iroh.Endpoint:
     """Bind an Iroh endpoint that speaks `blixard/discovery/1`.
 
@@ -57,8 +62,10 @@ async def bind_endpoint(key: SecretKey, bind: str, *, relay_url: str | None = No
     try:
         return await iroh.Endpoint.bind(options)
     except iroh.IrohError as error:
-        mend = "free the port (ss -lunp shows who has it) or choose another address with --bind"
-        raise InputError(f"cannot bind {bind}: {_last_line(error)}", place="/bind", mend=mend) from None
+        reason = _last_line(error)
+        code = _SYSTEM_ERROR.search(reason)
+        mend = how_to_bind(int(code[1]) if code else None, "--bind", "ss -lunp")
+        raise InputError(f"cannot bind {bind}: {reason}", place="/bind", mend=mend) from None
 
 
 def bound_port(endpoint: iroh.Endpoint, ipv6: bool) -> int:

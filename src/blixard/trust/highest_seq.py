@@ -30,6 +30,9 @@ VERSION = 2
 MOST = 1024
 """Signers, and places, that are remembered: as many as a configuration names. The one seen longest ago goes first."""
 
+MOST_TOLD = 16
+"""Signers of whom a look tells: more than are trusted at once, during changes of the fleet key too."""
+
 _LIMIT = 2 * 1024 * 1024
 _LONGEST_PLACE = 256
 _MEND = "remove it to accept any number once more, if you know that the peers files are the latest"
@@ -134,6 +137,45 @@ class HighestSeq:
             signers.setdefault(cluster, {})[signer] = number
         places = {place: {"signer": taken.signer, "seq": taken.seq} for place, taken in self._places.items()}
         return pretty_bytes({"version": VERSION, "signers": signers, "places": places})
+
+
+def numbers_seen(path: Path, cluster: str, place: str, now: datetime) -> dict[str | None, int]:
+    """Return the numbers that a node holds the files of `place` against, by signer, of the last few signers.
+
+    What the numbers mean for a signer is for whoever knows whom the node trusts; None stands for each of them.
+    Nothing is parsed that would need more than the standard library: a look at a host is cheap.
+
+    Args:
+        path: the file of numbers, which may be missing.
+        cluster: the node's cluster.
+        place: where its peers file is.
+        now: its date and time; numbers far ahead of that are left out, as the node leaves them out.
+
+    Raises:
+        InputError: the file cannot be used; the node does not start with it.
+    """
+    if not path.exists():
+        return {}
+    document = loads(read_limited(path, _LIMIT))
+    try:
+        signers, taken = _raw(_mapping(document), cluster, _key(place))
+        numbers = [*signers.items()][-MOST_TOLD:] + ([(taken.get("signer"), taken.get("seq"))] if taken else [])
+        told = [(None if signer is None else str(signer), _number(number)) for signer, number in numbers]
+    except ValueError:
+        raise InputError("is not what this program writes there", file=str(path), mend=_MEND) from None
+    highest: dict[str | None, int] = {}
+    for signer, number in told:
+        if number and not is_ahead(number, now):
+            highest[signer] = max(number, highest.get(signer, 0))
+    return highest
+
+
+def _raw(known: Mapping[str, object], cluster: str, key: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return what the file has of a cluster, numbers by signer, and of a place."""
+    if not isinstance(known.get("signers"), dict):
+        return {}, ({"seq": known[key]} if key in known else {})
+    signers = _mapping(known["signers"]).get(cluster, {})
+    return _mapping(signers), _mapping(_mapping(known.get("places", {})).get(key, {}))
 
 
 def _key(place: str) -> str:

@@ -16,7 +16,7 @@ from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.record import check_name, read_record
 from blixard.documents.size_limits import MAX_MANIFEST_BYTES, MAX_RECORD_ENTRIES
 from blixard.documents.strictjson import loads
-from blixard.errors import InputError, TrustError
+from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
@@ -188,6 +188,18 @@ def keep_manifest(
     if wanted != present and not check and record.is_dir():
         write_atomic(path, wanted, FILE_MODE)
     return wanted != present
+
+
+def signed_number(record: Path | None, key: SecretKey, *, cluster: str) -> int:
+    """Return the number of the manifest in the folder `record`; 0 where there is none that this key signed.
+
+    It is never behind that of the peers file, so it stands in where that one's signature was lost.
+    """
+    try:
+        data = b"" if record is None else read_limited(record / FILE_NAME, MAX_MANIFEST_BYTES)
+        return verify_manifest(data, signers=[key.public()], cluster=cluster).seq
+    except BlixardError:
+        return 0
 
 
 def verify_manifest(data: bytes, *, signers: Collection[EndpointId], cluster: str | None) -> Manifest:

@@ -31,7 +31,9 @@ DOMAIN = "blixard/peers/v1"
 _FIELDS = ("domain", "cluster", "seq", "signer", "signature")
 
 
-def sign_peers(data: bytes, key: SecretKey, *, cluster: str, previous_seq: int | None, now: datetime) -> bytes:
+def sign_peers(
+    data: bytes, key: SecretKey, *, cluster: str, previous_seq: int | None, now: datetime, at_least: int = 1
+) -> bytes:
     """Return the text of the `.sig` file for the bytes of a peers file.
 
     Args:
@@ -40,23 +42,35 @@ def sign_peers(data: bytes, key: SecretKey, *, cluster: str, previous_seq: int |
         cluster: the cluster it is for.
         previous_seq: the highest sequence number signed so far, None if there was none. One far ahead of now, which
             no node takes, counts for nothing.
-        now: the present, with a time zone; the new number is max(previous + 1, now in Unix seconds).
+        now: the present, with a time zone; the new number is max(previous + 1, now in Unix seconds, `at_least`).
+        at_least: the lowest number to sign with, where nodes have seen one that is not `previous_seq`.
 
     Raises:
         InputError: the cluster's name or the number cannot be used.
+        TrustError: `at_least` is far ahead of now, so that no node takes it.
     """
+    check_number(at_least, now, "no node takes it; set the clock, or sign with a lower number")
     fields.cluster(cluster)
     last = previous_seq or 0
     if is_ahead(last, now) or last >= MAX_SAFE_INTEGER:
         last = 0
-    seq = max(last + 1, int(now.timestamp()))
+    seq = max(last + 1, int(now.timestamp()), at_least)
     fields.integer(seq, "/seq", least=1, most=MAX_SAFE_INTEGER)
     signature = key.sign(_message(data, cluster, seq))
     values = (DOMAIN, cluster, seq, key.public().base64, encode_base64(signature))
     return pretty_bytes(dict(zip(_FIELDS, values, strict=True)))
 
 
-def renew_signature(data: bytes, present: bytes | None, key: SecretKey, *, cluster: str, now: datetime) -> bytes:
+def renew_signature(
+    data: bytes,
+    present: bytes | None,
+    key: SecretKey,
+    *,
+    cluster: str,
+    now: datetime,
+    previous_seq: int = 0,
+    at_least: int = 1,
+) -> bytes:
     """Return the text of the `.sig` file: the present one while it is this key's and holds, else a new one.
 
     Args:
@@ -66,17 +80,23 @@ def renew_signature(data: bytes, present: bytes | None, key: SecretKey, *, clust
         key: the fleet key.
         cluster: the cluster it is for.
         now: the present, with a time zone.
+        previous_seq: the highest number that the key signed elsewhere, see `sign_peers`.
+        at_least: the lowest number that will do.
 
     Raises:
         InputError: as sign_peers, or `present` is no signature file.
+        TrustError: as sign_peers.
     """
-    if present is None:
-        return sign_peers(data, key, cluster=cluster, previous_seq=None, now=now)
-    try:
-        verify_peers(data, present, signers=[key.public()], cluster=cluster, min_seq=1, now=now)
-    except TrustError:
-        return sign_peers(data, key, cluster=cluster, previous_seq=parse_sig(present)[1], now=now)
-    return present
+    last = 0 if present is None else parse_sig(present)[1]
+    if present is not None:
+        try:
+            verify_peers(data, present, signers=[key.public()], cluster=cluster, min_seq=at_least, now=now)
+        except TrustError:
+            pass
+        else:
+            return present
+    before = max((each for each in (last, previous_seq) if not is_ahead(each, now)), default=0)
+    return sign_peers(data, key, cluster=cluster, previous_seq=before, now=now, at_least=at_least)
 
 
 def verify_peers(

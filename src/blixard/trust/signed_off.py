@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from blixard.documents.entry_states import ABSENT, announcements_of, retired_ids, state_of
 from blixard.documents.files import read_limited
-from blixard.documents.record import SUFFIX
+from blixard.documents.record import SUFFIX, announced_option
 from blixard.documents.size_limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
@@ -336,11 +336,11 @@ class _Comparison:
     def replaced(self, name: str, member: Member) -> Iterator[str]:
         """Yield why another id may not stand where a member was; nothing when the change was announced."""
         if not self._follows(name, member):
-            now, before = self.living[name].endpoint_id.short, _short(member.iroh_node_id)
+            now, before = self.living[name].endpoint_id, _short(member.iroh_node_id)
             yield (
-                f"{name}{SUFFIX} in the record: has the Iroh id {now} for node {member.node_id}, where"
+                f"{name}{SUFFIX} in the record: has the Iroh id {now.short} for node {member.node_id}, where"
                 f" {self.signed_off.where} has {before}, and nobody announced that; {RESTORE}, or say that it is meant"
-                " with blixard_announced"
+                f" with {announced_option(name, now)}"
             )
 
     def added(self) -> Iterator[str]:

@@ -227,3 +227,11 @@ async def test_a_taken_address_is_one_line() -> None:
         with pytest.raises(InputError, match=rf"/metrics: cannot listen at {bind}: .*; free the port"):
             async with serving_metrics(bind, lambda: b""):
                 pass
+
+
+async def test_an_address_that_this_host_does_not_have_is_not_called_a_taken_port() -> None:
+    with pytest.raises(
+        InputError, match=r"/metrics: .*this host has no such address.* choose another one with --metrics"
+    ):
+        async with serving_metrics(Bind.parse("203.0.113.7:9101"), lambda: b""):
+            pass

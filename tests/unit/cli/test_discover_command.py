@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from tests.unit.cli.run import blixard, refused
 from tests.unit.documents.samples import attested, entry, peer
 
@@ -52,6 +53,28 @@ def test_the_files_of_a_data_directory_are_looked_at_where_no_node_runs(tmp_path
     write_peers(tmp_path / "discovery-peers.json", [peer(2)])
     found = json.loads(blixard("discover", "--data-dir", tmp_path, "--json").out)
     assert [each["node_id"] for each in found["peers"]] == [1, 2]
+
+
+def test_where_no_node_runs_the_variables_of_a_node_count_unless_a_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        write_registry(tmp_path / f"{number}.json", attested(number))
+    (tmp_path / "data").mkdir()
+    write_registry(tmp_path / "data" / "node-registry.json", attested(4))
+    write_peers(tmp_path / "peers.json", [peer(5)])
+    monkeypatch.setenv("BLIXARD_NODE_REGISTRIES", f"{tmp_path}/1.json,{tmp_path}/2.json")
+    monkeypatch.setenv("BLIXARD_JOIN", f"{tmp_path}/3.json")
+    monkeypatch.setenv("BLIXARD_PEERS_FILE", f"{tmp_path}/peers.json")
+
+    def nodes(*words: str | Path) -> set[int]:
+        found = json.loads(blixard("discover", "--json", *words).out)
+        return {each["node_id"] for each in found["peers"]}
+
+    assert nodes() == {1, 2, 3, 5}
+    assert nodes("--data-dir", tmp_path / "data") == {1, 2, 3, 4, 5}
+    assert nodes("--registry", tmp_path / "3.json") == {3}
+    assert nodes("--peers", tmp_path / "peers.json") == {5}
 
 
 def test_nowhere_to_look_is_one_line_with_what_to_do(tmp_path: Path) -> None:

@@ -149,6 +149,21 @@ def test_a_changed_file_is_signed_under_a_higher_number(record: Path, peers: Pat
     assert "older than what was seen" in refused(verify(peers, 100, "--min-seq", str(second + 1)), 1)
 
 
+def test_a_file_is_signed_under_the_number_that_is_asked_for_once_and_under_none_that_no_node_takes(
+    peers: Path, fleet_key: Path
+) -> None:
+    sign(peers, fleet_key)
+    sig = peers.with_name(peers.name + ".sig")
+    wanted = json.loads(sig.read_text())["seq"] + 3600
+
+    assert f"number {wanted}" in sign(peers, fleet_key, "--seq", str(wanted)).out
+    assert json.loads(sig.read_text())["seq"] == wanted
+    assert verify(peers).code == 0
+    assert "nothing to do" in sign(peers, fleet_key, "--seq", str(wanted)).out
+    assert "no node takes it" in refused(sign(peers, fleet_key, "--seq", str(wanted + 10**6)), 1)
+    assert json.loads(sig.read_text())["seq"] == wanted
+
+
 def test_a_signature_by_another_key_or_for_another_cluster_is_refused(peers: Path, fleet_key: Path) -> None:
     sign(peers, fleet_key, "--cluster", "east")
     assert "not one of the trusted signers" in refused(verify(peers, 101), 1)

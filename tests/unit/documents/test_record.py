@@ -183,6 +183,7 @@ def test_a_new_key_is_taken_only_when_it_was_announced() -> None:
     rotated = new_key(1, 11)
     text = refused(fleet(1), {"node1": rotated})
     assert f"changed from {key(1).public().short} to {key(11).public().short} and nobody announced" in text
+    assert f"""run site.yml with -e '{{"blixard_announced": {{"node1": "{key(11).public().hex}"}}}}'""" in text
     refused(fleet(1), {"node1": rotated}, announced={"node1": key(12).public()})
     result = merge(fleet(1), {"node1": rotated}, announced={"node1": key(11).public()})
     assert result.changed == ("node1",)

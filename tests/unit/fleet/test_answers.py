@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 KEYS = {
-    "look": {"entry", "entry_source", "config_sha256", "key", "agent", "files", "host", "version"},
+    "look": {"entry", "entry_source", "config_sha256", "key", "agent", "files", "host", "version", "seen"},
     "check": {"report"},
     "refresh": {"running", "peers", "problems"},
     "rotation": {"changed", "due", "old", "new", "announcement", "entry", "restart"},

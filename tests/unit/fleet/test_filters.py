@@ -157,7 +157,15 @@ def test_the_fleet_is_the_hosts_that_a_pattern_of_ansible_s_matches(
 
 @pytest.mark.parametrize(
     ("chosen", "limit"),
-    [("nosuch", ""), ("web:!web", ""), ("router:&web", ""), (None, "router"), (None, "!two"), (None, "web:!two"), ("web", "nosuch")],
+    [
+        ("nosuch", ""),
+        ("web:!web", ""),
+        ("router:&web", ""),
+        (None, "router"),
+        (None, "!two"),
+        (None, "web:!two"),
+        ("web", "nosuch"),
+    ],
 )
 def test_a_pattern_that_leaves_no_host_is_refused(filters: Filters, chosen: object, limit: str) -> None:
     from ansible.errors import AnsibleFilterError
@@ -186,3 +194,21 @@ def test_everything_that_is_wrong_in_an_inventory_is_told_at_once(filters: Filte
     assert len(lines) == 3
     (tmp_path / "registry" / "one.json").unlink()
     assert filters["refused_inventory"]({"one": {"blixard_node_id": 1}}, ["one"], ["one"], "blixard", *places) is None
+
+
+def test_the_numbers_that_nodes_have_seen_are_those_of_the_hosts_that_are_asked_for(filters: Filters) -> None:
+    said = [{"signer": None, "seq": 5}]
+    hosts: dict[str, Any] = {
+        "a": {"__blixard_look": {"seen": said}},
+        "older package": {"__blixard_look": {"agent": {}}},
+        "leaves": {"__blixard_look": {"seen": said}},
+        "dead": {},
+    }
+
+    assert filters["seen"](hosts, ["a", "older package", "dead"]) == {"a": said}
+
+
+def test_a_node_s_advice_is_in_the_words_of_the_role(filters: Filters) -> None:
+    hosts = {"a": {"blixard_bind": "{{ own }}:7001", "own": "10.0.0.1"}}
+
+    assert filters["advice"]("\x1b[2J with --bind", hosts, "a") == r"\x1b[2J with blixard_bind (here made of own)"

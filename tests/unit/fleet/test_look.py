@@ -12,6 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from tests.unit.peers.people import peer
 from tests.unit.sources.files import registry_of
 
 from blixard.agent.control_server import ControlServer, Tell
+from blixard.documents.data_dir_files import SEEN_FILE_NAME
 from blixard.errors import InputError
 from blixard.fleet.host import run
 from blixard.fleet.look import KEY_FILE_NAME, look
 from blixard.model.entry import NodeRegistryEntry
 from blixard.trust.attestation import verify_attestation
+from blixard.trust.highest_seq import HighestSeq
 from blixard.trust.keys import create_secret_key
 
 
@@ -40,6 +43,24 @@ def test_a_key_has_an_owner_and_nothing_else_is_said_of_it(tmp_path: Path) -> No
         "group": grp.getgrgid(os.getgid()).gr_name,
     }
     assert key.to_bytes().hex() not in json.dumps(seen)
+
+
+def test_the_numbers_that_the_node_has_seen_are_told_where_it_trusts_signers(tmp_path: Path) -> None:
+    signer, settings = peer(1).endpoint_id, {"cluster": "test", "peers_file": "/srv/peers.json"}
+    seen = HighestSeq(tmp_path, lambda: datetime.now(timezone.utc))
+    seen.raise_to("/srv/peers.json", "test", signer, 5)
+
+    def told(**more: object) -> object:
+        config = json.dumps({**settings, **more}).encode()
+        return look(tmp_path, config=config, paths={}, expected={})["seen"]
+
+    assert told() == []
+    assert told(trusted_signers=[signer.hex]) == [{"signer": signer.base64, "seq": 5}]
+    assert told(trusted_signers=[signer.hex], cluster="other", peers_file="/elsewhere") == []
+    (tmp_path / SEEN_FILE_NAME).write_text("[]")
+    assert told(trusted_signers=[signer.hex]) == []
+    for config in (None, b"[]", b"{"):
+        assert look(tmp_path, config=config, paths={}, expected={})["seen"] == []
 
 
 def test_a_key_of_an_account_that_is_not_there_has_a_number_for_an_owner(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blixard.errors import InputError
-from blixard.fleet.places import fleet_dir, fleet_dir_or_nowhere, misplaced
+from blixard.fleet.places import fleet_dir, fleet_dir_or_nowhere, made_of_none, misplaced
 
 
 def _inventory(folder: Path) -> Path:
@@ -59,6 +59,17 @@ def test_of_several_folders_the_one_with_a_record_counts_and_before_there_is_one
     assert f"{two}/.blixard" in line
     assert "blixard_fleet_dir" in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("path", ["None/node1", "None", "None/../.demo"])
+def test_a_path_made_of_a_folder_that_there_is_not_is_refused_with_its_variable(path: str) -> None:
+    line = made_of_none({"blixard_venv": "/opt/None", "blixard_fleet_key_file": "", "blixard_data_dir": path})
+
+    assert line == (
+        f"blixard_data_dir: {path} is made of inventory_dir, which hosts of an inventory that is no file and no folder"
+        " do not have; set blixard_data_dir to a path, as in -e blixard_data_dir=PATH"
+    )
+    assert made_of_none({"blixard_data_dir": "/srv/None", "blixard_venv": "Nonesuch/x"}) is None
 
 
 @pytest.mark.parametrize("sources", [["n1,"], ["n1,n2", "/nowhere/hosts.yml"], ["/dev/null"], []])

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.peers.people import CLUSTER, NOON, endpoint_id
 
 from blixard.errors import InputError
-from blixard.trust.highest_seq import HighestSeq
+from blixard.trust.highest_seq import MOST_TOLD, HighestSeq, numbers_seen
 
 FILE = "seen-signatures.json"
 OLD, NEW = endpoint_id(1000), endpoint_id(1001)
@@ -67,6 +67,43 @@ def test_what_an_earlier_version_wrote_still_counts_for_its_places(tmp_path: Pat
     seen = HighestSeq(tmp_path, now)
     assert lowest(seen, "anywhere") == 8
     assert lowest(seen, "https://a.example/peers.json", NEW) == 9
+
+
+def _told(folder: Path, place: str = "a") -> dict[str | None, int]:
+    return numbers_seen(folder / FILE, CLUSTER, place, NOON)
+
+
+def test_a_look_sees_the_numbers_of_the_cluster_and_of_the_place_by_signer(tmp_path: Path) -> None:
+    assert _told(tmp_path) == {}
+    seen = HighestSeq(tmp_path, now)
+    seen.raise_to("a", CLUSTER, OLD, 5)
+    seen.raise_to("b", CLUSTER, OLD, 7)
+    seen.raise_to("b", CLUSTER, NEW, 9)
+    seen.raise_to("a", "other", NEW, 11)
+
+    assert _told(tmp_path, "c") == {OLD.base64: 9, NEW.base64: 9}
+    assert _told(tmp_path, "a") == {OLD.base64: 9, NEW.base64: 11}, "what was taken at the place counts there"
+
+
+def test_a_look_sees_what_an_earlier_version_wrote_as_a_number_against_every_signer(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"/etc/peers.json": 7}\n')
+    assert (_told(tmp_path, "/etc/peers.json"), _told(tmp_path)) == ({None: 7}, {})
+
+
+def test_a_look_sees_no_number_that_the_node_leaves_out_and_not_more_than_a_few(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, lambda: NOON.replace(year=2099))
+    for number in range(MOST_TOLD + 3):
+        seen.raise_to(f"b{number}", CLUSTER, endpoint_id(1000 + number), number + 1)
+    seen.raise_to("b", CLUSTER, endpoint_id(2000), int(NOON.replace(year=2099).timestamp()))
+
+    assert len(_told(tmp_path)) == MOST_TOLD - 1
+
+
+@pytest.mark.parametrize("document", [[1], {"signers": {CLUSTER: []}}, {"a": "7"}, {"signers": {CLUSTER: {"x": -1}}}])
+def test_a_look_refuses_what_this_program_does_not_write(tmp_path: Path, document: object) -> None:
+    (tmp_path / FILE).write_text(json.dumps(document))
+    with pytest.raises(InputError, match="is not what this program writes there; remove it"):
+        _told(tmp_path)
 
 
 def test_a_remembered_number_far_ahead_of_the_clock_counts_for_nothing(tmp_path: Path) -> None:
