@@ -24,6 +24,9 @@ _STACKED = frozenset({"vlan", "macvlan", "ipvlan", "macvtap", "ipvtap", "macsec"
 _OUTWARD = frozenset({"bond", "team", "dsa", "batadv", "hsr", "ipoib", "wwan", "rmnet", "openvswitch"})
 """Kinds that are made of hardware, or stand for it."""
 
+_STAND_INS = frozenset({"veth", "dummy", "ifb"})
+"""Kinds that stand for hardware in a container or a laboratory, which has none."""
+
 _TUNNELS = frozenset(
     {
         *("tun", "wireguard", "ovpn", "ppp", "vti", "vti6", "xfrm", "gtp"),
@@ -38,6 +41,7 @@ _INNER_NAMES = re.compile(
     r"|lxc|lxd|incus|waydroid|weave|flannel|cali|vxlan\.calico|tunl[0-9]|cilium|kube-|nodelocaldns|ovn-|ovs-system"
     r"|antrea-|genev_sys|mpqemubr"
 )
+_HARDWARE_NAMES = re.compile(r"e(n|th)|wl|ww|lan[0-9]|wan|ib[0-9]")
 _TUNNEL_NAMES = re.compile(r"u?tun[0-9]|tap[0-9]|wg|ppp|tailscale|zt|ipsec")
 
 
@@ -199,12 +203,16 @@ class _Judge:
         if link.kind in _STACKED:
             below = self._links.get(link.below or 0) if link.is_below_here else None
             return below is None or self._leads_out(below, seen)
-        if link.kind == "veth" and link.is_below_here and link.below in self._links:
-            bridge = self._links.get(self._links[link.below].master or 0)
-            return bridge is not None and self._leads_out(bridge, seen)
-        if link.kind in ("veth", "dummy"):
-            return self._is_container
-        return link.kind == "" or link.kind in _OUTWARD
+        if link.kind == "veth" and (bridge := self._bridge_beyond(link)) is not None:
+            return self._leads_out(bridge, seen)
+        if link.kind == "" or link.kind in _OUTWARD:
+            return True
+        return self._is_container and (link.kind in _STAND_INS or _HARDWARE_NAMES.match(link.name) is not None)
+
+    def _bridge_beyond(self, link: Link) -> Link | None:
+        """Return the bridge of this host of which the other end of a pair of links is a port."""
+        other = self._links.get(link.below or 0) if link.is_below_here else None
+        return None if other is None else self._links.get(other.master or 0)
 
 
 def _is_named_inner(link: Link) -> bool:

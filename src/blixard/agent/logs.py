@@ -79,12 +79,16 @@ class PatientHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        self._flush()
+        self._try_all()
+
+    def flush(self) -> None:
+        """Try to write the lines that wait; called when the process ends."""
+        self.write_again()
 
     def write_again(self) -> None:
         """Try to write the lines that wait."""
         with self.lock or contextlib.nullcontext():
-            self._flush()
+            self._try_all()
 
     def _add(self, record: logging.LogRecord) -> None:
         line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
@@ -96,7 +100,7 @@ class PatientHandler(logging.Handler):
             del self._waiting[1]
             self._lost += 1
 
-    def _flush(self) -> None:
+    def _try_all(self) -> None:
         try:
             self._drain()
             if self._lost:

@@ -36,7 +36,7 @@ _IFF_LOOPBACK = 0x8
 _NEW_ADDRESS, _GET_ADDRESS = 20, 22
 _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
-_SECONDARY_OR_TEMPORARY, _DEPRECATED = 0x01, 0x20
+_SECONDARY_OR_TEMPORARY, _IS_DUPLICATE, _DEPRECATED = 0x01, 0x08, 0x20
 
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _ROUTE = struct.Struct("=BBBBBBBBI")  # family, destination and source length, TOS, table, protocol, scope, type, flags
@@ -136,9 +136,9 @@ def _address(body: bytes) -> Assigned | None:
     said = _attributes(body[_ADDRESS.size :])
     # Of a point-to-point link, the other address is that of the other end.
     ip = said.get(_IFA_LOCAL) or said.get(_IFA_ADDRESS)
-    if family not in _VERSIONS or ip is None:
-        return None
     flags = _number(said.get(_IFA_FLAGS)) or flags
+    if family not in _VERSIONS or ip is None or flags & _IS_DUPLICATE:
+        return None
     is_second = bool(flags & _SECONDARY_OR_TEMPORARY)
     return Assigned(
         link=index,

@@ -130,9 +130,8 @@ def test_a_bridge_is_followed_over_a_vlan_and_over_a_pair_of_links_to_the_next_b
 
 
 def test_two_bridges_that_are_ports_of_each_other_lead_nowhere(host: Host) -> None:
-    first = len(host.links) + 1
-    second = host.link("a", "bridge", "10.1.0.1", master=first + 1) + 1
-    host.link("b", "bridge", "10.2.0.1", master=second - 1)
+    one = host.link("a", "bridge", "10.1.0.1", master=len(host.links) + 2)
+    host.link("b", "bridge", "10.2.0.1", master=one)
     assert host.kept() == {"10.1.0.1": BRIDGE, "10.2.0.1": BRIDGE}
 
 
