@@ -117,7 +117,7 @@ def test_an_ipv6_address_that_another_one_replaces_soon_is_known_as_that() -> No
         """
         ip link add eth0 type veth peer name out0
         echo 2 > /proc/sys/net/ipv6/conf/eth0/use_tempaddr
-        ip link set eth0 up
+        ip link set eth0 up; ip link set out0 up
         ip -6 address add 2001:db8::3/64 dev eth0 nodad mngtmpaddr
         """
     )
