@@ -96,6 +96,13 @@ entry_source:
   returned: success
   type: str
   sample: agent
+not_reachable:
+  description:
+    - Why no peer on another host can reach the node by its entry, for instance because this host has no address but
+      loopback; null where one may. The module warns of it.
+  returned: success
+  type: str
+  sample: null
 config_sha256:
   description: Digest of O(config), to compare with that of the file on the host; null without it.
   returned: success
@@ -109,7 +116,8 @@ key:
 agent:
   description:
     - C(agent.state) is V(running), V(not running) or V(not answering).
-    - When it runs, also what it says of itself, and since when it runs (Unix seconds).
+    - When it runs, also what it says of itself, and since when it runs (Unix seconds). C(agent.not_written) has a line
+      for each thing that the node could not write, of which the module warns.
   returned: success
   type: dict
   sample:

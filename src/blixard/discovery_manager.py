@@ -340,10 +340,13 @@ class DiscoveryManager:
         """Return the status of all sources, in the order of the configuration."""
         return self._poller.status()
 
+    def kept(self) -> list[HighestSeq | SnapshotStore]:
+        """Return what has to be remembered over a restart, each with its `problem` while it cannot be written."""
+        return [each for each in (self._context.seen, self._context.memory) if each is not None]
+
     def not_remembered(self) -> list[str]:
         """Return a line for each thing that had to be remembered over a restart and could not be written."""
-        kept = (self._context.seen, self._context.memory)
-        return [each.problem for each in kept if each is not None and each.problem is not None]
+        return [each.problem for each in self.kept() if each.problem is not None]
 
     def dropped(self) -> list[Dropped]:
         """Return what sources say and what does not count, with the reason, sorted by node id."""
@@ -480,9 +483,8 @@ class DiscoveryManager:
             await self._keeper.run(self._write_again)
 
     def _write_again(self) -> None:
-        for each in (self._context.seen, self._context.memory):
-            if each is not None:
-                each.write_again()
+        for each in self.kept():
+            each.write_again()
 
     def _forget_former_sources(self) -> None:
         if self._context.memory is not None:

@@ -158,7 +158,7 @@ def test_a_node_that_runs_while_its_clock_is_set_back_notices_and_signs_anew(tmp
     config = parse_config(
         f'{{"node_id": 1, "bind": "127.0.0.1:7001", "data_dir": "{tmp_path}"}}'.encode(), file="settings"
     )
-    own = OwnEntry(config, key(1), 7001, clock)
+    own = OwnEntry(config, key(1), {4: 7001}, clock)
     assert not own.is_ahead()
     clock.at = NOW
     assert own.is_ahead()

@@ -82,12 +82,16 @@ def _environment(more: dict[str, str] | None) -> dict[str, str]:
 
 @dataclass
 class Node:
-    """One node: its place, its port, and its process while it runs, which has `room` as its working directory."""
+    """One node: its place, its port, and its process while it runs, which has `room` as its working directory.
+
+    `within` is the start of the command, such as that which enters another network namespace.
+    """
 
     number: int
     room: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    within: Sequence[str] = ()
 
     @property
     def data_dir(self) -> Path:
@@ -116,7 +120,7 @@ class Node:
         command = ["node", "--id", self.number, "--bind", f"127.0.0.1:{self.port}", *words]
         with (self.room / f"node{self.number}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "blixard", *map(str, command)],
+                [*self.within, sys.executable, "-m", "blixard", *map(str, command)],
                 cwd=self.room,
                 env=_environment(env),
                 stdin=subprocess.DEVNULL,

@@ -3,7 +3,8 @@
 
 - `node`: `Node`, its whole life; `foreground` and `process`: as a process in front and behind; `notify`, `logs`.
 - `node_config`, `options`: its settings; `data_dir`: its directory.
-- `own_entry`: what it says of itself; `advertise`: at which addresses.
+- `own_entry`: what it says of itself; `advertise`: at which addresses; `interfaces`, `netlink`: what this host has.
+- `unwritten`: what it could not write yet.
 - `admission`: who may speak to it.
 - `control_server`, `control_client`, `operations`: what can be asked of it.
 - `connectivity`: the check of its edges; `source_report`: what its sources found.

@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from blixard.agent.interfaces import Assigned, IPAddress, Link, LocalAddress, judge
+from blixard.agent.interfaces import Network as HostNetwork
+from blixard.agent.netlink import read_network
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.value_limits import MAX_ADDRESSES
 
 Network = IPv4Network | IPv6Network
-
-# Name prefixes of interfaces that lead to containers and virtual machines of this host only. Every Docker
-# host has the same 172.17.0.1, so such an address in a registry sends peers to themselves.
-_BRIDGE_PREFIXES = (
-    *("docker", "br-", "veth", "virbr", "cni", "podman", "lxc", "lxd", "incus", "vmnet", "vboxnet"),
-    *("flannel", "cali", "cilium", "kube-"),
-)
 
 
 def parse_network(text: object, place: str = "") -> Network:
@@ -39,7 +36,7 @@ class AdvertisePolicy:
         include: if given, only addresses inside one of these networks are told.
         exclude: addresses inside one of these are never told, even if included.
         extra: addresses told in any case, such as the public side of a NAT.
-        bridges: also tell addresses of container and VM bridges.
+        bridges: also tell addresses of container and VM bridges, and of other links that stay on this host.
     """
 
     include: tuple[Network, ...] = ()
@@ -61,23 +58,40 @@ class AddressDecision:
         return {"address": str(self.address), "advertised": self.advertised, "reason": self.reason}
 
 
-def decide(
-    candidates: Iterable[SocketAddress],
-    policy: AdvertisePolicy,
-    *,
-    bridge_addresses: Collection[IPv4Address | IPv6Address] = (),
-) -> list[AddressDecision]:
-    """Judge every candidate, extra addresses first; the same candidates in any order give the same list.
+@dataclass(frozen=True)
+class Candidate:
+    """An address at which a socket can be reached, and what this host's network says of it."""
 
-    Loopback is told only when there is nothing else, so that three nodes on one machine find each other
-    and a node with a real address never sends its peers to themselves.
+    address: SocketAddress
+    local: LocalAddress
+
+
+_LOOPBACK = "loopback"
+_LOOPBACK_ALONE = "loopback, and there is nothing else"
+
+
+def decide(candidates: Iterable[Candidate], policy: AdvertisePolicy, *, version: int = 4) -> list[AddressDecision]:
+    """Judge every candidate, extra addresses first, then as near to the peers as their links are.
+
+    The same candidates in any order give the same list. Loopback is told only when there is nothing else, so that
+    three nodes on one machine find each other and a node with a real address never sends its peers to themselves.
+
+    Args:
+        candidates: the addresses, each once.
+        policy: the operator's word.
+        version: of IP, the one whose addresses come first.
     """
-    rest = sorted(set(candidates) - set(policy.extra))
+    rest = sorted({each for each in candidates if each.address not in policy.extra}, key=partial(_order, version))
     decisions = [AddressDecision(address, True, "extra") for address in dict.fromkeys(policy.extra)]
-    decisions += [_decide_on(address, policy, bridge_addresses, loopback=False) for address in rest]
+    decisions += [_decide_on(each, policy, loopback=False) for each in rest]
     if not any(decision.advertised for decision in decisions):
-        decisions = [_decide_on(address, policy, bridge_addresses, loopback=True) for address in rest]
+        decisions = [_decide_on(each, policy, loopback=True) for each in rest]
     return _bounded(decisions)
+
+
+def _order(version: int, candidate: Candidate) -> tuple[object, ...]:
+    number, metric, place = candidate.local.tier
+    return number, candidate.address.ip.version != version, metric, place, candidate.address
 
 
 def _bounded(decisions: list[AddressDecision]) -> list[AddressDecision]:
@@ -87,13 +101,8 @@ def _bounded(decisions: list[AddressDecision]) -> list[AddressDecision]:
     return [AddressDecision(each.address, False, reason) if each.address in surplus else each for each in decisions]
 
 
-def _decide_on(
-    address: SocketAddress,
-    policy: AdvertisePolicy,
-    bridge_addresses: Collection[IPv4Address | IPv6Address],
-    *,
-    loopback: bool,
-) -> AddressDecision:
+def _decide_on(candidate: Candidate, policy: AdvertisePolicy, *, loopback: bool) -> AddressDecision:
+    address, local = candidate.address, candidate.local
     excluded = next((network for network in policy.exclude if address.ip in network), None)
     if excluded:
         return AddressDecision(address, False, f"excluded by {excluded}")
@@ -104,41 +113,79 @@ def _decide_on(
         reason = f"included by {included}" if included else "outside of what is included"
         return AddressDecision(address, included is not None, reason)
     if address.ip.is_loopback:
-        reason = "loopback, and there is nothing else" if loopback else "loopback"
-        return AddressDecision(address, loopback, reason)
-    if address.ip in bridge_addresses and not policy.bridges:
-        return AddressDecision(address, False, "container or VM bridge")
+        return AddressDecision(address, loopback, _LOOPBACK_ALONE if loopback else _LOOPBACK)
+    if local.inner and not policy.bridges:
+        return AddressDecision(address, False, local.inner)
+    if local.is_temporary:
+        return AddressDecision(address, False, "temporary, another one takes its place within a day")
     return AddressDecision(address, True, "address of this host")
 
 
-@dataclass(frozen=True)
-class LocalAddresses:
-    """This host's IP addresses, and which of them belong to container and VM bridges."""
+def only_loopback(decisions: Iterable[AddressDecision]) -> str | None:
+    """Return what is told and what is kept back where nothing but loopback was left to tell; else None."""
+    judged = list(decisions)
+    told = [each for each in judged if each.advertised]
+    if not told or any(each.reason != _LOOPBACK_ALONE for each in told):
+        return None
+    kept = [each for each in judged if not each.advertised]
+    return (
+        f"nothing but {_listed(told)} is left to tell the peers, which on another host leads to themselves"
+        + (f"; kept back: {reasons(kept)}" if kept else "")
+        + "; name an address with advertise.extra, or include its network with advertise.include"
+    )
 
-    all: frozenset[IPv4Address | IPv6Address]
-    bridges: frozenset[IPv4Address | IPv6Address]
+
+def _listed(decisions: Iterable[AddressDecision]) -> str:
+    return ", ".join(str(each.address) for each in decisions)
 
 
-def local_addresses() -> LocalAddresses:
-    """Ask the operating system for this host's addresses."""
+def reasons(decisions: Iterable[AddressDecision]) -> str:
+    """Return each address with its reason, on one line."""
+    return ", ".join(f"{each.address} ({each.reason})" for each in decisions)
+
+
+def local_addresses() -> list[LocalAddress]:
+    """Ask the kernel for this host's addresses; where it cannot be asked, the names of the links decide."""
+    try:
+        return judge(read_network())
+    except OSError:
+        return judge(_network_by_name())
+
+
+def _network_by_name() -> HostNetwork:
     import ifaddr
 
-    everything: set[IPv4Address | IPv6Address] = set()
-    bridges: set[IPv4Address | IPv6Address] = set()
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            # ifaddr gives IPv4 as text and IPv6 as (text, flow info, scope id).
-            address = ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].split("%")[0])
-            everything.add(address)
-            if adapter.name.startswith(_BRIDGE_PREFIXES):
-                bridges.add(address)
-    return LocalAddresses(frozenset(everything), frozenset(bridges))
+    adapters = list(enumerate(ifaddr.get_adapters(), start=1))
+    # ifaddr gives IPv4 as text and IPv6 as (text, flow info, scope id).
+    addresses = [
+        Assigned(
+            link=index,
+            ip=ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].split("%")[0]),
+            prefix=ip.network_prefix,
+        )
+        for index, adapter in adapters
+        for ip in adapter.ips
+    ]
+    loopback = {each.link for each in addresses if each.ip.is_loopback}
+    return HostNetwork(
+        links=tuple(Link(index=index, name=each.name, is_loopback=index in loopback) for index, each in adapters),
+        addresses=tuple(addresses),
+    )
 
 
-def candidates_of(bind: tuple[IPv4Address | IPv6Address, int], local: LocalAddresses) -> list[SocketAddress]:
-    """Return the addresses at which a socket bound to `bind` (address, real port) can be reached."""
-    ip, port = bind
+def candidates_of(ip: IPAddress, ports: Mapping[int, int], local: Iterable[LocalAddress]) -> list[Candidate]:
+    """Return the addresses at which an endpoint bound to `ip` can be reached.
+
+    Args:
+        ip: what was asked for; the unspecified address of either family stands for all addresses.
+        ports: the real ports, by IP version.
+        local: this host's addresses.
+    """
     if not ip.is_unspecified:
-        return [SocketAddress(ip, port)]
-    usable = (a for a in local.all if a.version == ip.version and not (a.is_unspecified or a.is_multicast))
-    return sorted(SocketAddress(a, port) for a in usable)
+        # Who binds to the address of a bridge wants it told; among all addresses of a host it is there by chance.
+        return [Candidate(SocketAddress(ip, ports[ip.version]), LocalAddress(ip))]
+    return [
+        Candidate(SocketAddress(each.ip, ports[each.ip.version]), each)
+        for each in local
+        if each.ip.version in ports and not (each.ip.is_unspecified or each.ip.is_multicast)
+    ]

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import sys
+import os
+from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 # What every LogRecord has; the rest is what the caller gave with `extra`.
@@ -49,9 +52,91 @@ def _quoted(value: object) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
+MOST_WAITING = 256 * 1024
+"""Bytes of lines that wait for room on a full disk; of more, the oldest are lost."""
+
+
+class PatientHandler(logging.Handler):
+    """Writes whole lines; those that cannot be written wait, in their order.
+
+    Attributes:
+        problem: why lines wait; None when none does.
+    """
+
+    def __init__(self, write: Callable[[bytes], int]) -> None:
+        """`write` writes some bytes from the start of what it is given, and returns how many."""
+        super().__init__()
+        self._write = write
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._lost = 0
+        self.problem: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, after those that wait."""
+        try:
+            self._add(record)
+        except Exception:
+            self.handleError(record)
+            return
+        self._try_all()
+
+    def flush(self) -> None:
+        """Try to write the lines that wait; called when the process ends."""
+        self.write_again()
+
+    def write_again(self) -> None:
+        """Try to write the lines that wait."""
+        with self.lock or contextlib.nullcontext():
+            self._try_all()
+
+    def _add(self, record: logging.LogRecord) -> None:
+        line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        self._waiting.append(line)
+        self._size += len(line)
+        while self._size > MOST_WAITING and len(self._waiting) > 2:
+            # The first may be written in part.
+            self._size -= len(self._waiting[1])
+            del self._waiting[1]
+            self._lost += 1
+
+    def _try_all(self) -> None:
+        try:
+            self._drain()
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                text = "log lines were lost while they could not be written"
+                self._add(logging.makeLogRecord({"msg": text, "levelname": "WARNING", "lines": lost}))
+                self._drain()
+        except OSError as error:
+            self.problem = f"log: cannot be written: {error.strerror or error}"
+        else:
+            self.problem = None
+
+    def _drain(self) -> None:
+        while self._waiting:
+            written = self._write(self._waiting[0])
+            self._size -= written
+            self._waiting[0] = self._waiting[0][written:]
+            if not self._waiting[0]:
+                self._waiting.popleft()
+
+
+_STDERR = 2
+
+_output = PatientHandler(lambda data: os.write(_STDERR, data))
+"""The one log of this process; lines that wait stay in it when it is set up anew."""
+
+
 def set_up(level: str, style: str) -> None:
     """Log in `style` ("logfmt" or "json") to standard error: what is ours at `level`, others' warnings always."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else LogfmtFormatter())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    _output.setFormatter(JsonFormatter() if style == "json" else LogfmtFormatter())
+    root = logging.getLogger()
+    if _output not in root.handlers:
+        logging.basicConfig(handlers=[_output], level=logging.WARNING, force=True)
     logging.getLogger("blixard").setLevel(level.upper())
+
+
+def output() -> PatientHandler:
+    """Return the handler that `set_up` logs to."""
+    return _output

@@ -164,21 +164,44 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
     )
 
 
-def node_families(
-    node_id: int, cluster: str, version: str, refused: Mapping[str, int], not_remembered: int = 0
-) -> Iterator[Family]:
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """What is told of the node itself: `refused` are callers by kind of refusal, the numbers those of lines."""
+
+    node_id: int
+    cluster: str
+    version: str
+    refused: Mapping[str, int]
+    not_remembered: int = 0
+    not_written: int = 0
+    is_reachable: bool = True
+
+
+def node_families(node: NodeFacts) -> Iterator[Family]:
     """Return what is known of the node itself and of those it turned away."""
-    about = {"node_id": node_id, "cluster": cluster, "version": version}
+    about = {"node_id": node.node_id, "cluster": node.cluster, "version": node.version}
     yield Family("blixard_info", "gauge", "Which node this is.", [(about, 1)])
     yield Family(
         "blixard_not_remembered",
         "gauge",
         "Things that must survive a restart and could not be written to the data directory.",
-        [({}, not_remembered)],
+        [({}, node.not_remembered)],
+    )
+    yield Family(
+        "blixard_not_written",
+        "gauge",
+        "Things that the node could not write, what must survive a restart included; they are tried again.",
+        [({}, node.not_written)],
+    )
+    yield Family(
+        "blixard_not_reachable",
+        "gauge",
+        "Whether the node has no address to tell that peers on other hosts can reach.",
+        [({}, not node.is_reachable)],
     )
     yield Family(
         "blixard_refused_callers_total",
         "counter",
         "Callers that were not let in, by kind of refusal.",
-        [({"kind": kind}, count) for kind, count in sorted(refused.items())],
+        [({"kind": kind}, count) for kind, count in sorted(node.refused.items())],
     )

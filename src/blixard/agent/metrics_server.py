@@ -9,11 +9,18 @@ import errno
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from blixard import __version__
-from blixard.agent.metrics import CONTENT_TYPE, EventCounts, exposition, node_families, peer_families, source_families
+from blixard.agent.metrics import (
+    CONTENT_TYPE,
+    EventCounts,
+    NodeFacts,
+    exposition,
+    node_families,
+    peer_families,
+    source_families,
+)
 from blixard.agent.options import Bind
 from blixard.errors import InputError
 from blixard.model.words import how_to_bind
@@ -151,14 +158,14 @@ log = logging.getLogger("blixard.metrics")
 
 @contextlib.asynccontextmanager
 async def monitored(
-    config: Callable[[], NodeConfig], manager: DiscoveryManager, refused: Mapping[str, int], clock: Clock
+    config: Callable[[], NodeConfig], manager: DiscoveryManager, about: Callable[[], NodeFacts], clock: Clock
 ) -> AsyncIterator[None]:
     """Serve a node's metrics while the context lasts, if it is to have any.
 
     Args:
         config: gives the settings that hold now.
         manager: whose peers, sources and events these are.
-        refused: callers that were not let in, counted by kind.
+        about: gives what is told of the node itself.
         clock: dates the answers of sources.
 
     Raises:
@@ -172,11 +179,9 @@ async def monitored(
     counting = asyncio.create_task(_count(manager.subscribe(), counts))
 
     def text() -> bytes:
-        now = config()
-        not_remembered = len(manager.not_remembered())
         return exposition(
             itertools.chain(
-                node_families(now.node_id, now.cluster, __version__, refused, not_remembered),
+                node_families(about()),
                 peer_families(manager.status()),
                 source_families(manager.source_status(), clock.wall()),
                 counts.families(),

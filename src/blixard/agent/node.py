@@ -18,19 +18,21 @@ from blixard import __version__
 from blixard.agent.admission import AdmissionControl
 from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
-from blixard.agent.logs import set_up
+from blixard.agent.logs import output, set_up
+from blixard.agent.metrics import NodeFacts
 from blixard.agent.metrics_server import monitored
 from blixard.agent.node_config import changed_settings, discovery_of
 from blixard.agent.notify import notify, reloading, watchdog_interval
 from blixard.agent.operations import Operations
 from blixard.agent.own_entry import OwnEntry, key_path
-from blixard.agent.process import only_node_here
+from blixard.agent.process import PidFile, only_node_here
+from blixard.agent.unwritten import Kept, Unwritten
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer
 from blixard.transport.acceptor import Acceptor
-from blixard.transport.connector import Connector, ScratchProber, bind_endpoint, bound_port
+from blixard.transport.connector import Connector, ScratchProber, bind_endpoint, bound_ports
 from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("blixard.node")
 
-_CLOCK_INTERVAL = 30.0
-"""Seconds between two looks at whether the clock was set back behind what this node signed."""
+_LOOK_INTERVAL = 30.0
+"""Seconds between two looks at this host: its addresses, and whether its clock was set back behind what was signed."""
 
 
 def _keep_identity(data_dir: Path) -> SecretKey:
@@ -64,6 +66,7 @@ class Node:
     connector: Connector
     manager: DiscoveryManager
     admission_control: AdmissionControl
+    _pid_file: PidFile
 
     def __init__(self, config: NodeConfig, read_again: Callable[[], NodeConfig]) -> None:
         """`read_again` reads the configuration from where `config` came."""
@@ -75,6 +78,8 @@ class Node:
         self._changing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._fault: BaseException | None = None
+        self._warned: str | None = None
+        self.unwritten = Unwritten(self._kept, self.clock)
 
     def stop(self) -> None:
         """Ask the node to end."""
@@ -87,7 +92,7 @@ class Node:
             InputError: the data directory, the key, the address or a setting cannot be used.
         """
         make_data_dir(self.config.data_dir)
-        with only_node_here(self.config.data_dir):
+        with only_node_here(self.config.data_dir) as self._pid_file:
             self.key = _keep_identity(self.config.data_dir)
             endpoint = await bind_endpoint(self.key, str(self.config.bind), relay_url=self.config.relay_url)
             try:
@@ -102,12 +107,13 @@ class Node:
         self._set_up(endpoint)
         self._update_entry()
         control = ControlServer(self.config.data_dir, self._operations().table())
-        metrics = monitored(lambda: self.config, self.manager, self.admission_control.refused, self.clock)
+        metrics = monitored(lambda: self.config, self.manager, self._about, self.clock)
         async with self._following_addresses(endpoint), metrics:
             try:
                 self._keep_going(self._acceptor(endpoint).serve())
                 self._keep_going(_feed_watchdog())
-                self._keep_going(self._following_the_clock())
+                self._keep_going(self._following_the_host())
+                self._keep_going(self.unwritten.keep_trying())
                 await self.manager.start()
                 await control.start()
                 self._announce()
@@ -122,12 +128,15 @@ class Node:
 
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
-        self.own = OwnEntry(config, self.key, bound_port(endpoint, config.bind.ip.version == 6), clock)
+        self.own = OwnEntry(config, self.key, bound_ports(endpoint, str(config.bind)), clock)
         self.connector = Connector(endpoint, self.hello, clock=self.clock, learned=self._learn)
         self.manager = self._make_manager(config)
         self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
+
+    def _kept(self) -> list[Kept]:
+        return [self.own, self._pid_file, *self.manager.kept(), output()]
 
     def _operations(self) -> Operations:
         return Operations(
@@ -139,8 +148,20 @@ class Node:
             manager=self.manager,
             hello=self.hello,
             refused=self.admission_control.refused,
+            not_written=self.unwritten.lines,
             reload=self.reload,
             stop=self.stop,
+        )
+
+    def _about(self) -> NodeFacts:
+        return NodeFacts(
+            node_id=self.config.node_id,
+            cluster=self.config.cluster,
+            version=__version__,
+            refused=self.admission_control.refused,
+            not_remembered=len(self.manager.not_remembered()),
+            not_written=len(self.unwritten.lines()),
+            is_reachable=self.own.not_reachable is None,
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
@@ -219,12 +240,18 @@ class Node:
             self.manager.add_peer(DiscoveredPeer.from_entry(entry, "hello", self.clock.wall()), "hello")
 
     def _update_entry(self) -> None:
-        """Keep the entry and its file as they must be; the entry holds also where the file cannot be written."""
+        """Keep the entry and its file as they must be."""
         try:
             if self.own.update(self.config):
                 log.info("addresses changed", extra={"addresses": ",".join(self.own.entry.direct_addresses)})
         finally:
             self.manager.set_own_addresses(self.own.entry.socket_addresses)
+            self._warn_if_not_reachable()
+
+    def _warn_if_not_reachable(self) -> None:
+        if self.own.not_reachable not in (None, self._warned):
+            log.warning("this node cannot be reached from other hosts", extra={"reason": self.own.not_reachable})
+        self._warned = self.own.not_reachable
 
     @contextlib.asynccontextmanager
     async def _following_addresses(self, endpoint: iroh.Endpoint) -> AsyncIterator[None]:
@@ -234,19 +261,16 @@ class Node:
         finally:
             await watch.stop()
 
-    async def _following_the_clock(self) -> None:
-        """Sign anew what was signed before a clock that ran far ahead was set back."""
+    async def _following_the_host(self) -> None:
+        """Look at what the transport does not tell: default routes, IPv6, and a clock that was set back."""
         while True:
-            await self.clock.sleep(_CLOCK_INTERVAL)
-            if self.own.is_ahead():
-                self._addresses_changed()
+            await self.clock.sleep(_LOOK_INTERVAL)
+            self._addresses_changed()
 
     def _addresses_changed(self) -> None:
-        try:
+        # Between two networks a host may have no address at all: what was said last stands, `not_reachable` says why.
+        with contextlib.suppress(InputError):
             self._update_entry()
-        except InputError as error:
-            # Between two networks a host may have no address at all: what was said last stands.
-            log.warning("addresses changed, the registry file stays as it was", extra={"error": str(error)})
 
     async def reload(self) -> list[str]:
         """Read the configuration again and use it; return the names of the settings that have changed.

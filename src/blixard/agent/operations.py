@@ -10,6 +10,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from blixard import __version__
+from blixard.agent.advertise import local_addresses
 from blixard.agent.connectivity import Checker, ScratchDials, report, request_of, ring
 from blixard.agent.source_report import findings, look_again, problems
 from blixard.transport.connector import ScratchProber, scratch_connector
@@ -36,6 +37,7 @@ class Operations:
         key, own, clock, connector, manager: parts of the node.
         hello: gives what the node says first, as it is now.
         refused: callers that were not let in, counted by kind.
+        not_written: gives a line for each thing that could not be written.
         reload: reads the configuration again and returns the names of the settings that have changed.
         stop: asks the node to end.
     """
@@ -48,6 +50,7 @@ class Operations:
     manager: DiscoveryManager
     hello: Callable[[Purpose], Hello]
     refused: Mapping[str, int]
+    not_written: Callable[[], list[str]]
     reload: Callable[[], Awaitable[list[str]]]
     stop: Callable[[], None]
 
@@ -76,6 +79,8 @@ class Operations:
             "admission": config.admission,
             "connected": [peer.node_id for peer in self.manager.status() if peer.state == "connected"],
             "addresses": self.own.addresses(config),
+            "not_reachable": self.own.not_reachable,
+            "not_written": self.not_written(),
             "entry": self.own.entry.to_json(),
         }
 
@@ -111,9 +116,26 @@ class Operations:
             "agent": "running",
             "version": __version__,
             "addresses": self.own.addresses(config),
-            "problems": problems(self.manager),
+            "problems": self._problems(),
         }
         return report(config.cluster, [about], edges)
+
+    def _problems(self) -> list[str]:
+        """Return what is wrong with this node while it reaches its peers all the same."""
+        remembered = self.manager.not_remembered()
+        lines = problems(self.manager)
+        lines += [f"cannot write, and tries again: {line}" for line in self.not_written() if line not in remembered]
+        if self.own.not_reachable is not None and self._has_peers_elsewhere():
+            lines.append(f"cannot be reached from other hosts: {self.own.not_reachable}")
+        return lines
+
+    def _has_peers_elsewhere(self) -> bool:
+        here = {each.ip for each in local_addresses()}
+        return any(
+            peer.relay_url is not None
+            or any(not (each.ip.is_loopback or each.ip in here) for each in peer.socket_addresses)
+            for peer in self.manager.get_peers()
+        )
 
     async def _discover(self, _: Mapping[str, Any], __: Tell) -> dict[str, Any]:
         """Ask all sources now; say what they say, and what of it counts."""

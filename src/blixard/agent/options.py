@@ -155,7 +155,12 @@ _networks = _list_of(parse_network)
 
 OPTIONS = (
     Option("node_id", fields.node_id, "this node's number in the cluster", "an integer from 1", _from_number, "--id"),
-    Option("bind", _placed(Bind.parse), "where the Iroh endpoint listens (UDP)", "IP:PORT, such as 0.0.0.0:7001"),
+    Option(
+        "bind",
+        _placed(Bind.parse),
+        "where the Iroh endpoint listens (UDP); 0.0.0.0 or [::] is everywhere, in both families",
+        "IP:PORT, such as 0.0.0.0:7001",
+    ),
     Option("cluster", fields.cluster, "name of the cluster; nodes of another one are refused", "a name"),
     Option("data_dir", _text, "where the node keeps its key and its files; data/nodeID by default", "a path"),
     Option(
@@ -174,7 +179,13 @@ OPTIONS = (
         "a list of IP:PORT, such as 192.0.2.1:7001",
         from_words,
     ),
-    Option("advertise.bridges", _flag, "also advertise container and VM bridges", "true or false", _from_bool),
+    Option(
+        "advertise.bridges",
+        _flag,
+        "also advertise container and VM bridges, and links to containers",
+        "true or false",
+        _from_bool,
+    ),
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
     Option("peers_file", _text, "peers file; DATA_DIR/discovery-peers.json by default", "a path", nullable=True),

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blixard.agent.advertise import AddressDecision, candidates_of, decide, local_addresses
+from blixard.agent.advertise import AddressDecision, candidates_of, decide, local_addresses, only_loopback, reasons
 from blixard.documents.data_dir_files import REGISTRY_FILE_NAME as REGISTRY_FILE_NAME
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.peers_file import read_peers
@@ -21,44 +23,58 @@ from blixard.trust.attestation import attest, verify_attestation
 from blixard.trust.keys import KEY_FILE_NAME, SecretKey, read_secret_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from blixard.agent.node_config import NodeConfig
+    from blixard.agent.options import Bind
     from blixard.clock import Clock
     from blixard.model.ids import EndpointId
-    from blixard.trust.keys import SecretKey
 
 
-def advertised(config: NodeConfig, port: int) -> list[AddressDecision]:
-    """Judge this host's addresses for an endpoint bound to `port`, each with the reason for or against it."""
-    local = local_addresses()
-    # Who binds to the address of a bridge wants it told; among all addresses of a host it is there by chance.
-    bridges = local.bridges if config.bind.ip.is_unspecified else frozenset()
-    return decide(candidates_of((config.bind.ip, port), local), config.advertise, bridge_addresses=bridges)
+Ports = Mapping[int, int]
+"""The UDP ports of an endpoint, by IP version."""
 
 
-def own_entry(config: NodeConfig, own: EndpointId, port: int) -> NodeRegistryEntry:
+def ports_of(bind: Bind) -> Ports:
+    """Return the ports that an endpoint has which is bound to `bind` as it is asked for."""
+    return dict.fromkeys((4, 6) if bind.ip.is_unspecified else (bind.ip.version,), bind.port)
+
+
+def advertised(config: NodeConfig, ports: Ports) -> list[AddressDecision]:
+    """Judge this host's addresses for an endpoint that has `ports`, each with the reason for or against it."""
+    candidates = candidates_of(config.bind.ip, ports, local_addresses())
+    return decide(candidates, config.advertise, version=config.bind.ip.version)
+
+
+def not_reachable(config: NodeConfig, ports: Ports) -> str | None:
+    """Return why no peer on another host can reach a node with these `ports`; None if one may, or is not meant to.
+
+    Whoever binds loopback means this host alone. Over a relay, others reach the node all the same.
+    """
+    if not config.bind.ip.is_unspecified or config.relay_url is not None:
+        return None
+    return only_loopback(advertised(config, ports))
+
+
+def own_entry(config: NodeConfig, own: EndpointId, ports: Ports) -> NodeRegistryEntry:
     """Return this node's entry as it is now, not signed.
 
     Raises:
         InputError: no address is left to tell, and there is no relay.
     """
-    decisions = advertised(config, port)
+    decisions = advertised(config, ports)
     told = [str(decision.address) for decision in decisions if decision.advertised]
     if not told and config.relay_url is None:
-        kept = ", ".join(f"{decision.address} ({decision.reason})" for decision in decisions) or "this host has none"
         raise InputError(
-            f"no address to tell the peers: {kept}",
+            f"no address to tell the peers: {reasons(decisions) or 'this host has none'}",
             place="/advertise",
             mend="name one with --advertise-extra, or include its network with --advertise-include",
         )
-    bound = config.bind if config.bind.port else type(config.bind)(config.bind.ip, port)
+    ip, port = config.bind.ip, config.bind.port or ports[config.bind.ip.version]
     return NodeRegistryEntry(
         cluster_node_id=config.node_id,
         iroh_node_id=own.base64,
         direct_addresses=told,
         relay_url=config.relay_url,
-        address=told[0] if told and config.bind.ip.is_unspecified else str(bound),
+        address=told[0] if told and ip.is_unspecified else str(type(config.bind)(ip, port)),
     )
 
 
@@ -90,10 +106,10 @@ def _is_ours(entry: NodeRegistryEntry, own: EndpointId, cluster: str, now: datet
 
 
 def signed_entry(
-    config: NodeConfig, key: SecretKey, port: int, *, now: datetime, previous: NodeRegistryEntry | None
+    config: NodeConfig, key: SecretKey, ports: Ports, *, now: datetime, previous: NodeRegistryEntry | None
 ) -> NodeRegistryEntry:
     """Return this node's entry, signed; the signature of `previous` is kept while nothing has changed."""
-    return attest(own_entry(config, key.public(), port), key, cluster=config.cluster, now=now, previous=previous)
+    return attest(own_entry(config, key.public(), ports), key, cluster=config.cluster, now=now, previous=previous)
 
 
 def key_path(data_dir: Path) -> Path:
@@ -109,17 +125,17 @@ async def current_entry(config: NodeConfig) -> NodeRegistryEntry:
     Raises:
         InputError: there is no usable key, or the address cannot be bound.
     """
-    from blixard.transport.connector import bind_endpoint, bound_port
+    from blixard.transport.connector import bind_endpoint, bound_ports
 
     key = read_secret_key(key_path(config.data_dir), own=True)
     endpoint = await bind_endpoint(key, str(config.bind))
     try:
-        port = bound_port(endpoint, config.bind.ip.version == 6)
+        ports = bound_ports(endpoint, str(config.bind))
     finally:
         await endpoint.close()
     now = datetime.now(timezone.utc)
     previous = last_signed(config, key.public(), now)
-    return signed_entry(config, key, port, now=now, previous=previous)
+    return signed_entry(config, key, ports, now=now, previous=previous)
 
 
 class OwnEntry:
@@ -127,26 +143,32 @@ class OwnEntry:
 
     Attributes:
         entry: the signed entry.
+        not_reachable: why no peer on another host can reach the node; None while one may.
+        problem: why the registry file does not say so; None when it does.
     """
 
-    def __init__(self, config: NodeConfig, key: SecretKey, port: int, clock: Clock) -> None:
-        """`port` is the one that the endpoint really has.
+    def __init__(self, config: NodeConfig, key: SecretKey, ports: Ports, clock: Clock) -> None:
+        """`ports` are those that the endpoint really has.
 
         Raises:
             InputError: as `signed_entry`.
         """
         self._key = key
-        self._port = port
+        self._ports = ports
         self._clock = clock
+        self._path = config.data_dir / REGISTRY_FILE_NAME
+        self._writing = threading.Lock()
+        self.problem: str | None = None
         self.entry = self.signed(config, last_signed(config, key.public(), clock.wall()))
+        self.not_reachable = not_reachable(config, ports)
 
     def signed(self, config: NodeConfig, previous: NodeRegistryEntry | None) -> NodeRegistryEntry:
         """Return the entry under `config`, with the signature of `previous` where nothing has changed."""
-        return signed_entry(config, self._key, self._port, now=self._clock.wall(), previous=previous)
+        return signed_entry(config, self._key, self._ports, now=self._clock.wall(), previous=previous)
 
     def addresses(self, config: NodeConfig) -> list[dict[str, Any]]:
         """Return each address of this host, whether the peers are told of it, and why."""
-        return [decision.to_json() for decision in advertised(config, self._port)]
+        return [decision.to_json() for decision in advertised(config, self._ports)]
 
     def is_ahead(self) -> bool:
         """Tell whether the entry was signed far ahead of now, by a clock that was set since: then no peer takes it."""
@@ -155,14 +177,30 @@ class OwnEntry:
     def update(self, config: NodeConfig) -> bool:
         """Look at the addresses anew, keep the registry file as it must be, and tell whether the entry changed.
 
+        The entry holds also while the file cannot be written: `problem` says so.
+
         Raises:
-            InputError: there is no address to tell any more, or the file cannot be written. What was said last
-                stands then.
+            InputError: there is no address to tell any more. What was said last stands then.
         """
-        entry = self.signed(config, self.entry)
+        try:
+            entry = self.signed(config, self.entry)
+        except InputError as error:
+            self.not_reachable = str(error)
+            raise
         changed, self.entry = entry != self.entry, entry
-        _keep_file(config.data_dir / REGISTRY_FILE_NAME, format_registry(entry))
+        self.not_reachable = not_reachable(config, self._ports)
+        self.write_again()
         return changed
+
+    def write_again(self) -> None:
+        """Write the registry file if it does not say what the entry says."""
+        with self._writing:
+            try:
+                _keep_file(self._path, format_registry(self.entry))
+            except InputError as error:
+                self.problem = str(error)
+            else:
+                self.problem = None
 
 
 def _keep_file(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -36,12 +37,35 @@ class NodeFailed(BlixardError):
         self.exit_code = exit_code
 
 
+class PidFile:
+    """The open pid file of a node.
+
+    Attributes:
+        problem: why this process's id is not in it; None when it is.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self.problem: str | None = None
+
+    def write_again(self) -> None:
+        """Write this process's id. A full disk is no reason not to run."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self.problem = str(_unwritable(self._path, error))
+        else:
+            self.problem = None
+
+
 @contextmanager
-def only_node_here(data_dir: Path) -> Iterator[None]:
+def only_node_here(data_dir: Path) -> Iterator[PidFile]:
     """Hold the lock of `data_dir` and keep this process's id in its pid file.
 
     The lock is what counts: the kernel frees it however the process ends, so a stale pid file never
-    keeps a node from starting.
+    keeps a node from starting, and one that cannot be written does not either.
 
     Raises:
         InputError: another node runs there, or the directory cannot be written.
@@ -52,8 +76,9 @@ def only_node_here(data_dir: Path) -> Iterator[None]:
         if not _lock(descriptor):
             mend = f"stop it first: blixard stop --data-dir {data_dir}"
             raise InputError("another node runs here", file=str(data_dir), mend=mend)
-        _put_pid(descriptor, path)
-        yield
+        pid_file = PidFile(descriptor, path)
+        pid_file.write_again()
+        yield pid_file
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
@@ -66,16 +91,9 @@ def _open_to_write(path: Path, flags: int) -> int:
         raise _unwritable(path, error) from None
 
 
-def _put_pid(descriptor: int, path: Path) -> None:
-    try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
 def _unwritable(path: Path, error: OSError) -> InputError:
-    mend = "give the node a data directory that it may write"
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    mend = "make room there" if is_full else "give the node a data directory that it may write"
     return InputError(f"cannot be written: {error.strerror}", file=str(path), mend=mend)
 
 

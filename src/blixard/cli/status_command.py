@@ -71,7 +71,12 @@ def _troubles(status: dict[str, Any], now: datetime) -> Iterator[str]:
                 until = seconds(address["until_s"])
                 for_how_long = f", for {until}" if until else ""
                 yield f"node {peer['node_id']}: {address['address']} is not dialled: {address['reason']}{for_how_long}"
-    for source in status["sources"]:
+    yield from _source_troubles(status["sources"], now)
+    yield from _own_troubles(status)
+
+
+def _source_troubles(sources: list[dict[str, Any]], now: datetime) -> Iterator[str]:
+    for source in sources:
         if source["error"]:
             last = f"{_age(source['good_at'], now)} ago" if source["good_at"] else "never"
             yield f"source {source['name']} failed, last good answer {last}: {source['error']}"
@@ -79,8 +84,17 @@ def _troubles(status: dict[str, Any], now: datetime) -> Iterator[str]:
             yield f"source {source['name']} is from memory, of {source['memory_of']}: {source['peers']} peers"
         for problem in source["problems"]:
             yield f"source {source['name']}: refused: {problem}"
-    for line in status.get("not_remembered", ()):
+
+
+def _own_troubles(status: dict[str, Any]) -> Iterator[str]:
+    remembered = status.get("not_remembered", ())
+    for line in remembered:
         yield f"cannot remember what it took: {line}"
+    for line in status.get("not_written", ()):
+        if line not in remembered:
+            yield f"cannot write, and tries again: {line}"
+    if status.get("not_reachable"):
+        yield f"cannot be reached from other hosts: {status['not_reachable']}"
     refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))
     if refused:
         yield f"callers turned away: {refused}"

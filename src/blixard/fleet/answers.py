@@ -54,8 +54,8 @@ def parse_answer(host: str, operation: str, options: Options, line: str) -> dict
         line: the JSON text that it printed.
 
     Returns:
-        The documented result. `warnings` holds one line where keys were left out that were not asked for. What the
-        host could not do is `failed` and `msg` alone.
+        The documented result. `warnings` holds a line for what a look found to be wrong with a node that runs, and one
+        where keys were left out that were not asked for. What the host could not do is `failed` and `msg` alone.
 
     Raises:
         InputError: the answer is too long, no JSON, or has a known key of another type than documented.
@@ -70,9 +70,19 @@ def parse_answer(host: str, operation: str, options: Options, line: str) -> dict
     if isinstance(said, dict) and said.get("failed") is True and "report" not in said:
         return {"failed": True, "msg": bounded_lines(said.get("msg") or "it did not say why")}
     answer = parser.parse(said, options, at)
+    warnings = _complaints(answer)
     if at.dropped.count:
-        answer["warnings"] = [f"{host}: left out of its answer, as nobody asked for it: {at.dropped}"]
+        warnings.append(f"left out of its answer, as nobody asked for it: {at.dropped}")
+    if warnings:
+        answer["warnings"] = [f"{host}: {line}" for line in warnings]
     return answer
+
+
+def _complaints(answer: Mapping[str, Any]) -> list[str]:
+    """Return what a look found that a run should say, though it stops nothing."""
+    why, not_written = answer.get("not_reachable"), answer.get("agent", {}).get("not_written", ())
+    lines = [f"its node cannot be reached from other hosts: {why}"] if why else []
+    return lines + [f"its node cannot write, and tries again: {line}" for line in not_written]
 
 
 @dataclass
@@ -305,10 +315,12 @@ _AGENT = {
             "admission": _one_of("known", "open"),
             "connected": _list(_node_id, most=MAX_PEERS),
             "addresses": _addresses,
+            "not_written": _sentences,
+            "not_reachable": _or_null(_sentence),
             "started": _number(0, 1e12),
         },
         # A node that is older than the package on its host may not say all of it.
-        optional=("pid", "admission", "connected", "addresses"),
+        optional=("pid", "admission", "connected", "addresses", "not_written", "not_reachable"),
     ),
     "not running": _object({"state": _name}),
     "not answering": _object({"state": _name, "error": _sentence}),
@@ -326,6 +338,7 @@ def _look(said: object, options: Options, at: _At) -> dict[str, Any]:
         {
             "entry": _or_null(_entry),
             "entry_source": _or_null(_one_of("agent", "key", "registry")),
+            "not_reachable": _or_null(_sentence),
             "config_sha256": _not_taken,
             "key": _KEY,
             "agent": _agent,
@@ -334,10 +347,10 @@ def _look(said: object, options: Options, at: _At) -> dict[str, Any]:
             "version": _name,
             "seen": _list(_object({"signer": _or_null(_endpoint_id), "seq": _seq}), most=MOST_TOLD + 1),
         },
-        # A package that is older than the controller's does not say.
-        optional=("seen",),
+        # The package on the host may be older than the controller's.
+        optional=("seen", "not_reachable"),
     )
-    answer = {"seen": [], **parse(said, at)}
+    answer = {"seen": [], "not_reachable": None, **parse(said, at)}
     config = options["config"]
     answer["config_sha256"] = None if config is None else hashlib.sha256(config.encode()).hexdigest()
     answer["key"]["path"] = str(PurePosixPath(options["data_dir"]) / KEY_FILE_NAME)

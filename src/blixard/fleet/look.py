@@ -21,9 +21,14 @@ from blixard.fleet.observe import group_name, observe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from blixard.model.entry import NodeRegistryEntry
+
 INFO_TIMEOUT = 5.0
 
-INFO = ("node_id", "iroh_node_id", "cluster", "version", "pid", "config_sha256", "admission", "connected", "addresses")
+INFO = (
+    *("node_id", "iroh_node_id", "cluster", "version", "pid", "config_sha256", "admission", "connected", "addresses"),
+    *("not_written", "not_reachable"),
+)
 """What of a node's word about itself goes to the controller, which takes no more than this."""
 
 
@@ -43,7 +48,8 @@ def look(
             running node, and was then taken back: the node's key signs anew what is so now.
 
     Returns:
-        `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null),
+        `entry` (the node's registry entry or null) with `entry_source` (`agent`, `key`, `registry` or null), and in
+        `not_reachable` why no peer on another host can reach the node by that entry, or null,
         `config_sha256` of `config` or null, `key` (`path`, `state`, and its `owner` and `group`), `agent` (`state`,
         and when it runs what it says of itself and when it was `started`), `files` by name, `host` (`systemd`, `uid`),
         the installed `version`, and the numbers of signed peers files that the node has `seen`, by signer.
@@ -58,10 +64,12 @@ def look(
     own_word = agent.pop("entry", None)
     as_wanted = agent["state"] == "running" and digest in (None, agent["config_sha256"])
     counts = as_wanted and (config is None or _seq(own_word) >= min_seq)
-    entry, source = (own_word, "agent") if counts else _entry(data_dir, config, agent, key=key["state"], own=own)
+    said = own_word, "agent", agent.get("not_reachable")
+    entry, source, why = said if counts else _entry(data_dir, config, agent, key=key["state"], own=own)
     return {
         "entry": entry,
         "entry_source": source,
+        "not_reachable": why,
         "config_sha256": digest,
         "key": key,
         "agent": agent,
@@ -158,12 +166,19 @@ def _word(info: Any) -> dict[str, Any]:
 
 def _entry(
     data_dir: Path, config: bytes | None, agent: Mapping[str, Any], *, key: str, own: bool
-) -> tuple[dict[str, Any] | None, str | None]:
-    """Work the entry out from the key and the wanted settings, or else take it from a registry file."""
+) -> tuple[dict[str, Any] | None, str | None, str | None]:
+    """Work the entry out from the key and the wanted settings, or else take it from a registry file.
+
+    Returns:
+        the entry, its source, and why no peer on another host can reach the node by it.
+    """
     if config is None or key != "present":
-        return _entry_from_registry(data_dir)
+        return (*_entry_from_registry(data_dir), None)
     # A key of another account than the directory's is still to be given to it.
-    return (_entry_from_key(data_dir, config, agent), "key") if own else (None, None)
+    if not own:
+        return None, None, None
+    entry, why = _entry_from_key(data_dir, config, agent)
+    return entry.to_json(), "key", why
 
 
 def _entry_from_registry(data_dir: Path) -> tuple[dict[str, Any] | None, str | None]:
@@ -178,13 +193,24 @@ def _entry_from_registry(data_dir: Path) -> tuple[dict[str, Any] | None, str | N
         return read_registry(path).to_json(), "registry"
 
 
-def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> dict[str, Any]:
-    """Sign the entry here; its port is bound for a moment to prove that it can be had, unless the node has it."""
+def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> tuple[NodeRegistryEntry, str | None]:
+    """Sign the entry here; its port is bound for a moment to prove that it can be had, unless the node has it.
+
+    Returns:
+        the entry, and why no peer on another host can reach the node by it.
+    """
     import asyncio
     from datetime import datetime, timezone
 
     from blixard.agent.node_config import parse_config
-    from blixard.agent.own_entry import current_entry, key_path, last_signed, signed_entry
+    from blixard.agent.own_entry import (
+        current_entry,
+        key_path,
+        last_signed,
+        not_reachable,
+        ports_of,
+        signed_entry,
+    )
     from blixard.fleet import preloaded_modules  # noqa: F401
     from blixard.transport import connector  # noqa: F401
     from blixard.trust.keys import read_secret_key
@@ -192,11 +218,14 @@ def _entry_from_key(data_dir: Path, config: bytes, agent: Mapping[str, Any]) -> 
     settings = parse_config(config, file="settings")
     with as_owner_of(data_dir):
         if not _may_have(agent, settings.bind.port):
-            return asyncio.run(current_entry(settings)).to_json()
+            entry = asyncio.run(current_entry(settings))
+            return entry, not_reachable(settings, {each.ip.version: each.port for each in entry.socket_addresses})
         key = read_secret_key(key_path(settings.data_dir), own=True)
         now = datetime.now(timezone.utc)
         previous = last_signed(settings, key.public(), now)
-        return signed_entry(settings, key, settings.bind.port, now=now, previous=previous).to_json()
+        ports = ports_of(settings.bind)
+        entry = signed_entry(settings, key, ports, now=now, previous=previous)
+        return entry, not_reachable(settings, ports)
 
 
 def _may_have(agent: Mapping[str, Any], port: int) -> bool:

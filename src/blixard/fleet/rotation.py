@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.agent.control_client import AgentError, AgentNotRunning, ask
 from blixard.agent.node_config import parse_config
-from blixard.agent.own_entry import last_signed, signed_entry
+from blixard.agent.own_entry import last_signed, ports_of, signed_entry
 from blixard.documents.account import as_owner_of
 from blixard.documents.data_dir_files import KEY_FILE_NAME, NEXT_KEY_FILE_NAME
 from blixard.documents.files import sync_folder
@@ -74,7 +74,7 @@ def _prepare(data_dir: Path, *, config: bytes, min_age: float, now: datetime, ch
     settings = parse_config(config, file="settings")
     new = read_secret_key(next_path, own=True) if begun else create_secret_key(next_path)
     previous = last_signed(settings, new.public(), now)
-    entry = signed_entry(settings, new, settings.bind.port, now=now, previous=previous)
+    entry = signed_entry(settings, new, ports_of(settings.bind), now=now, previous=previous)
     announcement = announce(old, new, cluster=settings.cluster, node_id=settings.node_id, now=now)
     return {**state, "new": new.public().base64, "announcement": announcement, "entry": entry.to_json()}
 

@@ -47,6 +47,7 @@ class SnapshotStore:
         self._folder = folder / SNAPSHOTS_FOLDER_NAME
         self._lock = threading.Lock()
         self._unwritten: dict[str, Snapshot] = {}
+        self._unremoved: set[Path] = set()
         self.problem: str | None = None
         """Why something could not be kept, on one line; None when all is."""
 
@@ -85,9 +86,9 @@ class SnapshotStore:
                     self._remove(path)
 
     def write_again(self) -> None:
-        """Try to write what could not be written."""
+        """Try to write what could not be written, and to remove what could not be removed."""
         with self._lock:
-            if self._unwritten:
+            if self._unwritten or self._unremoved:
                 self._write()
 
     def _list(self) -> list[Path]:
@@ -105,11 +106,14 @@ class SnapshotStore:
             for source in tuple(self._unwritten):
                 self._make_folder()
                 write_atomic(self._path(source), _bytes(self._unwritten[source]), 0o600)
+                self._unremoved.discard(self._path(source))
                 del self._unwritten[source]
         except InputError as error:
             self.problem = str(error)
         else:
             self.problem = None
+            for path in tuple(self._unremoved):
+                self._remove(path)
 
     def _make_folder(self) -> None:
         try:
@@ -132,7 +136,10 @@ class SnapshotStore:
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
+            self._unremoved.add(path)
             self.problem = f"{path}: cannot be removed: {error.strerror}"
+        else:
+            self._unremoved.discard(path)
 
 
 def _bytes(remembered: Snapshot) -> bytes:

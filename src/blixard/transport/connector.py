@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
 
+log = logging.getLogger("blixard.transport")
+
+_ALL_IPV4, _ALL_IPV6 = "0.0.0.0:", "[::]:"
+
 
 _SYSTEM_ERROR = re.compile(r"\(os error ([0-9]{1,4})\)")
 
@@ -45,27 +50,68 @@ _SYSTEM_ERROR = re.compile(r"\(os error ([0-9]{1,4})\)")
 async def bind_endpoint(key: SecretKey, bind: str, *, relay_url: str | None = None) -> iroh.Endpoint:
     """Bind an Iroh endpoint that speaks `blixard/discovery/1`.
 
+    An unspecified address of either family, with a port, is bound in both families where that can be had.
     No preset of the n0 network is used: it would publish this node's addresses to a public DNS.
 
     Raises:
         InputError: the address or port cannot be bound.
     """
     iroh.iroh_ffi.uniffi_set_event_loop(asyncio.get_running_loop())  # type: ignore[arg-type]
-    relay = iroh.RelayMode.custom_from_urls([relay_url]) if relay_url else iroh.RelayMode.disabled()
-    options = iroh.EndpointOptions(
-        preset=iroh.preset_minimal(),
-        relay_mode=relay,
-        bind_addr=bind,
-        secret_key=key.to_bytes(),
-        alpns=[DISCOVERY_ALPN],
-    )
+    other = _other_family(bind)
+    if other is not None:
+        # It may be taken, or there may be no IPv6: then the node does with the family that was asked for.
+        with contextlib.suppress(iroh.IrohError):
+            return await _bind(key, bind, relay_url, _AlsoAt(other))
     try:
-        return await iroh.Endpoint.bind(options)
+        endpoint = await _bind(key, bind, relay_url, iroh.preset_minimal())
     except iroh.IrohError as error:
         reason = _last_line(error)
         code = _SYSTEM_ERROR.search(reason)
         mend = how_to_bind(int(code[1]) if code else None, "--bind", "ss -lunp")
         raise InputError(f"cannot bind {bind}: {reason}", place="/bind", mend=mend) from None
+    if other is not None:
+        log.warning("cannot bind the other IP family too, peers are not told of it", extra={"bind": other})
+    return endpoint
+
+
+class _AlsoAt(iroh.Preset):
+    """The minimal preset, bound at a second address too: by itself iroh takes a random port in the other family."""
+
+    def __init__(self, bind: str) -> None:
+        self._bind = bind
+
+    def apply(self, builder: iroh.EndpointBuilder) -> None:
+        builder.apply_minimal()
+        builder.bind_addr(self._bind)
+
+
+def _other_family(bind: str) -> str | None:
+    """Return where an endpoint that is to listen everywhere listens besides; None where a random port will do."""
+    for one, other in ((_ALL_IPV4, _ALL_IPV6), (_ALL_IPV6, _ALL_IPV4)):
+        if bind.startswith(one) and bind != f"{one}0":
+            return other + bind.removeprefix(one)
+    return None
+
+
+async def _bind(key: SecretKey, bind: str, relay_url: str | None, preset: iroh.Preset) -> iroh.Endpoint:
+    relay = iroh.RelayMode.custom_from_urls([relay_url]) if relay_url else iroh.RelayMode.disabled()
+    options = iroh.EndpointOptions(
+        preset=preset, relay_mode=relay, bind_addr=bind, secret_key=key.to_bytes(), alpns=[DISCOVERY_ALPN]
+    )
+    return await iroh.Endpoint.bind(options)
+
+
+def bound_ports(endpoint: iroh.Endpoint, bind: str) -> dict[int, int]:
+    """Return the UDP ports that the endpoint really has, by IP version, as far as `bind` asks for them.
+
+    An unspecified address asks for both families; one whose port is not the one that was asked for is left out.
+    """
+    ports = {6 if each.startswith("[") else 4: int(each.rpartition(":")[2]) for each in endpoint.bound_sockets()}
+    if not bind.startswith((_ALL_IPV4, _ALL_IPV6)):
+        version = 6 if bind.startswith("[") else 4
+        return {version: ports[version]}
+    wanted = int(bind.rpartition(":")[2])
+    return {version: port for version, port in ports.items() if wanted in (0, port)}
 
 
 def bound_port(endpoint: iroh.Endpoint, ipv6: bool) -> int:

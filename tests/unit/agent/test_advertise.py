@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, NoReturn
 
 import ifaddr
 import pytest
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from blixard.agent.advertise import (
     AddressDecision,
     AdvertisePolicy,
-    LocalAddresses,
+    Candidate,
     candidates_of,
     decide,
     local_addresses,
+    only_loopback,
     parse_network,
 )
+from blixard.agent.interfaces import BRIDGE, INNER, LocalAddress, Tier
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 
@@ -30,8 +33,16 @@ def at(ip: str, port: int = 7001) -> SocketAddress:
     return SocketAddress(ip_address(ip), port)
 
 
-def judged(*ips: str, bridges: tuple[str, ...] = (DOCKER,), **policy: Any) -> list[AddressDecision]:
-    return decide(map(at, ips), AdvertisePolicy(**policy), bridge_addresses=frozenset(map(ip_address, bridges)))
+def candidate(ip: str, *, inner: str = "", **tier: int) -> Candidate:
+    return Candidate(at(ip), LocalAddress(ip_address(ip), Tier(**tier), inner))
+
+
+def with_bridges(ips: Iterable[str], bridges: Iterable[str] = (DOCKER,)) -> list[Candidate]:
+    return [candidate(ip, inner=BRIDGE if ip in bridges else "") for ip in ips]
+
+
+def judged(*ips: str, inner: tuple[str, ...] = (DOCKER,), **policy: Any) -> list[AddressDecision]:
+    return decide(with_bridges(ips, inner), AdvertisePolicy(**policy))
 
 
 def advertised(*ips: str, **policy: Any) -> list[str]:
@@ -40,14 +51,11 @@ def advertised(*ips: str, **policy: Any) -> list[str]:
 
 def test_a_docker_host_does_not_tell_the_address_that_every_docker_host_has() -> None:
     assert advertised(LAN, DOCKER, LOOPBACK) == [LAN]
-    assert advertised(LAN, DOCKER, LOOPBACK, bridges=()) == [DOCKER, LAN]
+    assert advertised(LAN, DOCKER, LOOPBACK, inner=()) == [DOCKER, LAN]
 
 
 def test_the_bridge_is_told_when_the_operator_says_so() -> None:
-    decisions = decide(
-        map(at, [LAN, DOCKER]), AdvertisePolicy(bridges=True), bridge_addresses=frozenset([ip_address(DOCKER)])
-    )
-    assert all(decision.advertised for decision in decisions)
+    assert all(decision.advertised for decision in judged(LAN, DOCKER, bridges=True))
 
 
 def test_loopback_is_told_when_there_is_nothing_else() -> None:
@@ -133,9 +141,9 @@ def test_a_host_with_more_addresses_than_an_entry_holds_tells_as_many_as_fit() -
 def test_addresses_that_are_kept_back_take_no_room_from_those_that_are_told() -> None:
     bridges = tuple(f"172.17.0.{n}" for n in range(1, 101))
     many = [f"10.0.0.{n}" for n in range(1, 64)]
-    assert len(advertised(*bridges, *many, PUBLIC, bridges=bridges)) == 64
-    assert advertised(*bridges, *many, PUBLIC, "192.0.2.1", bridges=bridges) == [*many, "192.0.2.1"]
-    (kept,) = (each for each in judged(*bridges, *many, PUBLIC, "192.0.2.1", bridges=bridges) if "64" in each.reason)
+    assert len(advertised(*bridges, *many, PUBLIC, inner=bridges)) == 64
+    assert advertised(*bridges, *many, PUBLIC, "192.0.2.1", inner=bridges) == [*many, "192.0.2.1"]
+    (kept,) = (each for each in judged(*bridges, *many, PUBLIC, "192.0.2.1", inner=bridges) if "64" in each.reason)
     assert (str(kept.address.ip), kept.reason) == (PUBLIC, "more than 64 addresses")
 
 
@@ -153,9 +161,8 @@ def test_the_order_of_the_interfaces_changes_nothing_and_every_address_has_a_rea
     data: st.DataObject, ips: list[str], include: Any, exclude: Any, bridges: bool
 ) -> None:
     policy = AdvertisePolicy(include=include, exclude=exclude, bridges=bridges)
-    docker = frozenset([ip_address(DOCKER)])
-    decisions = decide(map(at, ips), policy, bridge_addresses=docker)
-    assert decide(map(at, data.draw(st.permutations(ips))), policy, bridge_addresses=docker) == decisions
+    decisions = decide(with_bridges(ips), policy)
+    assert decide(with_bridges(data.draw(st.permutations(ips))), policy) == decisions
     assert {decision.address for decision in decisions} == set(map(at, ips))
     assert all(decision.reason for decision in decisions)
     for decision in decisions:
@@ -164,39 +171,102 @@ def test_the_order_of_the_interfaces_changes_nothing_and_every_address_has_a_rea
 
 
 def test_a_socket_on_one_address_is_reached_there_alone() -> None:
-    local = LocalAddresses(frozenset(map(ip_address, [LAN, LOOPBACK])), frozenset())
-    assert candidates_of((ip_address(PUBLIC), 7001), local) == [at(PUBLIC)]
+    local = [LocalAddress(ip_address(ip)) for ip in (LAN, LOOPBACK)]
+    assert candidates_of(ip_address(PUBLIC), {4: 7001}, local) == [candidate(PUBLIC)]
 
 
-def test_a_socket_on_all_addresses_is_reached_at_those_of_its_family() -> None:
+def test_a_socket_on_all_addresses_is_reached_at_those_of_the_families_that_it_has() -> None:
     ips = [LOOPBACK, LAN, "::1", "2001:db8::1", "0.0.0.0", "::", "224.0.0.1"]
-    local = LocalAddresses(frozenset(map(ip_address, ips)), frozenset())
-    assert candidates_of((ip_address("0.0.0.0"), 7001), local) == [at(LOOPBACK), at(LAN)]
-    assert candidates_of((ip_address("::"), 7001), local) == [at("::1"), at("2001:db8::1")]
+    local = [LocalAddress(ip_address(ip)) for ip in ips]
+    both = candidates_of(ip_address("0.0.0.0"), {4: 7001, 6: 7002}, local)
+    assert [str(each.address) for each in both] == [
+        "127.0.0.1:7001",
+        "192.168.1.10:7001",
+        "[::1]:7002",
+        "[2001:db8::1]:7002",
+    ]
+    assert candidates_of(ip_address("::"), {4: 7001, 6: 7002}, local) == both
+    assert candidates_of(ip_address("::"), {6: 7001}, local) == [candidate("::1"), candidate("2001:db8::1")]
+
+
+def test_the_addresses_of_the_default_route_come_first_and_those_of_tunnels_last() -> None:
+    known = [
+        candidate("10.0.0.1", number=3),
+        candidate("10.8.0.2", number=1),
+        candidate("192.168.7.9", number=0, metric=600),
+        candidate("203.0.113.7", number=0, metric=100, place=1),
+        candidate("203.0.113.5", number=0, metric=100, place=3),
+        candidate("2001:db8::7", number=0, metric=1024),
+    ]
+    v4 = [str(each.address.ip) for each in decide(known, AdvertisePolicy())]
+    assert v4 == ["203.0.113.7", "203.0.113.5", "192.168.7.9", "2001:db8::7", "10.8.0.2", "10.0.0.1"]
+    v6 = [str(each.address.ip) for each in decide(known, AdvertisePolicy(), version=6)]
+    assert v6 == ["2001:db8::7", "203.0.113.7", "203.0.113.5", "192.168.7.9", "10.8.0.2", "10.0.0.1"]
+
+
+def test_of_too_many_addresses_the_one_of_the_default_route_is_never_cut_off() -> None:
+    many = [candidate(f"10.0.0.{n}", number=2) for n in range(1, 100)]
+    decisions = decide([*many, candidate(PUBLIC, number=0)], AdvertisePolicy())
+    assert (str(decisions[0].address.ip), decisions[0].advertised) == (PUBLIC, True)
+
+
+def test_a_link_to_containers_is_kept_back_like_a_bridge_and_told_with_them() -> None:
+    links = [candidate(LAN), candidate("10.244.0.1", inner=INNER)]
+    assert [each.advertised for each in decide(links, AdvertisePolicy())] == [False, True]
+    assert all(each.advertised for each in decide(links, AdvertisePolicy(bridges=True)))
+
+
+def test_an_address_that_another_one_replaces_within_a_day_is_told_only_if_it_is_included() -> None:
+    temporary = Candidate(at("2001:db8::77"), LocalAddress(ip_address("2001:db8::77"), is_temporary=True))
+    assert [each.advertised for each in decide([temporary, candidate(LAN)], AdvertisePolicy())] == [True, False]
+    assert decide([temporary], AdvertisePolicy(include=(ip_network("::/0"),)))[0].advertised
+
+
+def test_a_host_that_is_left_with_loopback_alone_says_what_it_keeps_back_and_why() -> None:
+    assert only_loopback(judged(LOOPBACK, DOCKER, "fe80::1")) == (
+        "nothing but 127.0.0.1:7001 is left to tell the peers, which on another host leads to themselves; kept back: "
+        "172.17.0.1:7001 (container or VM bridge), [fe80::1]:7001 (link-local); "
+        "name an address with advertise.extra, or include its network with advertise.include"
+    )
+    assert "kept back" not in (only_loopback(judged(LOOPBACK)) or "")
+
+
+def test_nothing_is_said_where_another_address_is_told_or_loopback_was_asked_for() -> None:
+    assert only_loopback(judged(LOOPBACK, LAN)) is None
+    assert only_loopback(judged(LOOPBACK, include=(ip_network("127.0.0.0/8"),))) is None
+    assert only_loopback(judged(LOOPBACK, extra=(at(LOOPBACK),))) is None
+    assert only_loopback(judged(LOOPBACK, exclude=(ip_network("0.0.0.0/0"),))) is None
 
 
 def adapter(name: str, *ips: Any) -> ifaddr.Adapter:
     return ifaddr.Adapter(name, name, [ifaddr.IP(ip, 24, name) for ip in ips])
 
 
-def test_bridges_are_told_from_other_interfaces_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_kernel_cannot_be_asked_the_names_of_the_interfaces_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> NoReturn:
+        raise OSError("not here")
+
     adapters = [
         adapter("lo", LOOPBACK, ("::1", 0, 0)),
         adapter("eth0", LAN, ("fe80::1%eth0", 0, 2)),
         adapter("br0", PUBLIC),
+        adapter("br-lan", "192.168.8.1"),
         adapter("docker0", DOCKER),
         adapter("docker_gwbridge", "172.18.0.1"),
         adapter("br-0123456789ab", "172.19.0.1"),
         adapter("kube-ipvs0", "10.96.0.1"),
+        adapter("wg0", "10.7.0.1"),
     ]
+    monkeypatch.setattr("blixard.agent.advertise.read_network", refuse)
     monkeypatch.setattr(ifaddr, "get_adapters", lambda: adapters)
     local = local_addresses()
-    assert local.bridges == set(map(ip_address, [DOCKER, "172.18.0.1", "172.19.0.1", "10.96.0.1"]))
-    assert local.all - local.bridges == set(map(ip_address, [LOOPBACK, "::1", LAN, "fe80::1", PUBLIC]))
+    assert [str(each.ip) for each in local if each.inner] == ["10.96.0.1", DOCKER, "172.18.0.1", "172.19.0.1"]
+    outer = [str(each.ip) for each in local if not each.inner]
+    assert outer == ["192.168.1.10", "192.168.8.1", PUBLIC, "fe80::1", LOOPBACK, "::1", "10.7.0.1"]
 
 
 def test_this_machine_has_a_loopback_address() -> None:
-    assert any(ip.is_loopback for ip in local_addresses().all)
+    assert any(each.ip.is_loopback for each in local_addresses())
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "10.1.2.3/8", "fd00::/8", "192.0.2.1"])

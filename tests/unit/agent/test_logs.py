@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blixard.agent.logs import JsonFormatter, LogfmtFormatter
+from blixard.agent.logs import MOST_WAITING, JsonFormatter, LogfmtFormatter, PatientHandler
 from blixard.trust.keys import SecretKey
 
 names = st.from_regex(r"[a-z][a-z_]{0,10}", fullmatch=True).filter(
@@ -103,3 +104,56 @@ def test_the_last_setting_holds_for_all_loggers_and_says_everything_once(style: 
     assert [word for line in lines for word in ("ours", "theirs") if word in line] == ["ours", "theirs"]
     assert len(lines) == 2
     assert all(line.startswith(first) for line in lines)
+
+
+class Disk:
+    """Takes as many bytes as it has room for."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.data = b""
+
+    def write(self, data: bytes) -> int:
+        taken = data[: self.room - len(self.data)]
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.data += taken
+        return len(taken)
+
+    @property
+    def lines(self) -> list[str]:
+        return [logfmt(line)["msg"] for line in self.data.decode().splitlines()]
+
+
+def handler_on(disk: Disk) -> PatientHandler:
+    handler = PatientHandler(disk.write)
+    handler.setFormatter(LogfmtFormatter())
+    return handler
+
+
+def test_lines_that_find_no_room_wait_and_come_whole_and_in_order() -> None:
+    disk = Disk(room=100)
+    handler = handler_on(disk)
+    for number in range(5):
+        handler.emit(record(f"line-{number}"))
+    assert str(handler.problem) == "log: cannot be written: No space left on device"
+    assert len(disk.data) == 100, "the second line is there in part"
+    disk.room = 10_000
+    handler.write_again()
+    assert not handler.problem
+    assert disk.lines == [f"line-{number}" for number in range(5)]
+
+
+def test_of_too_many_lines_that_wait_the_oldest_are_lost_and_counted() -> None:
+    disk = Disk(room=10)
+    handler = handler_on(disk)
+    for number in range(20):
+        handler.emit(record(f"{number:04}" + "x" * (MOST_WAITING // 10)))
+    disk.room = 10 * MOST_WAITING
+    handler.emit(record("last"))
+    numbers = [int(line[:4]) for line in disk.lines[:-2]]
+    assert (numbers[0], numbers[-1], numbers[1:]) == (0, 19, list(range(numbers[1], 20)))
+    assert sum(map(len, disk.lines)) <= MOST_WAITING
+    lost = logfmt(disk.data.decode().splitlines()[-1])
+    assert disk.lines[-2:] == ["last", "log lines were lost while they could not be written"]
+    assert int(lost["lines"]) + len(numbers) == 20

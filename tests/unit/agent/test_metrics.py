@@ -17,7 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.documents.samples import NOW, key
 
-from blixard.agent.metrics import EventCounts, Family, exposition, node_families, peer_families, source_families
+from blixard.agent.metrics import (
+    EventCounts,
+    Family,
+    NodeFacts,
+    exposition,
+    node_families,
+    peer_families,
+    source_families,
+)
 from blixard.agent.metrics_server import MAX_REQUEST_BYTES, serving_metrics
 from blixard.agent.options import Bind
 from blixard.errors import InputError
@@ -169,11 +177,17 @@ def test_events_are_counted_and_failures_by_their_kind() -> None:
 
 
 def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
-    series = read(exposition(node_families(1, "prod", "0.1.0", {"unknown": 3})))
+    about = NodeFacts(node_id=1, cluster="prod", version="0.1.0", refused={"unknown": 3})
+    series = read(exposition(node_families(about)))
     assert series["blixard_info", (("node_id", "1"), ("cluster", "prod"), ("version", "0.1.0"))] == 1
     assert series["blixard_refused_callers_total", (("kind", "unknown"),)] == 3
-    assert series["blixard_not_remembered", ()] == 0
-    assert read(exposition(node_families(1, "prod", "0.1.0", {}, not_remembered=2)))["blixard_not_remembered", ()] == 2
+    for name in ("blixard_not_remembered", "blixard_not_written", "blixard_not_reachable"):
+        assert series[name, ()] == 0
+    worse = dataclasses.replace(about, not_remembered=2, not_written=3, is_reachable=False)
+    bad = read(exposition(node_families(worse)))
+    assert bad["blixard_not_remembered", ()] == 2
+    assert bad["blixard_not_written", ()] == 3
+    assert bad["blixard_not_reachable", ()] == 1
 
 
 async def fetched(port: int, request: bytes) -> tuple[bytes, bytes]:

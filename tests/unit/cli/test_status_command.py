@@ -67,7 +67,18 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     status["sources"][1]["good_at"] = format_time(now - timedelta(hours=5))
     status["sources"][2]["good_at"] = format_time(now)
     monkeypatch.setattr("blixard.cli.status_command.ask", lambda data_dir, op: status)
-    return dict(status)
+    answer: dict[str, Any] = status
+    return answer
+
+
+def test_the_page_says_what_is_not_written_once_and_why_no_other_host_reaches_the_node(answer: dict[str, Any]) -> None:
+    answer |= {"not_remembered": ["numbers"], "not_written": ["entry", "numbers"], "not_reachable": "no address"}
+    lines = blixard("status", "--data-dir", "/srv/n1").out.splitlines()
+    assert [line for line in lines if line.startswith("cannot")] == [
+        "cannot remember what it took: numbers",
+        "cannot write, and tries again: entry",
+        "cannot be reached from other hosts: no address",
+    ]
 
 
 @pytest.mark.usefixtures("answer")

@@ -42,7 +42,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 KEYS = {
-    "look": {"entry", "entry_source", "config_sha256", "key", "agent", "files", "host", "version", "seen"},
+    "look": {
+        *(
+            "entry",
+            "entry_source",
+            "not_reachable",
+            "config_sha256",
+            "key",
+            "agent",
+            "files",
+            "host",
+            "version",
+            "seen",
+        ),
+    },
     "check": {"report"},
     "refresh": {"running", "peers", "problems"},
     "rotation": {"changed", "due", "old", "new", "announcement", "entry", "restart"},
@@ -69,6 +82,8 @@ def _good(operation: str) -> dict[str, Any]:
         "admission": "known",
         "connected": [2, 2**64 - 1],
         "addresses": addresses,
+        "not_written": [],
+        "not_reachable": None,
         "started": 1767225600.25,
     }
     node = {"node_id": 1, "iroh_node_id": own["iroh_node_id"], "agent": "running", "version": "0.1.0"}
@@ -81,6 +96,7 @@ def _good(operation: str) -> dict[str, Any]:
         "look": {
             "entry": own,
             "entry_source": "agent",
+            "not_reachable": None,
             "config_sha256": DIGEST,
             "key": {"path": "/elsewhere", "state": "present", "owner": "blixard", "group": "blixard"},
             "agent": agent,
@@ -250,6 +266,25 @@ def test_keys_are_left_out_at_any_depth_and_very_many_of_them_are_one_short_line
         assert place in said["warnings"][0]
     assert many["warnings"][0].endswith(" and 99995 more")
     _assert_tame("refresh", many)
+
+
+def test_a_node_that_no_other_host_reaches_or_that_cannot_write_is_a_warning_of_the_run() -> None:
+    answer = _good("look")
+    answer["not_reachable"] = "nothing but 127.0.0.1:7001 is left"
+    answer["agent"]["not_written"] = ["/var/lib/blixard/node-registry.json: cannot be written: No space left on device"]
+    assert _said("look", answer)["warnings"] == [
+        "node1: its node cannot be reached from other hosts: nothing but 127.0.0.1:7001 is left",
+        "node1: its node cannot write, and tries again: /var/lib/blixard/node-registry.json: cannot be written: "
+        "No space left on device",
+    ]
+
+
+def test_a_package_that_is_older_than_the_controllers_says_neither() -> None:
+    answer = _good("look")
+    del answer["not_reachable"], answer["agent"]["not_written"], answer["agent"]["not_reachable"]
+    said = _said("look", answer)
+    assert said["not_reachable"] is None
+    assert "warnings" not in said
 
 
 @pytest.mark.parametrize("operation", KEYS)

@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.unit.peers.people import peer
 from tests.unit.sources.files import registry_of
 
 from blixard.agent.control_server import ControlServer, Tell
+from blixard.agent.interfaces import LocalAddress
 from blixard.documents.data_dir_files import SEEN_FILE_NAME
 from blixard.errors import InputError
 from blixard.fleet.host import run
@@ -187,6 +189,21 @@ async def test_without_settings_to_hold_it_against_the_word_of_the_running_node_
     told = _told("127.0.0.1:1")
     seen = await _look_beside(tmp_path, None, told, min_seq=8)
     assert (seen["entry"], seen["entry_source"], seen["config_sha256"]) == (told["entry"], "agent", None)
+
+
+def test_a_host_that_is_left_with_loopback_alone_says_so_before_its_node_first_runs(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loopback = [LocalAddress(ip_address("127.0.0.1"))]
+    monkeypatch.setattr("blixard.agent.own_entry.local_addresses", lambda: loopback)
+    create_secret_key(tmp_path / KEY_FILE_NAME)
+
+    def why(bind: str) -> Any:
+        config = json.dumps({"node_id": 5, "bind": bind, "data_dir": str(tmp_path), "cluster": "test"}).encode()
+        return look(tmp_path, config=config, paths={}, expected={})["not_reachable"]
+
+    assert "is left to tell the peers" in why("0.0.0.0:0")
+    assert why("127.0.0.1:0") is None
 
 
 def test_a_host_that_has_settings_and_no_key_yet_has_no_entry_but_that_of_a_registry_file(
