@@ -249,6 +249,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "pattern": membership.pattern,
     "pending": pending.pending,
     "pip_runs": wanted_package.pip_runs,
+    "refused_key": signature.refused_key,
     "refused_leaving": membership.refuse_leaving,
     "refused_tags": refused_tags,
     "refused_unknown": membership.refuse_unknown,

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.ansible.conftest import NewFleet
 from tests.ansible.fleet import UNREACHABLE
 
@@ -55,6 +56,35 @@ def test_two_hosts_with_one_node_id_are_refused_together_and_nothing_is_recorded
     assert "node1 and node2 have the same node id 1; give one of them another" in run.words
     assert not fleet.registry.exists()
     assert not fleet.peers_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("fleet-key", "blixard_fleet_key_file: is a relative path; give the whole path"),
+        ("missing", "keys/missing: "),
+        ("open", "keys/open: "),
+        ("other", "is not one of blixard_trusted_signers"),
+    ],
+)
+def test_a_fleet_key_that_cannot_be_used_stops_a_run_before_it_touches_anything_but_a_run_that_needs_none(
+    new_fleet: NewFleet, tmp_path: Path, given: str, line: str
+) -> None:
+    fleet = new_fleet(1)
+    keys = tmp_path / "keys"
+    fleet.sign_with(keys / "own")
+    for name in ("open", "other"):
+        create_secret_key(keys / name)
+    (keys / "open").chmod(0o644)
+    fleet.group["blixard_fleet_key_file"] = given if given == "fleet-key" else str(keys / given)
+    before = fleet.files()
+
+    run = fleet.play("site")
+
+    assert run.code != 0
+    assert line in run.words
+    assert fleet.files() == before
+    assert line not in fleet.play("check").words
 
 
 def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_fleet: NewFleet) -> None:

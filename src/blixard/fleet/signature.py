@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
-from blixard.errors import InputError, TrustError
+from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
 from blixard.trust.keys import SecretKey, read_secret_key
 from blixard.trust.manifest import keep_manifest
@@ -53,7 +53,7 @@ def fleet_key(text: str, file: str) -> SecretKey | None:
     if text and file:
         raise InputError("the fleet key is given twice", mend="set blixard_fleet_key or blixard_fleet_key_file")
     if file:
-        return read_secret_key(Path(file).expanduser())
+        return read_secret_key(_absolute(file))
     digits = text.strip()
     if not digits:
         return None
@@ -65,6 +65,33 @@ def fleet_key(text: str, file: str) -> SecretKey | None:
             mend=mend,
         )
     return SecretKey(bytes.fromhex(digits))
+
+
+def _absolute(file: str) -> Path:
+    """Return the path of a key file; a relative one would be another file in each folder that a run is started in."""
+    path = Path(file).expanduser()
+    if not path.is_absolute():
+        # Not shown: it may be the key itself, in the wrong variable.
+        mend = "give the whole path; in an inventory it may begin with inventory_dir"
+        raise InputError("is a relative path", file="blixard_fleet_key_file", mend=mend)
+    return path
+
+
+def refused_key(signers: Sequence[str], text: str, file: str) -> str | None:
+    """Return why the fleet key cannot sign what the nodes take, None where it can or where there is none."""
+    try:
+        _check_trusted(fleet_key(text, file), parse_signers(signers))
+    except BlixardError as error:
+        return str(error)
+    return None
+
+
+def _check_trusted(key: SecretKey | None, trusted: Sequence[EndpointId]) -> None:
+    if key is not None and trusted and key.public() not in trusted:
+        raise InputError(
+            f"the fleet key's id {key.public().base64} is not one of blixard_trusted_signers",
+            mend="add it there and roll that out before you sign with it",
+        )
 
 
 def keep_signature(
@@ -97,11 +124,7 @@ def keep_signature(
     trusted = parse_signers(signers)
     if key is None and not trusted:
         return Signature()
-    if key is not None and trusted and key.public() not in trusted:
-        raise InputError(
-            f"the fleet key's id {key.public().base64} is not one of blixard_trusted_signers",
-            mend="add it there and roll that out before you sign with it",
-        )
+    _check_trusted(key, trusted)
     sig_path = path.with_name(path.name + SIGNATURE_SUFFIX)
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
     data = read_limited(path, MAX_PEERS_BYTES) if path.exists() or not check else b""
