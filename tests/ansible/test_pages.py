@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.ansible.fleet import GROUP, PROJECT, Fleet, free_ports
+from tests.ansible.fleet import BIN, GROUP, PROJECT, Fleet, free_ports
+from tests.ansible.pages import block, commands
+from tests.integration.nodes import eventually
 
+from blixard.agent.control_client import ask
 from blixard.documents.peers_file import read_peers
 from blixard.trust.peers_signature import parse_sig
 
@@ -41,20 +44,10 @@ class Story:
             (self.root / name).symlink_to(PROJECT / name)
         shutil.copytree(PROJECT / "inventories" / "example", self.root / "inventories" / "example")
 
-    def block(self, page: str, name: str) -> str:
-        """Return the code block of a page that has this name after its language."""
-        found = re.search(rf"^```\w+ {name}\n(.*?)^```$", (PROJECT / page).read_text(), re.MULTILINE | re.DOTALL)
-        assert found, (page, name)
-        return found[1]
-
-    def commands(self, page: str, name: str) -> list[str]:
-        """Return the commands of a block, without their prompt."""
-        return re.split(r"^\$ ", self.block(page, name), flags=re.MULTILINE)[1:]
-
     def person(self, page: str, name: str) -> str:
         """Run the commands of a block, each of which must succeed, and return what they print."""
         said = ""
-        for command in self.commands(page, name):
+        for command in commands(page, name):
             if command.startswith("export "):
                 self.exports.append(command)
             else:
@@ -64,7 +57,7 @@ class Story:
     def job(self, step: str, **variables: str) -> str:
         """Run a step of docs/ci.md with a job's variables alone; it must succeed."""
         job = {"INVENTORY": "inventories/prod", "CLUSTER": "example", "BUILD": "17", **variables}
-        return self.shell(self.block("docs/ci.md", step), code=0, **job)
+        return self.shell(block("docs/ci.md", step), code=0, **job)
 
     def shell(self, script: str, *, code: int, **variables: str) -> str:
         """Run a script in the checkout and return what it prints."""
@@ -125,7 +118,7 @@ class Story:
 def rolled_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """A copy of the example with hosts of its own, rolled out as README.md says."""
     story = Story(tmp_path_factory.mktemp("story"))
-    copy, *rollout = story.commands("README.md", "rollout")
+    copy, *rollout = commands("README.md", "rollout")
     story.shell(copy, code=0)
     story.name_hosts(*FIRST)
     try:
@@ -143,7 +136,7 @@ def story(rolled_out: Story) -> Story:
     (story.home / ".vault-password").write_text("a password for this test\n")
     (signer,) = re.findall(r"\b[0-9a-f]{64}\b", story.person("docs/life.md", "key"))
     story.keep_secret("ansible_become_password", "a word")
-    story.set_here("main.yml", story.block("docs/life.md", "signers").replace("…the id…", signer))
+    story.set_here("main.yml", block("docs/life.md", "signers").replace("…the id…", signer))
     story.person("docs/life.md", "batches")
     assert story.signed_by() == signer
     return story
@@ -176,7 +169,7 @@ def test_the_pipeline_takes_the_same_inventory_without_a_vault_password(story: S
     assert "nothing to change" in story.job("change")
 
     (story.kept / "discovery-peers.json").unlink()
-    story.shell(story.block("docs/ci.md", "gate"), code=2, INVENTORY="inventories/prod")
+    story.shell(block("docs/ci.md", "gate"), code=2, INVENTORY="inventories/prod")
     story.job("sign", FLEET_SIGNER=signer, BLIXARD_FLEET_KEY=secret)
     assert "nothing to change" in story.job("change"), "the same bytes again"
 
@@ -204,3 +197,24 @@ def test_files_of_an_older_release_are_moved_by_the_command_of_the_page(story: S
     story.person("docs/life.md", "move")
 
     story.job("gate", FLEET_SIGNER=story.signed_by())
+
+
+def test_two_nodes_without_a_fleet_find_each_other_as_the_first_page_says(tmp_path: Path) -> None:
+    first, second = free_ports(2)
+    path = f"{BIN}:{os.environ['PATH']}"
+
+    def run(command: str) -> int:
+        placed = command.strip().replace("7001", str(first)).replace("7002", str(second))
+        # In the background, where the page has a terminal for each.
+        script = f"{placed} --detach" if placed.startswith("blixard node") else placed
+        done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env={**os.environ, "PATH": path}, check=False)
+        return done.returncode
+
+    *nodes, status, check = commands("README.md", "node")
+    try:
+        assert [run(each) for each in nodes] == [0, 0]
+        eventually(lambda: ask(tmp_path / "data" / "node1", "status")["peers"])
+        assert [run(status), run(check)] == [0, 0]
+    finally:
+        for number in (1, 2):
+            run(f"blixard stop --data-dir data/node{number}")
