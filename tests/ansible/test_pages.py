@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""README.md, docs/life.md and docs/ci.md tell one story: their commands, in order, on one inventory.
+"""README.md, docs/life.md and docs/ci.md tell one story: their commands do what they say on one inventory.
 
 The hosts are on this machine, as in the other tests here; all else of the inventory is as the pages say.
 """
