@@ -160,7 +160,7 @@ def _hold(
     if present is None:
         raise TrustError(f"{path}: is not signed, and the nodes trust only signed files; {SIGN}")
     if stale:
-        raise TrustError(f"{path}: is to change, and there is no fleet key to sign it with; {SIGN}")
+        raise TrustError(f"{path}: is to change, and the run that writes it must sign it; {SIGN}")
     try:
         verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1, now=now)
     except TrustError as error:

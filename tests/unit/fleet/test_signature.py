@@ -114,7 +114,7 @@ def test_check_mode_says_that_a_file_which_is_to_change_would_be_signed_and_writ
     before = _sig(peers)
 
     assert _keep(peers, check=True, sha256=sha256_hex(TWO)).changed
-    with pytest.raises(TrustError, match="is to change, and there is no fleet key"):
+    with pytest.raises(TrustError, match="is to change, and the run that writes it must sign it"):
         _keep(peers, check=True, sha256=sha256_hex(TWO), key=None)
     assert not _keep(peers, check=True, sha256=sha256_hex(ONE)).changed
     peers.unlink()
