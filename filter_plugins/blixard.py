@@ -11,16 +11,22 @@ import json
 import typing as t
 from pathlib import Path
 
+import yaml
 from ansible import constants as C
 from ansible import context
 from ansible.errors import AnsibleFilterError
+from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.documents import data_dir_files
+from blixard.documents.peers_file import read_peers
+from blixard.documents.record import read_record
 from blixard.errors import BlixardError, InputError, bounded_lines, trouble_with_files
 from blixard.fleet import (
     batches,
+    inventory_check,
     membership,
     observe,
     pending,
@@ -125,6 +131,57 @@ def signers(trusted: t.Sequence[str], key: str, key_file: str) -> list[str]:
     """Return the ids that may sign off: those that are trusted, or where there are none that of the fleet key."""
     own = None if trusted else signature.fleet_key(key, key_file)
     return list(trusted) if own is None else [own.public().base64]
+
+
+def hosts(chosen: t.Any, groups: t.Mapping[str, t.Collection[str]], limit: str | None = None) -> str:
+    """Return the host pattern of the fleet, which means at least one host that this run may work on."""
+    return membership.fleet_hosts(chosen, limit or "", groups, functools.partial(_matching, groups))
+
+
+def _matching(groups: t.Mapping[str, t.Collection[str]], pattern: str, limit: str) -> t.Collection[str]:
+    """Return the hosts that a pattern and a limit match, as Ansible reads them."""
+    if pattern in groups and not limit:
+        return groups[pattern]
+    inventory = InventoryManager(DataLoader(), parse=False)
+    for host in groups.get("all", ()):
+        inventory.add_host(host)
+    for group, names in groups.items():
+        if group not in ("all", "ungrouped"):
+            inventory.add_group(group)
+            for host in names:
+                inventory.add_host(host, group)
+    inventory.subset(limit)
+    return [host.name for host in inventory.get_hosts(pattern)]
+
+
+def refused_inventory(
+    hostvars: HostVars,
+    playing: Hosts,
+    fleet: Hosts,
+    record_dir: str,
+    peers_file: str,
+    defaults: str,
+    unread: t.Sequence[str] = (),
+) -> str | None:
+    """Return what no run could do with, a line each; null when all that can be known before the first host is well."""
+    ours = {name: hostvars[name] for name in dict.fromkeys([*fleet, *playing]) if name in hostvars}
+    lines = []
+    try:
+        members = read_record(record_dir, missing_ok=True)
+        if Path(peers_file).exists():
+            read_peers(peers_file)
+    except InputError as error:
+        members = {}
+        lines.append(str(error))
+    lines += inventory_check.troubles(
+        ours,
+        playing=list(playing),
+        inventory=list(hostvars),
+        members=members,
+        defaults=yaml.safe_load(Path(defaults).read_bytes()),
+        unread=unread,
+    )
+    return "\n".join(lines) or None
 
 
 def limited(
@@ -234,7 +291,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "gathered": gathered,
     "has_key": pending.has_key,
     "has_peers": pending.has_peers,
-    "hosts": membership.fleet_hosts,
+    "hosts": hosts,
     "join_files": join_files,
     "json": json_text,
     "leaving_risk": leaving_risk,
@@ -249,6 +306,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "pattern": membership.pattern,
     "pending": pending.pending,
     "pip_runs": wanted_package.pip_runs,
+    "refused_inventory": refused_inventory,
     "refused_key": signature.refused_key,
     "refused_leaving": membership.refuse_leaving,
     "refused_tags": refused_tags,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 
 from blixard.documents.size_limits import MAX_DEPTH, MAX_INTEGER_DIGITS
@@ -61,10 +62,18 @@ def _parse(text: str) -> object:
     except RecursionError:
         raise InputError(_too_deep()) from None
     except json.JSONDecodeError as error:
+        if conflict := _CONFLICT.search(text):
+            line = text.count("\n", 0, conflict.start()) + 1
+            mend = "settle it in version control, then run this again"
+            raise InputError(f"has the marks of a merge conflict in it (line {line})", mend=mend) from None
         if _cut_off(text[error.pos :], error.msg):
             raise InputError(f"is not JSON: it ends in the middle, at line {error.lineno}; cut off?") from None
         place = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"is not JSON: {error.msg.rstrip(': ')} ({place})") from None
+
+
+# Each side of a conflict begins with seven of one sign; git has a space and a name after the outer ones.
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}|\|{7})(?: |$)|^={7}$", re.MULTILINE)
 
 
 def _cut_off(rest: str, message: str) -> bool:

@@ -13,5 +13,6 @@ On the controller:
 - `places`, `wanted_package`, `membership`, `steps`: where the fleet's files are, which package, which hosts and steps.
 - `pending`: what has to be done on a host; `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once,
   and in which order.
+- `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
 - `registry`, `announcements`, `signature`: the record, changes of key, signatures; `report`: the connectivity report.
 """

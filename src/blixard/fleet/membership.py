@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 
 from blixard.documents.entry_states import ABSENT, PRESENT, state_of
 from blixard.documents.record import read_record
-from blixard.errors import InputError, bounded_lines
+from blixard.errors import InputError, bounded_lines, one_line
+from blixard.model.words import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from blixard.fleet.host_view import HostView
 
@@ -21,10 +23,16 @@ NO_HOSTS = "all:!all"
 """Ansible's pattern for no host at all, without a warning."""
 
 
-def names(value: str | Iterable[object]) -> list[str]:
-    """Return a list of names, which may be written as one text with commas, as it is on the command line."""
-    each = value.split(",") if isinstance(value, str) else value
+def names(value: object) -> list[str]:
+    """Return a list of texts, which may be written as one text with commas, as it is on the command line."""
+    each = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
     return [name for name in (str(name).strip() for name in each) if name]
+
+
+def named(hosts: Sequence[str], most: int = 5) -> str:
+    """Return names for a line; of many the first ones, and how many more there are."""
+    more = f" and {len(hosts) - most} more" if len(hosts) > most else ""
+    return ", ".join(map(one_line, hosts[:most])) + more
 
 
 def pattern(hosts: str | Iterable[object] | None) -> str:
@@ -32,22 +40,33 @@ def pattern(hosts: str | Iterable[object] | None) -> str:
     return ",".join(names(hosts or ())) or NO_HOSTS
 
 
-def fleet_hosts(chosen: Any, groups: Mapping[str, Collection[str]]) -> Any:
+Matching = Callable[[str, str], Collection[str]]
+"""Gives the names of the hosts that a pattern of Ansible's matches, within a limit that may be empty."""
+
+
+def fleet_hosts(chosen: object, limit: str, groups: Collection[str], matching: Matching) -> str:
     """Return the host pattern of the fleet: what was `chosen` with `blixard_hosts`, or the group `blixard`.
 
     Args:
         chosen: a pattern, a list of patterns, or nothing.
-        groups: the inventory's groups, names of hosts by name of the group.
+        limit: what the run was limited to; empty without.
+        groups: the names of the inventory's groups.
+        matching: tells which hosts a pattern means.
 
     Raises:
-        InputError: it is the group `blixard`, and there is none: the run would end without having done anything.
+        InputError: it means no host, or none of those that the run is limited to: the run would end without having done
+            anything, as if all were well.
     """
-    if chosen and names(chosen) != [GROUP]:
-        return chosen
-    if GROUP not in groups and GROUP not in groups.get("all", ()):
-        mend = "set blixard_hosts to the group that is the fleet, as in -e blixard_hosts=GROUP"
+    wanted = ",".join(names(chosen or GROUP))
+    mend = "set blixard_hosts to the group that is the fleet, as in -e blixard_hosts=GROUP"
+    if wanted == GROUP and GROUP not in groups and not matching(GROUP, ""):
         raise InputError(f"there is no group {GROUP}", file="the inventory", mend=mend)
-    return GROUP
+    if not matching(wanted, ""):
+        raise InputError(f"no host is in {quoted(wanted)}", file="the inventory", mend=mend)
+    if limit and not matching(wanted, limit):
+        mend = f"the fleet is {quoted(wanted)}; limit the run to hosts of it"
+        raise InputError(f"--limit {limit} leaves no host of the fleet", mend=mend)
+    return wanted
 
 
 def states(hosts: Iterable[HostView]) -> dict[str, str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def package(spec: str, project: str, lock: str) -> dict[str, Any]:
 
 
 def pip_runs(
-    wanted: Mapping[str, Any], folder: str, *, wheel: str = "", offline: bool = False, args: Sequence[str] = ()
+    wanted: Mapping[str, Any], folder: str, *, wheel: str = "", offline: bool = False, args: Sequence[str] | str = ()
 ) -> list[list[str]]:
     """Return the arguments of each run of pip that installs a package on a host.
 
@@ -54,9 +55,10 @@ def pip_runs(
         folder: the folder on the host that has the lock file and the wheels.
         wheel: the wheel of the package, by its path on the controller; for a requirement pip finds one itself.
         offline: pip takes packages from `folder` alone.
-        args: further options for pip.
+        args: further options for pip; a text is read as a shell would read it.
     """
-    options = [*(["--no-index", "--find-links", folder] if offline else []), *args]
+    options = [*(["--no-index", "--find-links", folder] if offline else [])]
+    options += shlex.split(args) if isinstance(args, str) else args
     lock = f"{folder}/{Path(wanted['lock']).name}"
     if wanted["kind"] == "requirement":
         target = ["--upgrade", wanted["place"]]

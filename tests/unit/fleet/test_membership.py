@@ -71,14 +71,27 @@ def test_who_has_left_or_leaves_now_or_has_no_host_is_not_missed(record: Path) -
 
 
 def test_the_fleet_is_what_was_chosen_or_else_a_group_that_there_is() -> None:
-    groups: dict[str, list[str]] = {"all": ["a", "b"], "cluster": ["a", "b"]}
-    assert fleet_hosts("cluster", groups) == "cluster"
-    assert fleet_hosts(["a", "b"], groups) == ["a", "b"]
-    assert fleet_hosts(None, {**groups, "blixard": ["a"]}) == "blixard"
-    assert fleet_hosts(["blixard"], {"all": ["blixard"]}) == "blixard", "a host may be called so"
+    def everybody(pattern: str, limit: str) -> list[str]:
+        return ["a", "b"]
+
+    assert fleet_hosts("cluster", "", ["all", "cluster"], everybody) == "cluster"
+    assert fleet_hosts(["a", "b"], "", ["all"], everybody) == "a,b"
+    assert fleet_hosts(None, "", ["all", "blixard"], everybody) == "blixard"
+    assert fleet_hosts(["blixard"], "", ["all"], everybody) == "blixard", "a host may be called so"
     for default in (None, "blixard", ["blixard"]):
         with pytest.raises(InputError, match=r"there is no group blixard.*-e blixard_hosts=GROUP"):
-            fleet_hosts(default, groups)
+            fleet_hosts(default, "", ["all"], lambda pattern, limit: [])
+
+
+def test_a_run_that_no_host_takes_part_in_is_refused() -> None:
+    def only_a(pattern: str, limit: str) -> list[str]:
+        return ["a"] if pattern == "cluster" and limit in ("", "a") else []
+
+    assert fleet_hosts("cluster", "a", ["cluster"], only_a) == "cluster"
+    with pytest.raises(InputError, match=r'no host is in "nosuch"; set blixard_hosts'):
+        fleet_hosts("nosuch", "", ["cluster"], only_a)
+    with pytest.raises(InputError, match=r"--limit router leaves no host of the fleet; the fleet is \"cluster\""):
+        fleet_hosts("cluster", "router", ["cluster"], only_a)
 
 
 def test_a_change_that_some_would_not_hear_of_is_refused_with_their_names() -> None:

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""What an inventory says that no run can do with, found for all of its hosts before the first one is touched."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from blixard.agent.options import OPTIONS, Option, from_words
+from blixard.documents.entry_states import ABSENT, parse_state
+from blixard.documents.record import check_name
+from blixard.errors import InputError, one_line
+from blixard.fleet.membership import named, names
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    Variables = Mapping[str, Any]
+    Hosts = Mapping[str, Variables]
+
+OF_THE_FLEET = (
+    *("blixard_hosts", "blixard_cluster", "blixard_admission", "blixard_trusted_signers", "blixard_voters"),
+    *("blixard_fleet_dir", "blixard_record_dir", "blixard_registry_dir", "blixard_peers_file", "blixard_report_file"),
+    *("blixard_fleet_key", "blixard_fleet_key_file", "blixard_upstream_compat", "blixard_announced"),
+    *("blixard_max_removals", "blixard_prune", "blixard_decommission", "blixard_rotate", "blixard_rotate_min_age"),
+)
+"""Variables of which a fleet has one value, in this run and in the next one with another `--limit`."""
+
+OF_A_RUN = ("blixard_package", "blixard_requirements", "blixard_build_dir", "blixard_serial")
+"""Variables of which a run has one value, for the hosts that it works on."""
+
+SECRET = frozenset({"blixard_fleet_key"})
+
+LISTS = frozenset(
+    {"blixard_hosts", "blixard_trusted_signers", "blixard_voters", "blixard_decommission", "blixard_rotate"}
+)
+
+SETTINGS = {
+    "blixard_node_id": "node_id",
+    "blixard_cluster": "cluster",
+    "blixard_bind": "bind",
+    "blixard_relay_url": "relay_url",
+    "blixard_advertise_include": "advertise.include",
+    "blixard_advertise_exclude": "advertise.exclude",
+    "blixard_advertise_extra": "advertise.extra",
+    "blixard_registries": "registries",
+    "blixard_refresh_interval": "refresh_interval_s",
+    "blixard_admission": "admission",
+    "blixard_trusted_signers": "trusted_signers",
+    "blixard_metrics": "metrics",
+    "blixard_log_level": "log_level",
+    "blixard_log_format": "log_format",
+}
+"""The node's setting that a variable becomes."""
+
+NAMES_HOSTS = ("blixard_voters", "blixard_join", "blixard_rotate")
+"""Variables that name hosts of the inventory; those in `NAMES_MEMBERS` may name members that it has lost, too."""
+
+NAMES_MEMBERS = ("blixard_decommission", "blixard_announced")
+
+_UNSET = object()
+
+
+def troubles(
+    hosts: Hosts,
+    *,
+    playing: Collection[str],
+    inventory: Collection[str],
+    members: Collection[str],
+    defaults: Variables,
+    unread: Collection[str] = (),
+) -> list[str]:
+    """Return a line for each thing that is wrong, hosts with the same one together; none when all is well.
+
+    Args:
+        hosts: variables by name, of the fleet and of the hosts that the run works on.
+        playing: names of the hosts that the run works on.
+        inventory: every name in the inventory.
+        members: every name in the record.
+        defaults: the role's defaults; one that is a template counts as no value.
+        unread: variables that are not looked at, such as a key in a vault whose password this run need not have.
+    """
+    present = {name: each for name, each in hosts.items() if each.get("blixard_state") != ABSENT}
+    run = {name: each for name, each in hosts.items() if name in set(playing)}
+    return [
+        *_wrong_names(hosts),
+        *_differing(hosts, [name for name in OF_THE_FLEET if name not in unread], defaults),
+        *_differing(run, OF_A_RUN, defaults),
+        *_wrong_values(hosts),
+        *_same_numbers(present),
+        *_unknown_hosts(hosts, NAMES_HOSTS, inventory),
+        *_unknown_hosts(hosts, NAMES_MEMBERS, {*inventory, *members}),
+    ]
+
+
+def _wrong_names(hosts: Iterable[str]) -> Iterator[str]:
+    for name in hosts:
+        try:
+            check_name(name)
+        except InputError as error:
+            yield f"{error}; an address goes into ansible_host"
+
+
+def _differing(hosts: Hosts, variables: Iterable[str], defaults: Variables) -> Iterator[str]:
+    for variable in variables:
+        by_value: dict[str, list[str]] = defaultdict(list)
+        for name, each in hosts.items():
+            by_value[_shown(variable, each.get(variable, _default(variable, defaults)))].append(name)
+        if len(by_value) > 1:
+            words = ["one value", *["another"] * (len(by_value) - 1)] if variable in SECRET else list(by_value)
+            said = ", ".join(f"{value} on {named(on)}" for value, on in zip(words, by_value.values(), strict=True))
+            yield (
+                f"{variable} is not the same for all hosts: {said}; give all of them one value, or roll out fleets of"
+                " their own, with -e blixard_hosts=GROUP for each"
+            )
+
+
+def _default(variable: str, defaults: Variables) -> object:
+    value = defaults.get(variable, _UNSET)
+    return _UNSET if isinstance(value, str) and "{{" in value else value
+
+
+def _shown(variable: str, value: object) -> str:
+    """Return a value as a line shows it, the same for the spellings of one value."""
+    if value is _UNSET:
+        return "not set"
+    if variable in LISTS:
+        return ",".join(names(value)) or "nothing"
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return one_line(text) or "nothing"
+
+
+def _wrong_values(hosts: Hosts) -> Iterator[str]:
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, each in hosts.items():
+        for variable, trouble in _troubles_of(each):
+            found[variable, trouble].append(name)
+    for (variable, trouble), on in found.items():
+        yield f"{variable} of {named(on)}: {trouble}"
+
+
+def _troubles_of(variables: Variables) -> Iterator[tuple[str, str]]:
+    for variable, option in _OPTIONS.items():
+        try:
+            if variable in variables:
+                _convert(option, variables[variable])
+        except InputError as error:
+            yield variable, f"{error.reason}; {error.mend or f'write {option.form}'}"
+    try:
+        parse_state(variables.get("blixard_state", "present"))
+    except InputError as error:
+        yield "blixard_state", str(error)
+
+
+_OPTIONS: dict[str, Option] = {
+    variable: next(option for option in OPTIONS if option.key == key) for variable, key in SETTINGS.items()
+}
+
+
+def _convert(option: Option, value: object) -> None:
+    if option.from_text is from_words:
+        value = names(value)
+    elif isinstance(value, str):
+        value = option.from_text(value)
+    if value == "" and option.nullable:
+        return
+    option.convert(value, "")
+
+
+def _same_numbers(hosts: Hosts) -> Iterator[str]:
+    by_number: dict[str, list[str]] = defaultdict(list)
+    for name, each in hosts.items():
+        if "blixard_node_id" in each:
+            by_number[str(each["blixard_node_id"])].append(name)
+    for number, on in by_number.items():
+        if len(on) > 1:
+            yield f"blixard_node_id of {named(on)} is {number}: give each host its own number"
+
+
+def _unknown_hosts(hosts: Hosts, variables: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    for variable in variables:
+        said: Sequence[str] = [name for each in hosts.values() for name in _named_by(variable, each)]
+        unknown = [name for name in dict.fromkeys(said) if name not in known]
+        if unknown:
+            yield f"{variable}: no such host: {named(unknown)}; name hosts as the inventory has them"
+
+
+def _named_by(variable: str, variables: Variables) -> list[str]:
+    given = names(variables.get(variable) or ())
+    return [] if given == ["all"] else given
