@@ -43,6 +43,7 @@ def test_a_run_on_another_host_keeps_what_was_changed(fleet: Fleet) -> None:
 
 
 def test_a_key_changes_and_a_host_leaves_though_nobody_logs_in_as_root(fleet: Fleet) -> None:
+    assert fleet.playbook("site.yml").returncode == 0
     rotated = fleet.playbook("rotate.yml", "-e", "blixard_rotate=node1", "-e", "blixard_rotate_min_age=0")
     assert rotated.returncode == 0
 
