@@ -21,5 +21,6 @@ class ActionModule(HostOperation):
         "timeout": {"type": "float", "default": 10},
         "sample": {"type": "int", "default": 0},
         "settle": {"type": "bool", "default": False},
+        "config_sha256": {"type": "str"},
         "node_id": {"type": "int"},
     }

@@ -150,6 +150,7 @@ def _matching(groups: t.Mapping[str, t.Collection[str]], pattern: str, limit: st
             inventory.add_group(group)
             for host in names:
                 inventory.add_host(host, group)
+    inventory.reconcile_inventory()
     inventory.subset(limit)
     return [host.name for host in inventory.get_hosts(pattern)]
 
@@ -158,6 +159,7 @@ def refused_inventory(
     hostvars: HostVars,
     playing: Hosts,
     fleet: Hosts,
+    cluster: str,
     record_dir: str,
     peers_file: str,
     defaults: str,
@@ -178,6 +180,7 @@ def refused_inventory(
         playing=list(playing),
         inventory=list(hostvars),
         members=members,
+        cluster=cluster,
         defaults=yaml.safe_load(Path(defaults).read_bytes()),
         unread=unread,
     )
@@ -228,17 +231,25 @@ def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts =
 
 def who_votes(chosen: t.Sequence[str], hostvars: HostVars, record_dir: str) -> Json:
     """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record."""
-    return dataclasses.asdict(voters.who_votes(chosen, _views(hostvars, chosen), record_dir))
+    return dataclasses.asdict(voters.who_votes(chosen, _views(hostvars, hostvars), record_dir))
 
 
-def rolling(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, serial: t.Any = None) -> Json:
+def rolling(
+    hostvars: HostVars,
+    who: t.Mapping[str, t.Any],
+    everybody: Hosts,
+    serial: t.Any = None,
+    batch: t.Collection[str] | None = None,
+) -> Json:
     """Return the batches in which nodes are restarted (`serial`), the `risk` in them, and the `warning` to give."""
-    return dataclasses.asdict(voters.rolling(Voters(**who), _answering(_views(hostvars, everybody)), serial))
+    return dataclasses.asdict(voters.rolling(Voters(**who), _answering(_views(hostvars, everybody)), serial, batch))
 
 
-def batch_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, batch: Hosts) -> str | None:
+def batch_risk(
+    hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, batch: Hosts, own_play: bool = False
+) -> str | None:
     """Return why this batch would endanger the voters' quorum as things are now, null when it does not."""
-    return voters.batch_risk(Voters(**who), _views(hostvars, everybody), list(batch))
+    return voters.batch_risk(Voters(**who), _views(hostvars, everybody), list(batch), own_play=own_play)
 
 
 def leaving_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, leaving: Hosts) -> str | None:
@@ -323,6 +334,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "signers": signers,
     "states": states,
     "steps": steps.steps,
+    "strangers": membership.strangers,
     "table": report.table,
     "tolerance": batches.tolerance,
     "troubles": report.troubles,

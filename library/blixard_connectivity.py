@@ -42,6 +42,9 @@ options:
         at most, and fail when it has not. What comes next may then take another node down.
     type: bool
     default: false
+  config_sha256:
+    description: SHA-256 of the settings that the running node is to have, in hex digits. Fails when it runs with others.
+    type: str
   node_id:
     description: The node's number as the inventory has it. An answer that speaks for another node is refused.
     type: int

@@ -63,6 +63,7 @@ The protocol <docs/protocol>
 Security <docs/security>
 Faults <docs/faults>
 Testing <docs/testing>
+Tried <docs/tried>
 ```
 ```{toctree}
 :hidden:

@@ -131,3 +131,85 @@ def test_of_two_runs_at_once_on_one_record_the_second_is_refused_and_changes_not
 
     assert fleet.play("site").code == 0
     assert sorted(path.name for path in fleet.registry.parent.iterdir()) == ["discovery-peers.json", "registry"]
+
+
+def own_play(fleet: Fleet, **more: object) -> Path:
+    """Write a play of somebody's own with the role in it, and return its file."""
+    play = {
+        "name": "Ours",
+        "hosts": "blixard",
+        "gather_facts": False,
+        "roles": [{"role": "blixard.fleet.blixard", **more}],
+    }
+    path = fleet.root / "ours.yml"
+    path.write_text(yaml.safe_dump([play]))
+    return path
+
+
+def test_in_a_play_of_somebody_s_own_the_play_s_own_serial_is_what_is_asked_for(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(3)
+    play = own_play(fleet)
+    assert fleet.play(play).code == 0
+
+    changed = fleet.play(play, "-e", "blixard_refresh_interval=30")
+
+    assert changed.code != 0
+    assert "give the play `serial: 1`, or run blixard.fleet.site, which works it out" in changed.words
+    assert "blixard_serial" not in changed.output
+    one_by_one = yaml.safe_load(play.read_text())
+    play.write_text(yaml.safe_dump([{**one_by_one[0], "serial": 1}]))
+    assert fleet.play(play, "-e", "blixard_refresh_interval=30").code == 0
+
+
+def test_a_play_of_somebody_s_own_with_serial_is_refused_while_its_batches_do_not_know_each_other(
+    new_fleet: NewFleet,
+) -> None:
+    fleet = new_fleet(3)
+    play = own_play(fleet)
+    (text,) = yaml.safe_load(play.read_text())
+    play.write_text(yaml.safe_dump([{**text, "serial": 1}]))
+
+    run = fleet.play(play)
+
+    assert run.code != 0
+    assert "node2, node3: not in the record yet, and in a play with `serial` the hosts before them" in run.words
+    assert not (fleet.root / "node1").exists()
+
+
+def test_when_may_not_leave_out_the_host_for_which_is_done_what_is_done_once(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(3)
+    run = fleet.play(own_play(fleet, when="inventory_hostname != 'node1'"))
+    assert run.code != 0
+    assert "the first host of the play (node1) is left out by `when`" in run.words
+    assert not (fleet.root / "node2").exists()
+
+
+def test_two_clusters_of_one_inventory_need_a_folder_each(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(2)
+    fleet.hosts["node2"]["blixard_cluster"] = "stage"
+    assert fleet.play("site", "-e", "blixard_hosts=node1").code == 0
+
+    run = fleet.play("site", "-e", "blixard_hosts=node2")
+
+    assert run.code != 0
+    assert (
+        'the record has node1 of cluster "test", and this run is for "stage"; give each cluster a folder' in run.words
+    )
+    assert not (fleet.root / "node2").exists()
+    assert fleet.play("site", "-e", "blixard_hosts=node2", "-e", f"blixard_fleet_dir={fleet.root}/.stage").code == 0
+
+
+def test_a_host_that_when_leaves_out_is_not_reported_as_lost(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(3)
+    run = fleet.play(own_play(fleet, when="inventory_hostname != 'node3'"))
+    assert run.code == 0, run.output
+    assert {node["name"] for node in fleet.report()["nodes"]} == {"node1", "node2"}
+
+
+def test_what_a_check_found_is_shown_though_the_report_cannot_be_written(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(2)
+    (fleet.root / "file").touch()
+    run = fleet.play("site", "-e", f"blixard_report_file={fleet.root}/file/report.json")
+    assert run.code != 0
+    assert "2 of 2 edges reached between 2 nodes of test" in run.words
+    assert f"{fleet.root}/file" in run.words

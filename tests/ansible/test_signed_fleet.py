@@ -203,7 +203,7 @@ def test_a_decommission_is_foreseen_in_check_mode_and_needs_a_name_that_is_known
     assert would.changed["node4"] > 0
     unknown = fleet.play("decommission", "-e", "blixard_decommission=node9")
     assert unknown.code != 0
-    assert "node9: not in" in unknown.words
+    assert "blixard_decommission: no such host: node9" in unknown.words
     nobody = fleet.play("decommission")
     assert nobody.code != 0
     assert "-e blixard_decommission=node3" in nobody.words

@@ -17,8 +17,17 @@ PAUSE = 0.1
 """Seconds between two looks at a node's connections: it cannot be asked to say when one comes."""
 
 
+OTHER_SETTINGS = "runs with other settings than this run gave it: somebody else changed them; run this again"
+
+
 def check(
-    data_dir: Path, *, config: Path | None, timeout: float, sample: int | None, settle: bool = False
+    data_dir: Path,
+    *,
+    config: Path | None,
+    timeout: float,
+    sample: int | None,
+    settle: bool = False,
+    config_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Return this host's part of the connectivity report; nothing is written. Root does it as the node's account.
 
@@ -30,6 +39,8 @@ def check(
         settle: wait, as long again, until the node has a connection of the mesh to each peer that was reached, and
             name those that it has none to among its problems. A check reaches peers by dialling; what the nodes do
             for each other goes over the mesh.
+        config_sha256: digest of the settings that the running node is to have, which is a problem of its own where it
+            has others; null where nobody says.
 
     Raises:
         AgentNotRunning: no node runs, and there are no settings to check from.
@@ -40,6 +51,8 @@ def check(
     try:
         # A node with very many peers checks them in rounds.
         report = dict(ask(data_dir, "check", wanted, timeout=4 * timeout + 20))
+        if config_sha256 is not None and ask(data_dir, "info")["config_sha256"] != config_sha256:
+            report["nodes"][0]["problems"].append(OTHER_SETTINGS)
         if settle:
             report["nodes"][0]["problems"] += _apart(data_dir, report, timeout)
         return report

@@ -56,6 +56,7 @@ def _check(options: Options) -> dict[str, Any]:
         timeout=options["timeout"],
         sample=options["sample"] or None,
         settle=options["settle"],
+        config_sha256=options.get("config_sha256"),
     )
     lines = troubles(report)
     return {"report": report, **({"failed": True, "msg": "\n".join(lines)} if lines else {})}

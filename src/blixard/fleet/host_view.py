@@ -70,6 +70,11 @@ class HostView:
         return "__blixard_connectivity" in self.variables
 
     @property
+    def was_left_out(self) -> bool:
+        """Whether the playbook left the host out of the check, with `when:` on the role."""
+        return bool(self.connectivity.get("skipped"))
+
+    @property
     def connectivity(self) -> Answer:
         """The answer to that, empty before it."""
         return self._answer("__blixard_connectivity")

@@ -8,13 +8,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.options import OPTIONS, Option, from_words
-from blixard.documents.entry_states import ABSENT, parse_state
+from blixard.documents.entry_states import ABSENT, parse_state, state_of
 from blixard.documents.record import check_name
 from blixard.errors import InputError, one_line
 from blixard.fleet.membership import named, names
+from blixard.model.value_limits import MAX_NODE_ID, MAX_SAFE_INTEGER
+from blixard.model.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from blixard.model.entry import NodeRegistryEntry
 
     Variables = Mapping[str, Any]
     Hosts = Mapping[str, Variables]
@@ -67,7 +71,8 @@ def troubles(
     *,
     playing: Collection[str],
     inventory: Collection[str],
-    members: Collection[str],
+    members: Mapping[str, NodeRegistryEntry],
+    cluster: str,
     defaults: Variables,
     unread: Collection[str] = (),
 ) -> list[str]:
@@ -77,17 +82,21 @@ def troubles(
         hosts: variables by name, of the fleet and of the hosts that the run works on.
         playing: names of the hosts that the run works on.
         inventory: every name in the inventory.
-        members: every name in the record.
+        members: the record.
+        cluster: the cluster that the run is for.
         defaults: the role's defaults; one that is a template counts as no value.
         unread: variables that are not looked at, such as a key in a vault whose password this run need not have.
     """
     present = {name: each for name, each in hosts.items() if each.get("blixard_state") != ABSENT}
+    numberless = [name for name in playing if name in present and present[name].get("blixard_node_id") is None]
     run = {name: each for name, each in hosts.items() if name in set(playing)}
     return [
         *_wrong_names(hosts),
         *_differing(hosts, [name for name in OF_THE_FLEET if name not in unread], defaults),
         *_differing(run, OF_A_RUN, defaults),
+        *_of_another_cluster(members, cluster),
         *_wrong_values(hosts),
+        *([f"blixard_node_id of {named(numberless)}: is not set; give each host its own number"] if numberless else []),
         *_same_numbers(present),
         *_unknown_hosts(hosts, NAMES_HOSTS, inventory),
         *_unknown_hosts(hosts, NAMES_MEMBERS, {*inventory, *members}),
@@ -131,6 +140,19 @@ def _shown(variable: str, value: object) -> str:
     return one_line(text) or "nothing"
 
 
+def _of_another_cluster(members: Mapping[str, NodeRegistryEntry], cluster: str) -> Iterator[str]:
+    """Tell of a record that is another cluster's, as when two of them have one inventory."""
+    others: dict[str, list[str]] = defaultdict(list)
+    for name, entry in members.items():
+        if entry.attestation and entry.attestation.cluster != cluster and state_of(entry) != ABSENT:
+            others[entry.attestation.cluster].append(name)
+    for other, on in others.items():
+        yield (
+            f"the record has {named(on)} of cluster {quoted(other)}, and this run is for {quoted(cluster)}; give each"
+            " cluster a folder of its own with blixard_fleet_dir, or name the right one with blixard_cluster"
+        )
+
+
 def _wrong_values(hosts: Hosts) -> Iterator[str]:
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, each in hosts.items():
@@ -143,14 +165,20 @@ def _wrong_values(hosts: Hosts) -> Iterator[str]:
 def _troubles_of(variables: Variables) -> Iterator[tuple[str, str]]:
     for variable, option in _OPTIONS.items():
         try:
-            if variable in variables:
+            if variables.get(variable) is not None:
                 _convert(option, variables[variable])
         except InputError as error:
             yield variable, f"{error.reason}; {error.mend or f'write {option.form}'}"
+    if _is_too_large_to_sign(variables.get("blixard_node_id")):
+        yield "blixard_node_id", f"must be at most {MAX_SAFE_INTEGER} to be signed"
     try:
         parse_state(variables.get("blixard_state", "present"))
     except InputError as error:
         yield "blixard_state", str(error)
+
+
+def _is_too_large_to_sign(number: object) -> bool:
+    return str(number).isdecimal() and MAX_SAFE_INTEGER < int(str(number)) <= MAX_NODE_ID
 
 
 _OPTIONS: dict[str, Option] = {
@@ -171,8 +199,9 @@ def _convert(option: Option, value: object) -> None:
 def _same_numbers(hosts: Hosts) -> Iterator[str]:
     by_number: dict[str, list[str]] = defaultdict(list)
     for name, each in hosts.items():
-        if "blixard_node_id" in each:
-            by_number[str(each["blixard_node_id"])].append(name)
+        number = str(each.get("blixard_node_id"))
+        if number.isdecimal():
+            by_number[number].append(name)
     for number, on in by_number.items():
         if len(on) > 1:
             yield f"blixard_node_id of {named(on)} is {number}: give each host its own number"

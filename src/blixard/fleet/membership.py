@@ -108,6 +108,16 @@ def left_out(
     return sorted(name for name in expected if name not in inventory or inventory[name].state != ABSENT)
 
 
+def strangers(hosts: Iterable[str], record_dir: str) -> list[str]:
+    """Return those of `hosts` that are no members of the record, sorted; all of them where there is none yet.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    record = read_record(record_dir, missing_ok=True)
+    return sorted(name for name in hosts if name not in record or state_of(record[name]) == ABSENT)
+
+
 def refuse_left_out(missing: Sequence[str], change: str, variable: str) -> str | None:
     """Return the line that refuses a `change` of which the hosts `missing` would hear nothing; None without any.
 

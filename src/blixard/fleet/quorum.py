@@ -132,9 +132,11 @@ def plan(
     return Plan(wanted, None, warning)
 
 
-def safer(voters: Voters, down: Collection[str]) -> str:
-    """Return what makes a restart safe."""
+def safer(voters: Voters, down: Collection[str], *, own_play: bool = False) -> str:
+    """Return what makes a restart safe; a play of somebody's own has batches of its own."""
     left = voters.at_once(down)
+    if own_play and (left > 0 or not voters.declared):
+        return f"give the play `serial: {max(left, 1)}`, or run blixard.fleet.site, which works it out"
     if left > 0:
         return f"set blixard_serial to {left} or less"
     return f"bring those back first, with --limit {','.join(down)} if they are only to be started"

@@ -33,7 +33,8 @@ def fleet_report(
 ) -> dict[str, Any]:
     """Return the report of what `hosts` said in this run, valid against `connectivity-report`.
 
-    A host whose node is not ours has nobody to ask; it is in the report as what the others reach.
+    A host whose node is not ours has nobody to ask; it is in the report as what the others reach. So is one that the
+    playbook leaves out.
 
     Args:
         hosts: the hosts that were to be asked.
@@ -45,7 +46,7 @@ def fleet_report(
         InputError: a host that was asked has no number.
     """
     return merge(
-        [_part(host) for host in hosts if host.has_our_node],
+        [_part(host) for host in hosts if host.has_our_node and not host.was_left_out],
         {host.number: host.name for host in inventory if host.number is not None},
         cluster,
         {host.node_id for host in others if host.waits},

@@ -26,13 +26,21 @@ MANY = 3
 def who_votes(chosen: Sequence[str], hosts: Mapping[str, HostView], record_dir: str) -> Voters:
     """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record.
 
+    A record may be new, as on a fresh controller: a host whose node was seen running is a member as well.
+
+    Args:
+        chosen: names, or `all` alone.
+        hosts: the hosts of the inventory.
+        record_dir: the folder of the record.
+
     Raises:
         InputError: a chosen host is not among `hosts` or has no number, or the record cannot be read.
     """
     if list(chosen) == EVERY_MEMBER:
         record = read_record(record_dir, missing_ok=True)
         present = {name: entry.node_id for name, entry in record.items() if state_of(entry) == PRESENT}
-        return Voters(present, declared=False)
+        new = [host for name, host in hosts.items() if name not in record and host.was_looked_at and host.is_up]
+        return Voters(present | {host.name: host.node_id for host in new}, declared=False)
     unknown = [name for name in chosen if name not in hosts]
     if unknown:
         mend = "name hosts of the inventory, or all for every member"
@@ -57,17 +65,30 @@ def down(voters: Voters, hosts: Mapping[str, HostView]) -> list[str]:
     ]
 
 
-def rolling(voters: Voters, hosts: Mapping[str, HostView], serial: object = None) -> Plan:
-    """Return how the nodes of `hosts`, in the order of the play, are restarted; see `blixard.fleet.quorum.plan`."""
+def rolling(
+    voters: Voters, hosts: Mapping[str, HostView], serial: object = None, batch: Collection[str] | None = None
+) -> Plan:
+    """Return how the nodes of `hosts`, in the order of the play, are restarted; see `blixard.fleet.quorum.plan`.
+
+    Args:
+        voters: who votes.
+        hosts: the hosts of the play.
+        serial: the batches that were asked for.
+        batch: the hosts that a play of somebody's own restarts now, all at once; null where the batches are ours.
+    """
+    if batch is not None:
+        return Plan("100%", batch_risk(voters, hosts, batch, own_play=True))
     restarting = [name for name, host in hosts.items() if host.restarts]
     return plan(list(hosts), voters=voters, down=down(voters, hosts), restarting=restarting, serial=serial)
 
 
-def batch_risk(voters: Voters, hosts: Mapping[str, HostView], batch: Collection[str]) -> str | None:
+def batch_risk(
+    voters: Voters, hosts: Mapping[str, HostView], batch: Collection[str], *, own_play: bool = False
+) -> str | None:
     """Return why the hosts of this `batch` may not be restarted as things are now, as one line; None when they may."""
     away = down(voters, hosts)
     taking = [name for name in batch if hosts[name].restarts]
-    return voters.risk(down=away, taking=taking, mend=safer(voters, away))
+    return voters.risk(down=away, taking=taking, mend=safer(voters, away, own_play=own_play))
 
 
 def leaving_risk(voters: Voters, hosts: Mapping[str, HostView], leaving: Collection[str]) -> str | None:

@@ -141,6 +141,8 @@ def test_who_is_asked_about_a_rotation_is_asked_with_the_smallest_batch_that_a_h
     [
         (None, "", "blixard"),
         ("web", "one", "web"),
+        ("web", "!two", "web"),
+        ("all:!router", "all:!one", "all:!router"),
         (["one", "two"], "", "one,two"),
         ("web:!two", "", "web:!two"),
         ("~tw.*", "web:&blixard", "~tw.*"),
@@ -155,7 +157,15 @@ def test_the_fleet_is_the_hosts_that_a_pattern_of_ansible_s_matches(
 
 @pytest.mark.parametrize(
     ("chosen", "limit"),
-    [("nosuch", ""), ("web:!web", ""), ("router:&web", ""), (None, "router"), (None, "web:!two"), ("web", "nosuch")],
+    [
+        ("nosuch", ""),
+        ("web:!web", ""),
+        ("router:&web", ""),
+        (None, "router"),
+        (None, "!two"),
+        (None, "web:!two"),
+        ("web", "nosuch"),
+    ],
 )
 def test_a_pattern_that_leaves_no_host_is_refused(filters: Filters, chosen: object, limit: str) -> None:
     from ansible.errors import AnsibleFilterError
@@ -169,14 +179,18 @@ def test_everything_that_is_wrong_in_an_inventory_is_told_at_once(filters: Filte
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "one.json").write_text("<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n")
     (tmp_path / "defaults.yml").write_text("blixard_cluster: blixard\n")
-    hosts = {"one": {"blixard_cluster": "a"}, "two": {"blixard_bind": "x"}, "router": {"blixard_bind": "x"}}
+    hosts = {
+        "one": {"blixard_node_id": 1, "blixard_cluster": "a"},
+        "two": {"blixard_bind": "x"},
+        "router": {"blixard_bind": "x"},
+    }
     places = (str(tmp_path / "registry"), str(tmp_path / "peers.json"), str(tmp_path / "defaults.yml"))
 
-    lines = filters["refused_inventory"](hosts, ["one"], ["one", "two"], *places).splitlines()
+    lines = filters["refused_inventory"](hosts, ["one"], ["one", "two"], "a", *places).splitlines()
 
     assert lines[0].startswith(f"{tmp_path}/registry/one.json: has the marks of a merge conflict in it")
     assert lines[1].startswith("blixard_cluster is not the same for all hosts: a on one, blixard on two")
     assert lines[2].startswith('blixard_bind of two: "x" is no address to bind')
     assert len(lines) == 3
     (tmp_path / "registry" / "one.json").unlink()
-    assert filters["refused_inventory"]({"one": {}}, ["one"], ["one"], *places) is None
+    assert filters["refused_inventory"]({"one": {"blixard_node_id": 1}}, ["one"], ["one"], "blixard", *places) is None

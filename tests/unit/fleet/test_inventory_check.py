@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.documents.samples import CLUSTER, attested
 
 from blixard.fleet.inventory_check import troubles
+from blixard.model.entry import NodeRegistryEntry
 
 DEFAULTS = {
     "blixard_cluster": "blixard",
@@ -19,7 +21,14 @@ SIGNER = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # R
 
 
 def of(hosts: dict[str, dict[str, Any]], **more: Any) -> list[str]:
-    given: dict[str, Any] = {"playing": list(hosts), "inventory": list(hosts), "members": [], **more}
+    hosts = {name: {"blixard_node_id": number, **each} for number, (name, each) in enumerate(hosts.items(), start=1)}
+    given: dict[str, Any] = {
+        "playing": list(hosts),
+        "inventory": list(hosts),
+        "members": {},
+        "cluster": CLUSTER,
+        **more,
+    }
     return troubles(hosts, defaults=DEFAULTS, **given)
 
 
@@ -104,6 +113,7 @@ def test_a_name_that_the_record_cannot_take_is_refused_with_the_place_for_an_add
         ("blixard_node_id", 0, "must be at least 1"),
         ("blixard_node_id", -1, "must be at least 1"),
         ("blixard_node_id", 2**64, "must be at most"),
+        ("blixard_node_id", 2**53, "must be at most 9007199254740991 to be signed"),
         ("blixard_node_id", "x", "must be an integer"),
         ("blixard_cluster", "", "must not be empty"),
         ("blixard_bind", "node1:7001", "no address to bind; write IP:PORT"),
@@ -140,6 +150,15 @@ def test_a_number_that_two_hosts_have_is_refused_unless_one_of_them_is_leaving_f
     assert of(hosts) == []
 
 
+@pytest.mark.parametrize("number", [None, ""])
+def test_a_host_that_takes_part_has_a_number_unless_it_leaves(number: object) -> None:
+    lines = of(both(blixard_node_id=number))
+    assert len(lines) == 1
+    assert lines[0].startswith("blixard_node_id of one, two: ")
+    assert of(both(blixard_node_id=None), playing=["two"])[0].startswith("blixard_node_id of two: is not set")
+    assert of(both(blixard_node_id=None, blixard_state="absent")) == []
+
+
 @pytest.mark.parametrize("variable", ["blixard_voters", "blixard_join", "blixard_rotate", "blixard_decommission"])
 def test_names_that_are_no_host_are_refused_wherever_hosts_are_named(variable: str) -> None:
     for names in (["one", "n,1"], "one,n,1", "n,1"):
@@ -150,6 +169,15 @@ def test_names_that_are_no_host_are_refused_wherever_hosts_are_named(variable: s
 
 
 def test_a_member_that_the_inventory_has_lost_can_still_be_named_to_leave() -> None:
-    assert of(both(blixard_decommission="lost"), members=["lost"]) == []
-    assert of(both(blixard_announced={"lost": SIGNER}), members=["lost"]) == []
-    assert len(of(both(blixard_voters="lost"), members=["lost"])) == 1
+    assert of(both(blixard_decommission="lost"), members={"lost": attested(9)}) == []
+    assert of(both(blixard_announced={"lost": SIGNER}), members={"lost": attested(9)}) == []
+    assert len(of(both(blixard_voters="lost"), members={"lost": attested(9)})) == 1
+
+
+def test_a_record_that_is_another_cluster_s_is_refused_with_what_to_set() -> None:
+    members = {"one": attested(1), "two": attested(2)}
+    assert of({}, members=members, cluster=CLUSTER) == []
+    (line,) = of({}, members=members, cluster="stage")
+    assert line.startswith(f'the record has one, two of cluster "{CLUSTER}", and this run is for "stage"; give each')
+    gone = NodeRegistryEntry.from_json({**attested(1).to_json(), "state": "absent"})
+    assert of({}, members={"one": gone}, cluster="stage") == []

@@ -21,6 +21,7 @@ from blixard.fleet.membership import (
     refuse_leaving,
     refuse_left_out,
     refuse_unknown,
+    strangers,
     untold,
 )
 from blixard.model.entry import NodeRegistryEntry
@@ -57,6 +58,11 @@ def test_hosts_by_name_are_a_pattern_and_no_hosts_match_nothing() -> None:
 def test_a_member_that_a_limit_leaves_out_is_named_whatever_its_group_is_called(record: Path) -> None:
     assert missing(record) == ["one"]
     assert missing(record, playing=["one", "two"]) == []
+
+
+def test_who_is_no_member_of_the_record_is_a_stranger(record: Path) -> None:
+    assert strangers(["one", "new", "gone", "two"], str(record)) == ["gone", "new"]
+    assert strangers(["one"], str(record / "none yet")) == ["one"]
 
 
 def test_a_host_that_the_pattern_names_is_missed_though_no_record_has_it(record: Path) -> None:

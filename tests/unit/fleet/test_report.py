@@ -9,7 +9,8 @@ from typing import Any
 from tests.unit.documents.samples import key
 
 from blixard.documents.schemas import validate
-from blixard.fleet.report import MAX_EDGE_LINES, Part, merge, table, troubles
+from blixard.fleet.host_view import HostView
+from blixard.fleet.report import MAX_EDGE_LINES, Part, fleet_report, merge, table, troubles
 
 NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 
@@ -196,3 +197,10 @@ def test_nothing_is_expected_of_excused_hosts_and_of_edges_that_touch_them() -> 
     report = merge(parts, NAMES, "test")
 
     assert troubles(report, ["beta"]) == ["alpha → gamma: timeout: no answer in 3 s; 4 attempts in 9.7 s"]
+
+
+def test_a_host_that_the_playbook_leaves_out_is_not_one_that_left() -> None:
+    out = HostView("router", number=9, variables={"__blixard_connectivity": {"skipped": True}})
+    lost = HostView("lost", number=8)
+    report = fleet_report([out, lost], [out, lost], cluster="test")
+    assert [node["name"] for node in report["nodes"]] == ["lost"]

@@ -29,11 +29,17 @@ class Node:
         return {"peers": [{"node_id": n, "state": state, "wanted": n != 5} for n, state in states.items()]}
 
 
-async def _problems(data_dir: Path, node: Node, *, timeout: float, settle: bool = True) -> list[str]:
-    server = ControlServer(data_dir, {"check": node.check, "status": node.status})
+async def info(_: Mapping[str, Any], __: Tell) -> dict[str, Any]:
+    return {"config_sha256": "ab" * 32}
+
+
+async def _problems(data_dir: Path, node: Node, *, timeout: float = 0.0, **wanted: Any) -> list[str]:
+    server = ControlServer(data_dir, {"check": node.check, "status": node.status, "info": info})
     await server.start()
     try:
-        report = await asyncio.to_thread(check, data_dir, config=None, timeout=timeout, sample=None, settle=settle)
+        report = await asyncio.to_thread(
+            check, data_dir, config=None, timeout=timeout, sample=None, **{"settle": True, **wanted}
+        )
     finally:
         await server.stop()
     problems: list[str] = report["nodes"][0]["problems"]
@@ -55,3 +61,10 @@ async def test_peers_that_stay_apart_are_named_with_their_state(tmp_path: Path) 
 
 async def test_a_check_that_is_no_gate_does_not_ask(tmp_path: Path) -> None:
     assert await _problems(tmp_path, Node({2: "open", 3: "open"}), timeout=0.0, settle=False) == []
+
+
+async def test_a_node_that_runs_with_the_settings_of_another_run_is_no_good(tmp_path: Path) -> None:
+    node = Node({2: "connected", 3: "connected"})
+    assert await _problems(tmp_path, node, config_sha256="ab" * 32) == []
+    (problem,) = await _problems(tmp_path, node, config_sha256="cd" * 32)
+    assert problem.startswith("runs with other settings than this run gave it")

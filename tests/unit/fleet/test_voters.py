@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from blixard.documents.registry_file import write_registry
 from blixard.errors import InputError
 from blixard.fleet import voters as module
 from blixard.fleet.host_view import HostView
-from blixard.fleet.quorum import Voters
+from blixard.fleet.quorum import Plan, Voters
 from blixard.fleet.voters import batch_risk, leaving_risk, rolling, rotation_risk, who_votes
 from blixard.model.entry import NodeRegistryEntry
 
@@ -126,6 +127,33 @@ def test_who_votes_is_who_was_named_or_every_present_member_of_the_record(tmp_pa
     assert who_votes(["all"], {}, str(tmp_path / "none yet")) == Voters({}, declared=False)
     assert who_votes(["a"], by_name(up("a", 7)), str(tmp_path)) == Voters({"a": 7}, declared=True)
     assert who_votes([], {}, str(tmp_path)) == Voters({}, declared=True)
+
+
+def test_on_a_fresh_controller_whose_record_is_lost_the_nodes_that_run_vote(tmp_path: Path) -> None:
+    hosts = by_name(up("a", 7), up("b", 8), HostView("new", number=9), HostView("rust", number=10, managed=False))
+    assert who_votes(["all"], hosts, str(tmp_path / "lost")).ids == {"a": 7, "b": 8}
+    write_registry(tmp_path / "a.json", attested(7))
+    assert who_votes(["all"], hosts, str(tmp_path)).ids == {"a": 7, "b": 8}
+    gone = NodeRegistryEntry.from_json({**attested(8).to_json(), "state": "absent"})
+    write_registry(tmp_path / "b.json", gone)
+    assert who_votes(["all"], hosts, str(tmp_path)).ids == {"a": 7}
+
+
+def test_a_play_of_somebody_s_own_is_told_of_its_own_serial() -> None:
+    restarting = {"__blixard_restarts": True}
+    hosts = by_name(*(dataclasses.replace(each, variables={**each.variables, **restarting}) for each in three_up()))
+
+    at_once = rolling(declared(1, 2, 3), hosts, None, ["n1", "n2"])
+    assert "give the play `serial: 1`, or run blixard.fleet.site" in str(at_once.risk)
+    assert "blixard_serial" not in str(at_once.risk)
+    assert rolling(declared(1, 2, 3), hosts, None, ["n2"]) == Plan("100%")
+    assert "give the play `serial: 1`" in str(
+        rolling(Voters({"n1": 1, "n2": 2}, False), hosts, None, ["n1", "n2"]).risk
+    )
+
+
+def three_up() -> list[HostView]:
+    return [up("n1", 1), up("n2", 2), up("n3", 3)]
 
 
 def test_a_voter_that_is_no_host_or_has_no_number_is_refused_by_name(tmp_path: Path) -> None:
