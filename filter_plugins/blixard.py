@@ -165,7 +165,14 @@ def _matching(groups: t.Mapping[str, t.Collection[str]], pattern: str, limit: st
 
 
 def refused_inventory(
-    hostvars: HostVars, playing: Hosts, fleet: Hosts, cluster: str, record_dir: str, peers_file: str, defaults: str
+    hostvars: HostVars,
+    playing: Hosts,
+    fleet: Hosts,
+    cluster: str,
+    record_dir: str,
+    peers_file: str,
+    defaults: str,
+    unread: t.Sequence[str] = (),
 ) -> str | None:
     """Return what no run could do with, a line each; null when all that can be known before the first host is well."""
     ours = {name: hostvars[name] for name in dict.fromkeys([*fleet, *playing]) if name in hostvars}
@@ -184,6 +191,7 @@ def refused_inventory(
         members=members,
         cluster=cluster,
         defaults=yaml.safe_load(Path(defaults).read_bytes()),
+        unread=unread,
     )
     return "\n".join(lines) or None
 
@@ -339,6 +347,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "pending": pending.pending,
     "pip_runs": wanted_package.pip_runs,
     "refused_inventory": refused_inventory,
+    "refused_key": signature.refused_key,
     "refused_leaving": membership.refuse_leaving,
     "refused_staying": refused_staying,
     "refused_tags": refused_tags,

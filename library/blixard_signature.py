@@ -42,7 +42,7 @@ options:
     type: str
     default: ""
   key_file:
-    description: File on the controller that holds the fleet key, for its owner alone (C(0600)).
+    description: File on the controller that holds the fleet key, for its owner alone (C(0600)). Not a relative path.
     type: str
     default: ""
   signers:

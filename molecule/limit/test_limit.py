@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from molecule.conftest import Fleet
 
+OF_A_NODE = (
+    "/var/lib/blixard/iroh-secret-key",
+    "/etc/blixard/node-config.json",
+    "/etc/systemd/system/blixard.service",
+    "/opt/blixard/venv",
+)
+
 
 def test_a_change_on_one_host_leaves_all_other_entries_to_the_byte(fleet: Fleet) -> None:
     before = fleet.record_files()
@@ -33,3 +40,15 @@ def test_a_run_on_another_host_keeps_what_was_changed(fleet: Fleet) -> None:
     assert run.returncode == 0
     assert fleet.record_files() == before
     assert fleet.nodes["node1"].document("discovery-peers.json") == fleet.peers()
+
+
+def test_a_key_changes_and_a_host_leaves_though_nobody_logs_in_as_root(fleet: Fleet) -> None:
+    assert fleet.playbook("site.yml").returncode == 0
+    rotated = fleet.playbook("rotate.yml", "-e", "blixard_rotate=node1", "-e", "blixard_rotate_min_age=0")
+    assert rotated.returncode == 0
+
+    left = fleet.playbook("decommission.yml", "-e", "blixard_decommission=node3")
+
+    assert left.returncode == 0
+    assert [peer["node_id"] for peer in fleet.peers()] == [1, 2]
+    assert [path for path in OF_A_NODE if fleet.nodes["node3"].host.file(path).exists] == []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.ansible.fleet import PROJECT, Fleet
+from tests.ansible.pages import block
 from tests.unit.documents.samples import key
 
 from blixard.documents.peers_file import read_peers
@@ -22,15 +22,8 @@ from blixard.model.times import EPOCH
 from blixard.trust.attestation import attest
 from blixard.trust.keys import create_secret_key
 
-PAGE = (PROJECT / "docs" / "ci.md").read_text()
+PAGE = "docs/ci.md"
 STEPS = ("gate", "sign", "change")
-
-
-def _block(name: str) -> str:
-    """The code block of docs/ci.md that has this name after its language."""
-    found = re.search(rf"^```\w+ {name}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found, name
-    return found[1]
 
 
 def _scripts(pipeline: Any) -> list[str]:
@@ -45,11 +38,11 @@ def _scripts(pipeline: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", ["github", "gitlab"])
 def test_a_pipeline_runs_the_steps_that_are_explained_and_tested(name: str) -> None:
-    scripts = _scripts(yaml.safe_load(_block(name)))
+    scripts = _scripts(yaml.safe_load(block(PAGE, name)))
     plain = [textwrap.dedent(script.strip().removeprefix("(").removesuffix(")")).strip() for script in scripts]
 
     for step in STEPS:
-        assert _block(step).strip() in plain, step
+        assert block(PAGE, step).strip() in plain, step
 
 
 class Checkout:
@@ -71,7 +64,7 @@ class Checkout:
         job = {"INVENTORY": "inventories/prod", "CLUSTER": "test", "FLEET_SIGNER": self.signer, "BUILD": "17"}
         environment = {**own, **job, "TMPDIR": str(self.root.parent), **more}
         return subprocess.run(
-            ["sh", "-c", _block(step)], cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            ["sh", "-c", block(PAGE, step)], cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
 
     def sign(self) -> subprocess.CompletedProcess[str]:

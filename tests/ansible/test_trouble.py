@@ -76,6 +76,35 @@ def test_two_hosts_with_one_node_id_are_refused_together_and_nothing_is_recorded
     assert fleet.files() == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("fleet-key", "blixard_fleet_key_file: is a relative path; give the whole path"),
+        ("missing", "keys/missing: "),
+        ("open", "keys/open: "),
+        ("other", "is not one of blixard_trusted_signers"),
+    ],
+)
+def test_a_fleet_key_that_cannot_be_used_stops_a_run_before_it_touches_anything_but_a_run_that_needs_none(
+    new_fleet: NewFleet, tmp_path: Path, given: str, line: str
+) -> None:
+    fleet = new_fleet(1)
+    keys = tmp_path / "keys"
+    fleet.sign_with(keys / "own")
+    for name in ("open", "other"):
+        create_secret_key(keys / name)
+    (keys / "open").chmod(0o644)
+    fleet.group["blixard_fleet_key_file"] = given if given == "fleet-key" else str(keys / given)
+    before = fleet.files()
+
+    run = fleet.play("site")
+
+    assert run.code != 0
+    assert line in run.words
+    assert fleet.files() == before
+    assert line not in fleet.play("check").words
+
+
 def test_hosts_that_cannot_be_rolled_out_are_named_and_the_others_go_on(new_fleet: NewFleet) -> None:
     """One host out of reach, one with a key that others can read, one whose port is taken, two that are well."""
     fleet = new_fleet(5)

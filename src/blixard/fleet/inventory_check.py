@@ -74,6 +74,7 @@ def troubles(
     members: Mapping[str, NodeRegistryEntry],
     cluster: str,
     defaults: Variables,
+    unread: Collection[str] = (),
 ) -> list[str]:
     """Return a line for each thing that is wrong, hosts with the same one together; none when all is well.
 
@@ -84,13 +85,14 @@ def troubles(
         members: the record.
         cluster: the cluster that the run is for.
         defaults: the role's defaults; one that is a template counts as no value.
+        unread: variables that are not looked at, such as a key in a vault whose password this run need not have.
     """
     present = {name: each for name, each in hosts.items() if each.get("blixard_state") != ABSENT}
     numberless = [name for name in playing if name in present and present[name].get("blixard_node_id") is None]
     run = {name: each for name, each in hosts.items() if name in set(playing)}
     return [
         *_wrong_names(hosts),
-        *_differing(hosts, OF_THE_FLEET, defaults),
+        *_differing(hosts, [name for name in OF_THE_FLEET if name not in unread], defaults),
         *_differing(run, OF_A_RUN, defaults),
         *_of_another_cluster(members, cluster),
         *_wrong_values(hosts),

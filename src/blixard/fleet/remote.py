@@ -46,9 +46,9 @@ def result(host: str, operation: str, options: Mapping[str, Any], answer: Mappin
         options: what it was asked with; `python` is what the command was run under.
         answer: `rc`, `stdout` and `stderr` of the command.
     """
-    # A login shell may have words of its own to print; ours is the last line.
-    line = str(answer["stdout"]).strip().rpartition("\n")[2]
-    if not line.startswith("{"):
+    # sudo, su or a login shell may have words of its own to print, and on a terminal warnings are among them too.
+    line = next((line for line in reversed(str(answer["stdout"]).splitlines()) if line.startswith("{")), "")
+    if not line:
         return {"failed": True, "msg": f"{options['python']}: {_reason(answer)}"}
     try:
         return parse_answer(host, operation, options, line)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
-from blixard.errors import InputError, TrustError
+from blixard.errors import BlixardError, InputError, TrustError
 from blixard.fleet.seen_numbers import agreed, held_against, refuse_lower
 from blixard.model.ids import EndpointId
 from blixard.model.numbers import is_ahead
@@ -55,7 +55,7 @@ def fleet_key(text: str, file: str) -> SecretKey | None:
     if text and file:
         raise InputError("the fleet key is given twice", mend="set blixard_fleet_key or blixard_fleet_key_file")
     if file:
-        return read_secret_key(Path(file).expanduser())
+        return read_secret_key(_absolute(file))
     digits = text.strip()
     if not digits:
         return None
@@ -67,6 +67,33 @@ def fleet_key(text: str, file: str) -> SecretKey | None:
             mend=mend,
         )
     return SecretKey(bytes.fromhex(digits))
+
+
+def _absolute(file: str) -> Path:
+    """Return the path of a key file; a relative one would be another file in each folder that a run is started in."""
+    path = Path(file).expanduser()
+    if not path.is_absolute():
+        # Not shown: it may be the key itself, in the wrong variable.
+        mend = "give the whole path; in an inventory it may begin with inventory_dir"
+        raise InputError("is a relative path", file="blixard_fleet_key_file", mend=mend)
+    return path
+
+
+def refused_key(signers: Sequence[str], text: str, file: str) -> str | None:
+    """Return why the fleet key cannot sign what the nodes take, None where it can or where there is none."""
+    try:
+        _check_trusted(fleet_key(text, file), parse_signers(signers))
+    except BlixardError as error:
+        return str(error)
+    return None
+
+
+def _check_trusted(key: SecretKey | None, trusted: Sequence[EndpointId]) -> None:
+    if key is not None and trusted and key.public() not in trusted:
+        raise InputError(
+            f"the fleet key's id {key.public().base64} is not one of blixard_trusted_signers",
+            mend="add it there and roll that out before you sign with it",
+        )
 
 
 def keep_signature(
@@ -104,11 +131,7 @@ def keep_signature(
     trusted = parse_signers(signers)
     if key is None and not trusted:
         return Signature()
-    if key is not None and trusted and key.public() not in trusted:
-        raise InputError(
-            f"the fleet key's id {key.public().base64} is not one of blixard_trusted_signers",
-            mend="add it there and roll that out before you sign with it",
-        )
+    _check_trusted(key, trusted)
     sig_path = path.with_name(path.name + SIGNATURE_SUFFIX)
     present = read_limited(sig_path, MAX_SIGNATURE_BYTES) if sig_path.exists() else None
     data = read_limited(path, MAX_PEERS_BYTES) if path.exists() or not check else b""
@@ -155,7 +178,7 @@ def _hold(
     if present is None:
         raise TrustError(f"{path}: is not signed, and the nodes trust only signed files; {SIGN}")
     if stale:
-        raise TrustError(f"{path}: is to change, and there is no fleet key to sign it with; {SIGN}")
+        raise TrustError(f"{path}: is to change, and the run that writes it must sign it; {SIGN}")
     try:
         seq = verify_peers(data, present, signers=trusted, cluster=cluster, min_seq=1, now=now)
     except TrustError as error:

@@ -88,6 +88,18 @@ def test_without_a_file_or_folder_one_line_says_which_variable_to_set(sources: l
     assert misplaced(places, sources) == str(refused.value)
 
 
+@pytest.mark.parametrize("given", ["fleet", "./fleet", "~/fleet", ""])
+def test_a_path_that_leads_elsewhere_from_each_folder_is_refused(tmp_path: Path, given: str) -> None:
+    sources = [str(_inventory(tmp_path / "prod"))]
+
+    line = misplaced({**_defaults(sources), "blixard_report_file": given}, sources)
+
+    assert (
+        line
+        == f'blixard_report_file: "{given}" is not a whole path; set blixard_fleet_dir, or the variable itself, to one'
+    )
+
+
 def test_the_defaults_are_never_where_ansible_parses(tmp_path: Path) -> None:
     prod = _inventory(tmp_path / ".config" / "prod")
 

@@ -45,10 +45,16 @@ def test_nothing_in_the_callers_folder_takes_the_place_of_the_package(tmp_path: 
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_login_shell_prints_before_the_answer_does_not_matter() -> None:
-    said = _answer('Welcome to this host\n{"running": false, "peers": [], "problems": []}\n')
-
-    assert _result(said) == {"running": False, "peers": [], "problems": []}
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Welcome to this host\n{"running": false, "peers": [], "problems": []}\n',
+        # On a terminal, which sudo or su may ask for, all lines end so, and there is no other place for warnings.
+        'We trust you.\r\n{"running": false, "peers": [], "problems": []}\r\nsudo: cannot write the log\r\n',
+    ],
+)
+def test_what_sudo_su_or_a_shell_prints_beside_the_answer_does_not_matter(said: str) -> None:
+    assert _result(_answer(said)) == {"running": False, "peers": [], "problems": []}
 
 
 @pytest.mark.parametrize(

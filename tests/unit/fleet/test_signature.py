@@ -13,7 +13,7 @@ from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 from blixard.documents.canonical import sha256_hex
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.errors import InputError, TrustError
-from blixard.fleet.signature import Signature, fleet_key, keep_signature
+from blixard.fleet.signature import Signature, fleet_key, keep_signature, refused_key
 from blixard.trust.keys import create_secret_key
 from blixard.trust.peers_signature import verify_peers
 
@@ -114,7 +114,7 @@ def test_check_mode_says_that_a_file_which_is_to_change_would_be_signed_and_writ
     before = _sig(peers)
 
     assert _keep(peers, check=True, sha256=sha256_hex(TWO)).changed
-    with pytest.raises(TrustError, match="is to change, and there is no fleet key"):
+    with pytest.raises(TrustError, match="is to change, and the run that writes it must sign it"):
         _keep(peers, check=True, sha256=sha256_hex(TWO), key=None)
     assert not _keep(peers, check=True, sha256=sha256_hex(ONE)).changed
     peers.unlink()
@@ -139,6 +139,34 @@ def test_the_fleet_key_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
         assert given is not None
         assert given.public() == made.public()
     assert fleet_key("", "") is None
+
+
+def test_a_key_file_is_the_same_from_whatever_folder_a_run_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_secret_key(tmp_path / "fleet-key")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    with pytest.raises(InputError, match="blixard_fleet_key_file: is a relative path; give the whole path"):
+        fleet_key("", "fleet-key")
+    with pytest.raises(InputError) as caught:
+        fleet_key("", made.to_bytes().hex())
+    assert made.to_bytes().hex() not in str(caught.value), "the key itself in the wrong variable"
+    at_home = fleet_key("", "~/fleet-key")
+    assert at_home is not None
+    assert at_home.public() == made.public()
+
+
+def test_why_a_key_cannot_sign_is_known_without_a_file_to_sign(tmp_path: Path) -> None:
+    own = create_secret_key(tmp_path / "fleet-key").public().hex
+
+    assert refused_key([own], "", str(tmp_path / "fleet-key")) is None
+    assert refused_key([], "", str(tmp_path / "fleet-key")) is None
+    assert refused_key([own], "", "") is None
+    assert "is not one of blixard_trusted_signers" in str(refused_key([NEXT.public().hex], "", f"{tmp_path}/fleet-key"))
+    assert str(tmp_path / "missing") in str(refused_key([own], "", str(tmp_path / "missing")))
+    assert "blixard_trusted_signers: " in str(refused_key(["nobody"], "", ""))
 
 
 def test_a_key_that_cannot_be_used_is_not_shown(tmp_path: Path) -> None:
