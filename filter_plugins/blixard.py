@@ -196,6 +196,12 @@ def refused_inventory(
     return "\n".join(lines) or None
 
 
+def refused_leaving(leaving: t.Sequence[str], hostvars: HostVars, join: t.Any) -> str | None:
+    """Return why the hosts `leaving` may not be decommissioned as this run was told; null when they may."""
+    through = [membership.names(hostvars[name].get("blixard_join", join)) for name in hostvars]
+    return membership.refuse_leaving(leaving, [name for names in through for name in names])
+
+
 def limited(
     hostvars: HostVars,
     playing: Hosts,
@@ -348,7 +354,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "pip_runs": wanted_package.pip_runs,
     "refused_inventory": refused_inventory,
     "refused_key": signature.refused_key,
-    "refused_leaving": membership.refuse_leaving,
+    "refused_leaving": refused_leaving,
     "refused_staying": refused_staying,
     "refused_tags": refused_tags,
     "refused_unknown": membership.refuse_unknown,

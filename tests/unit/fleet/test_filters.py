@@ -212,3 +212,11 @@ def test_a_node_s_advice_is_in_the_words_of_the_role(filters: Filters) -> None:
     hosts = {"a": {"blixard_bind": "{{ own }}:7001", "own": "10.0.0.1"}}
 
     assert filters["advice"]("\x1b[2J with --bind", hosts, "a") == r"\x1b[2J with blixard_bind (here made of own)"
+
+
+def test_a_host_that_any_other_joins_through_may_not_leave_yet(filters: Filters) -> None:
+    hosts = {"a": {"blixard_join": "b, c"}, "b": {}, "c": {"blixard_join": []}}
+    assert filters["refused_leaving"](["d"], hosts, []) is None
+    for name in ("b", "c"):
+        assert filters["refused_leaving"]([name], hosts, []).startswith(f"{name}: others join through it")
+    assert filters["refused_leaving"](["d"], hosts, ["d"]).startswith("d: others join through it")
