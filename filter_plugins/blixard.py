@@ -132,6 +132,8 @@ def nodes(hostvars: HostVars) -> Json:
 def join_files(join: Hosts, hostvars: HostVars, host: str, data_dir: str) -> dict[str, str]:
     """Return the registry file on `host` of each host that it is to join through, by that host's name."""
     folder = data_dir_files.paths(data_dir)["join"]
+    members = [name for name in hostvars if "blixard_node_id" in hostvars[name]]
+    join = members if list(join) == membership.EVERYBODY else join
     through = membership.joins_through(host, join, _views(hostvars, join))
     return {name: f"{folder}/{name}.json" for name in through}
 
@@ -298,7 +300,7 @@ def rotation(hostvars: HostVars, hosts: Hosts, chosen: t.Sequence[str], min_age:
     """Return who gets a new key in which `batches`, those `begun` before and those `due`, and the `summary` of it."""
     found = _views(hostvars, hosts)
     sizes = [int(host.variables.get("blixard_rotate_batch", 1)) for host in found.values()]
-    order = rotation_order.rotation_order(found, chosen, sizes)
+    order = rotation_order.rotation_order(found, [] if list(chosen) == membership.EVERYBODY else chosen, sizes)
     return {**dataclasses.asdict(order), "summary": order.summary(min_age)}
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.options import OPTIONS, Option, from_words
 from blixard.documents.entry_states import ABSENT, parse_state, state_of
 from blixard.documents.record import check_name
 from blixard.errors import InputError, one_line
-from blixard.fleet.membership import named, names
+from blixard.fleet.membership import EVERYBODY, named, names
+from blixard.fleet.quorum import batches
+from blixard.model.ids import EndpointId
 from blixard.model.value_limits import MAX_NODE_ID, MAX_SAFE_INTEGER
 from blixard.model.words import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from blixard.model.entry import NodeRegistryEntry
 
@@ -62,6 +65,15 @@ NAMES_HOSTS = ("blixard_voters", "blixard_join", "blixard_rotate")
 """Variables that name hosts of the inventory; those in `NAMES_MEMBERS` may name members that it has lost, too."""
 
 NAMES_MEMBERS = ("blixard_decommission", "blixard_announced")
+
+NUMBERS = {
+    "blixard_max_removals": 0,
+    "blixard_rotate_min_age": 0,
+    "blixard_rotate_batch": 1,
+    "blixard_check_sample": 0,
+    "blixard_signature_seq": 1,
+}
+"""Variables that are whole numbers, and the least that each can be."""
 
 _UNSET = object()
 
@@ -169,12 +181,34 @@ def _troubles_of(variables: Variables) -> Iterator[tuple[str, str]]:
                 _convert(option, variables[variable])
         except InputError as error:
             yield variable, f"{error.reason}; {error.mend or f'write {option.form}'}"
+    for variable, least in NUMBERS.items():
+        value = variables.get(variable, least)
+        if isinstance(value, bool) or not str(value).isdecimal() or int(str(value)) < least:
+            yield variable, f"{quoted(str(value))} is not a whole number from {least}"
+    yield from _troubles_of_serial(variables.get("blixard_serial"))
+    yield from _troubles_of_announced(variables.get("blixard_announced"))
     if _is_too_large_to_sign(variables.get("blixard_node_id")):
         yield "blixard_node_id", f"must be at most {MAX_SAFE_INTEGER} to be signed"
     try:
         parse_state(variables.get("blixard_state", "present"))
     except InputError as error:
         yield "blixard_state", str(error)
+
+
+def _troubles_of_serial(serial: object) -> Iterator[tuple[str, str]]:
+    for size in serial if isinstance(serial, (list, tuple)) else [serial] if serial not in (None, "") else []:
+        try:
+            batches(["one"], size)
+        except InputError as error:
+            yield "blixard_serial", f"{error.reason}; {error.mend}"
+
+
+def _troubles_of_announced(announced: object) -> Iterator[tuple[str, str]]:
+    for name, text in announced.items() if isinstance(announced, Mapping) else ():
+        try:
+            EndpointId.parse(str(text))
+        except InputError as error:
+            yield "blixard_announced", f"{name}: {error.reason}; {error.mend}"
 
 
 def _is_too_large_to_sign(number: object) -> bool:
@@ -216,5 +250,9 @@ def _unknown_hosts(hosts: Hosts, variables: Iterable[str], known: Collection[str
 
 
 def _named_by(variable: str, variables: Variables) -> list[str]:
-    given = names(variables.get(variable) or ())
-    return [] if given == ["all"] else given
+    value = variables.get(variable)
+    if variable == "blixard_announced":
+        return list(value) if isinstance(value, Mapping) else []
+    given = names(value or ())
+    # Who leaves for good is named.
+    return [] if given == EVERYBODY and variable in NAMES_HOSTS else given

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 GROUP = "blixard"
 """The group of the inventory that is the fleet, where `blixard_hosts` does not say otherwise."""
 
+EVERYBODY = ["all"]
+"""What a list of hosts is that means all of them."""
+
 NO_HOSTS = "all:!all"
 """Ansible's pattern for no host at all, without a warning."""
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from blixard.documents.entry_states import PRESENT, state_of
 from blixard.documents.record import read_record
 from blixard.errors import InputError
+from blixard.fleet.membership import EVERYBODY
 from blixard.fleet.quorum import Plan, Voters, plan, safer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from blixard.fleet.host_view import HostView
-
-EVERY_MEMBER = ["all"]
-"""What `blixard_voters` is where nobody has said who votes."""
 
 MANY = 3
 """With as many hosts to ask, two must say that a voter is there: one that was taken over could say anything."""
@@ -36,7 +34,7 @@ def who_votes(chosen: Sequence[str], hosts: Mapping[str, HostView], record_dir: 
     Raises:
         InputError: a chosen host is not among `hosts` or has no number, or the record cannot be read.
     """
-    if list(chosen) == EVERY_MEMBER:
+    if list(chosen) == EVERYBODY:
         record = read_record(record_dir, missing_ok=True)
         present = {name: entry.node_id for name, entry in record.items() if state_of(entry) == PRESENT}
         new = [host for name, host in hosts.items() if name not in record and host.was_looked_at and host.is_up]

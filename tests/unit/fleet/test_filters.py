@@ -220,3 +220,10 @@ def test_a_host_that_any_other_joins_through_may_not_leave_yet(filters: Filters)
     for name in ("b", "c"):
         assert filters["refused_leaving"]([name], hosts, []).startswith(f"{name}: others join through it")
     assert filters["refused_leaving"](["d"], hosts, ["d"]).startswith("d: others join through it")
+
+
+def test_all_in_a_list_of_hosts_means_every_host_that_has_a_node(filters: Filters) -> None:
+    hosts: dict[str, dict[str, Any]] = {"a": {"blixard_node_id": 1}, "b": {"blixard_node_id": 2}, "router": {}}
+    assert list(filters["join_files"](["all"], hosts, "a", "/data")) == ["b"]
+    due = {name: {**variables, "__blixard_key_state": {"due": True}} for name, variables in hosts.items()}
+    assert filters["rotation"](due, ["a", "b"], ["all"], 60)["due"] == ["a", "b"]

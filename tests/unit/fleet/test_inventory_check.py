@@ -127,6 +127,13 @@ def test_a_name_that_the_record_cannot_take_is_refused_with_the_place_for_an_add
         ("blixard_metrics", "9101", "no address to bind; write IP:PORT"),
         ("blixard_log_level", "loud", "must be one of debug"),
         ("blixard_state", "gone", "state"),
+        ("blixard_serial", "half", '"half" is no size of a batch; set a number'),
+        ("blixard_serial", [1, "x"], '"x" is no size of a batch'),
+        ("blixard_max_removals", "-1", '"-1" is not a whole number from 0'),
+        ("blixard_max_removals", True, '"True" is not a whole number from 0'),
+        ("blixard_rotate_batch", 0, '"0" is not a whole number from 1'),
+        ("blixard_rotate_min_age", "1d", '"1d" is not a whole number from 0'),
+        ("blixard_announced", {"one": "abc"}, 'one: "abc" is not an Iroh node id'),
     ],
 )
 def test_a_value_that_a_node_cannot_take_is_named_with_its_hosts(variable: str, value: object, words: str) -> None:
@@ -166,6 +173,13 @@ def test_names_that_are_no_host_are_refused_wherever_hosts_are_named(variable: s
         unknown = "n,1" if isinstance(names, list) else "n, 1"
         assert line == f"{variable}: no such host: {unknown}; name hosts as the inventory has them"
     assert of(both(**{variable: "two , one"})) == []
+
+
+@pytest.mark.parametrize("everybody", ["all", ["all"]])
+def test_all_means_all_hosts_wherever_hosts_are_named_but_nobody_leaves_without_a_name(everybody: object) -> None:
+    for variable in ("blixard_voters", "blixard_join", "blixard_rotate"):
+        assert of(both(**{variable: everybody})) == []
+    assert of(both(blixard_decommission=everybody))[0].startswith("blixard_decommission: no such host: all")
 
 
 def test_a_member_that_the_inventory_has_lost_can_still_be_named_to_leave() -> None:
