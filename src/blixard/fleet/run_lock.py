@@ -72,8 +72,8 @@ def _hold(path: Path, run: int) -> None:
     ended = _end_of(run)
     lock = _open_locked(path)
     if isinstance(lock, dict):
-        holder = lock
-        print(_HELD if _is_of(holder, run) else f"another run is at work on this record: {_words(holder)}")
+        is_ours = _is_here(lock) and lock.get("process") == run
+        print(_HELD if is_ours else f"another run is at work on this record: {_words(lock)}")
         return
     try:
         _write(lock, run)
@@ -108,7 +108,7 @@ def _open_locked(path: Path) -> int | dict[str, Any]:
 
 def _write(lock: int, run: int) -> None:
     now = format_time(datetime.now(timezone.utc).replace(microsecond=0))
-    who = {"user": _user(), "machine": socket.gethostname(), "process": run, "since": now}
+    who = {"user": _user(), **_here(), "process": run, "since": now}
     os.ftruncate(lock, 0)
     os.pwrite(lock, json.dumps(who).encode() + b"\n", 0)
 
@@ -128,14 +128,23 @@ def _holder(text: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _is_of(holder: dict[str, Any], run: int) -> bool:
-    return (holder.get("machine"), holder.get("process")) == (socket.gethostname(), run)
+def _here() -> dict[str, Any]:
+    """Where process ids mean what they mean to this one: two containers may have one name, and each a process 7."""
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        namespace = 0
+    return {"machine": socket.gethostname(), "namespace": namespace}
+
+
+def _is_here(holder: dict[str, Any]) -> bool:
+    return all(holder.get(key) == value for key, value in _here().items())
 
 
 def _has_ended(holder: dict[str, Any]) -> bool:
     """Tell whether a run of this machine is over."""
     run = holder.get("process")
-    return holder.get("machine") == socket.gethostname() and isinstance(run, int) and not _is_there(run)
+    return _is_here(holder) and isinstance(run, int) and not _is_there(run)
 
 
 def _is_there(process: int) -> bool:
