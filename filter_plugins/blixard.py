@@ -350,7 +350,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "next": next_of,
     "nodes": nodes,
     "observe": observe.observe,
-    "package": wanted_package.package,
+    "package": wanted_package.package_or_refusal,
     "pattern": membership.pattern,
     "pending": pending.pending,
     "pip_runs": wanted_package.pip_runs,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -145,7 +146,14 @@ class Fleet:
             text=True,
             check=False,
         )
+        self._wait_for_the_lock()
         return Run(done.returncode, done.stdout)
+
+    def _wait_for_the_lock(self) -> None:
+        """Wait until what held the record's lock for a run that is over has seen so, and has removed it."""
+        with contextlib.suppress(FileNotFoundError), self.registry.with_name("registry.lock").open("rb") as lock:
+            if not Path(f"/proc/{json.loads(lock.read())['process']}").exists():
+                fcntl.flock(lock, fcntl.LOCK_EX)
 
     def pid(self, host: str) -> int:
         """Process id of a host's node."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -213,3 +214,18 @@ def test_what_a_check_found_is_shown_though_the_report_cannot_be_written(new_fle
     assert run.code != 0
     assert "2 of 2 edges reached between 2 nodes of test" in run.words
     assert f"{fleet.root}/file" in run.words
+
+
+def test_a_check_that_asked_nobody_is_not_green(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(2)
+    for variables in ({"blixard_node_manage": False}, {"blixard_state": "absent"}):
+        run = fleet.play("check", "-e", json.dumps(variables))
+        assert run.code != 0, run.output
+        assert "no node was asked: every host of this run has left" in run.words
+
+
+def test_a_package_that_is_not_there_is_one_line_before_a_host_is_touched(new_fleet: NewFleet) -> None:
+    fleet = new_fleet(1)
+    fleet.group["blixard_runtime_manage"] = True
+    run = fleet.play("site", "-e", "blixard_package=dist/nosuch.whl")
+    refused(fleet, run, "dist/nosuch.whl: cannot be read: No such file or directory; set blixard_package to a wheel")

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blixard.agent.options import from_words
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.peers_file import (
     PeersDiff,
@@ -39,6 +40,8 @@ FILE_MODE = 0o644
 
 _OLD_RECORD_FLAG = "--registry-dir"
 
+_MORE = "several with commas, or given again"
+
 
 def register(commands: Commands) -> None:
     """Add the command group."""
@@ -67,7 +70,12 @@ def register(commands: Commands) -> None:
     verify = actions.add_parser("verify", help="check the signature of a peers file")
     verify.add_argument("file", type=Path, metavar="FILE", help="a peers file, its signature in FILE.sig")
     verify.add_argument(
-        "--signer", action="append", required=True, metavar="ID", help="id of a trusted fleet key; repeatable"
+        "--signer",
+        action="extend",
+        type=from_words,
+        required=True,
+        metavar="ID",
+        help=f"id of a trusted fleet key; {_MORE}",
     )
     verify.add_argument("--cluster", metavar="NAME", help="cluster that it must be for (default: any)")
     verify.add_argument("--min-seq", type=int, default=1, metavar="N", help="refuse a lower sequence number")
@@ -114,19 +122,21 @@ def _register_build(actions: Commands) -> None:
     build.add_argument("--cluster", metavar="NAME", help="cluster that attestations must be for (default: any)")
     build.add_argument(
         "--signer",
-        action="append",
+        action="extend",
+        type=from_words,
         default=[],
         metavar="ID",
-        help="id of a fleet key that signs off the record; repeatable",
+        help=f"id of a fleet key that signs off the record; {_MORE}",
     )
     build.add_argument(
         "--max-removals", type=int, default=0, metavar="N", help="members of FILE that may be gone (default: none)"
     )
     build.add_argument(
         "--unattested",
-        action="append",
+        action="extend",
+        type=from_words,
         metavar="NAME",
-        help="host whose node signs nothing; repeatable (default: allowed where no entry is attested)",
+        help=f"host whose node signs nothing; {_MORE} (default: allowed where no entry is attested)",
     )
     build.add_argument(
         "--upstream-compat", action="store_true", help="write times in the form that upstream's reader takes"

@@ -75,6 +75,9 @@ NUMBERS = {
 }
 """Variables that are whole numbers, and the least that each can be."""
 
+PATHS = ("blixard_data_dir", "blixard_config_file", "blixard_venv")
+"""Variables that are paths on a host, where no folder is the one to begin from."""
+
 _UNSET = object()
 
 
@@ -185,6 +188,10 @@ def _troubles_of(variables: Variables) -> Iterator[tuple[str, str]]:
         value = variables.get(variable, least)
         if isinstance(value, bool) or not str(value).isdecimal() or int(str(value)) < least:
             yield variable, f"{quoted(str(value))} is not a whole number from {least}"
+    for variable in PATHS:
+        path = str(variables.get(variable, "/"))
+        if not path.startswith("/"):
+            yield variable, f"{quoted(path)} is no absolute path on the host; begin it with /"
     yield from _troubles_of_serial(variables.get("blixard_serial"))
     yield from _troubles_of_announced(variables.get("blixard_announced"))
     if _is_too_large_to_sign(variables.get("blixard_node_id")):

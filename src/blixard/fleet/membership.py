@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,19 @@ NO_HOSTS = "all:!all"
 
 
 def names(value: object) -> list[str]:
-    """Return a list of texts, which may be written as one text with commas, as it is on the command line."""
-    each = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
+    """Return a list of texts, which on the command line may be written as one text, with commas or as JSON."""
+    if value is None:
+        return []
+    each = _of_text(value) if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
     return [name for name in (str(name).strip() for name in each) if name]
+
+
+def _of_text(text: str) -> list[object]:
+    try:
+        listed = json.loads(text) if text.lstrip().startswith("[") else None
+    except ValueError:
+        listed = None
+    return listed if isinstance(listed, list) else list(text.split(","))
 
 
 def named(hosts: Sequence[str], most: int = 5) -> str:

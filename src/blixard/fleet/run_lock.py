@@ -70,6 +70,7 @@ def take(path: Path, run: int) -> None:
 def _hold(path: Path, run: int) -> None:
     """Be the process that holds the lock: say so, or who does; then wait for the run to end."""
     ended = _end_of(run)
+    is_new_folder = not path.parent.exists()
     lock = _open_locked(path)
     if isinstance(lock, dict):
         is_ours = _is_here(lock) and lock.get("process") == run
@@ -84,6 +85,8 @@ def _hold(path: Path, run: int) -> None:
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
+            if is_new_folder:
+                path.parent.rmdir()  # which the run has put nothing into
         os.close(lock)
 
 

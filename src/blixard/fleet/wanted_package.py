@@ -42,6 +42,14 @@ def package(spec: str, project: str, lock: str) -> dict[str, Any]:
     return {**_package(spec, project), "lock": str(path), "lock_digest": _digest_lock(path)}
 
 
+def package_or_refusal(spec: str, project: str, lock: str) -> dict[str, Any]:
+    """Return the same, or why there is no such package as `refused`, for a task that says it in one line."""
+    try:
+        return package(spec, project, lock)
+    except InputError as error:
+        return {"refused": str(error)}
+
+
 def pip_runs(
     wanted: Mapping[str, Any], folder: str, *, wheel: str = "", offline: bool = False, args: Sequence[str] | str = ()
 ) -> list[list[str]]:

@@ -168,6 +168,8 @@ def test_a_signature_by_another_key_or_for_another_cluster_is_refused(peers: Pat
     sign(peers, fleet_key, "--cluster", "east")
     assert "not one of the trusted signers" in refused(verify(peers, 101), 1)
     assert 'not "west"' in refused(verify(peers, 100, "--cluster", "west"), 1)
+    commas = f"{key(101).public().base64},{key(100).public().hex}"
+    assert blixard("peers", "verify", peers, "--signer", commas).code == 0
     both = blixard("peers", "verify", peers, "--signer", key(101).public().base64, "--signer", key(100).public().hex)
     assert both.code == 0
     assert "--signer: " in refused(blixard("peers", "verify", peers, "--signer", "x"), 2)

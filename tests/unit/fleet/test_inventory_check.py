@@ -127,6 +127,8 @@ def test_a_name_that_the_record_cannot_take_is_refused_with_the_place_for_an_add
         ("blixard_metrics", "9101", "no address to bind; write IP:PORT"),
         ("blixard_log_level", "loud", "must be one of debug"),
         ("blixard_state", "gone", "state"),
+        ("blixard_data_dir", "blixard", '"blixard" is no absolute path on the host; begin it with /'),
+        ("blixard_venv", "~/venv", '"~/venv" is no absolute path on the host; begin it with /'),
         ("blixard_serial", "half", '"half" is no size of a batch; set a number'),
         ("blixard_serial", [1, "x"], '"x" is no size of a batch'),
         ("blixard_max_removals", "-1", '"-1" is not a whole number from 0'),

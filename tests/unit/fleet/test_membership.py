@@ -47,7 +47,10 @@ def record(tmp_path: Path) -> Path:
 def test_names_are_a_list_or_a_text_with_commas() -> None:
     assert names("node1, node2,") == ["node1", "node2"]
     assert names(["node1"]) == ["node1"]
-    assert names("") == names([]) == []
+    assert names('["node1", "node2"]') == ["node1", "node2"]
+    assert names("[ab]*,node1") == ["[ab]*", "node1"]
+    assert names(7) == ["7"]
+    assert names("") == names([]) == names(None) == []
 
 
 def test_hosts_by_name_are_a_pattern_and_no_hosts_match_nothing() -> None:

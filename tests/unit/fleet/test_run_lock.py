@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import signal
 import subprocess
@@ -65,6 +67,19 @@ def test_the_lock_ends_with_its_run_and_leaves_nothing(
     first, second = begin(), begin()
     take(path, first.pid)
     first.send_signal(end)
+    first.wait()
+    take(path, second.pid)
+    second.kill()
+    second.wait()
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    assert not path.parent.exists(), "there was none before"
+
+
+def test_the_next_run_writes_down_who_it_is(path: Path, begin: Callable[[], Run]) -> None:
+    first, second = begin(), begin()
+    take(path, first.pid)
+    first.kill()
     first.wait()
     take(path, second.pid)
     assert json.loads(path.read_bytes())["process"] == second.pid
