@@ -174,6 +174,7 @@ def refused_inventory(
     record_dir: str,
     peers_file: str,
     defaults: str,
+    numbered: bool = True,
     unread: t.Sequence[str] = (),
 ) -> str | None:
     """Return what no run could do with, a line each; null when all that can be known before the first host is well."""
@@ -193,6 +194,7 @@ def refused_inventory(
         members=members,
         cluster=cluster,
         defaults=yaml.safe_load(Path(defaults).read_bytes()),
+        numbered=numbered,
         unread=unread,
     )
     return "\n".join(lines) or None

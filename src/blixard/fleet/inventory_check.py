@@ -89,6 +89,7 @@ def troubles(
     members: Mapping[str, NodeRegistryEntry],
     cluster: str,
     defaults: Variables,
+    numbered: bool = True,
     unread: Collection[str] = (),
 ) -> list[str]:
     """Return a line for each thing that is wrong, hosts with the same one together; none when all is well.
@@ -100,10 +101,12 @@ def troubles(
         members: the record.
         cluster: the cluster that the run is for.
         defaults: the role's defaults; one that is a template counts as no value.
+        numbered: the run asks hosts, and each of them must have a number.
         unread: variables that are not looked at, such as a key in a vault whose password this run need not have.
     """
     present = {name: each for name, each in hosts.items() if each.get("blixard_state") != ABSENT}
-    numberless = [name for name in playing if name in present and present[name].get("blixard_node_id") is None]
+    asked = [name for name in playing if numbered and name in present]
+    numberless = [name for name in asked if present[name].get("blixard_node_id") is None]
     run = {name: each for name, each in hosts.items() if name in set(playing)}
     return [
         *_wrong_names(hosts),
@@ -241,11 +244,15 @@ def _same_numbers(hosts: Hosts) -> Iterator[str]:
     by_number: dict[str, list[str]] = defaultdict(list)
     for name, each in hosts.items():
         number = str(each.get("blixard_node_id"))
-        if number.isdecimal():
+        # Whether somebody who leaves is another who stays is looked at then, with what the hosts say.
+        if number.isdecimal() and name not in names(each.get("blixard_decommission")):
             by_number[number].append(name)
     for number, on in by_number.items():
         if len(on) > 1:
-            yield f"blixard_node_id of {named(on)} is {number}: give each host its own number"
+            yield (
+                f"blixard_node_id of {named(on)} is {number}: give each host its own number; if one is the former name"
+                " of another, keep it in the inventory with blixard_state: absent, and run site.yml"
+            )
 
 
 def _unknown_hosts(hosts: Hosts, variables: Iterable[str], known: Collection[str]) -> Iterator[str]:

@@ -69,12 +69,13 @@ def misplaced(places: Mapping[str, str], sources: Sequence[str], playbook_dir: s
         sources: `ansible_inventory_sources`.
         playbook_dir: the folder of the playbook, whose variables Ansible reads too.
     """
-    for name, path in places.items():
-        if not Path(path).is_absolute():
-            return f"{name}: {quoted(path)} is not a whole path; set {FLEET_DIR}, or the variable itself, to one"
     paths = {name: _absolute(path) for name, path in places.items()}
     if any(path.is_relative_to(NOWHERE) for path in paths.values()):
         return _no_place(sources)
+    for name, path in places.items():
+        if not Path(path).is_absolute():
+            mend = f"set {FLEET_DIR}, or the variable itself, to one"
+            return made_of_none({name: path}) or f"{name}: {quoted(path)} is not a whole path; {mend}"
     return _left_behind(sources, paths) or _parsed(_Parsed.of(sources, playbook_dir), paths)
 
 

@@ -154,7 +154,11 @@ def test_of_many_hosts_with_one_trouble_some_are_named() -> None:
 def test_a_number_that_two_hosts_have_is_refused_unless_one_of_them_is_leaving_for_good() -> None:
     hosts = both()
     hosts["two"]["blixard_node_id"] = "1"
-    assert of(hosts) == ["blixard_node_id of one, two is 1: give each host its own number"]
+    (line,) = of(hosts)
+    assert line.startswith("blixard_node_id of one, two is 1: give each host its own number; if one is the former name")
+    for each in hosts.values():
+        each["blixard_decommission"] = "two"
+    assert of(hosts) == []
     hosts["two"]["blixard_state"] = "absent"
     assert of(hosts) == []
 
@@ -166,6 +170,7 @@ def test_a_host_that_takes_part_has_a_number_unless_it_leaves(number: object) ->
     assert lines[0].startswith("blixard_node_id of one, two: ")
     assert of(both(blixard_node_id=None), playing=["two"])[0].startswith("blixard_node_id of two: is not set")
     assert of(both(blixard_node_id=None, blixard_state="absent")) == []
+    assert of(both(blixard_node_id=None), numbered=False) == []
 
 
 @pytest.mark.parametrize("variable", ["blixard_voters", "blixard_join", "blixard_rotate", "blixard_decommission"])
