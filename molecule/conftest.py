@@ -85,8 +85,14 @@ class Node:
         return json.loads(self.run(f"cat {DATA_DIR}/{name}"))
 
     def states(self, of: Collection[int]) -> dict[int, str | None]:
-        """Return the state of the given peers by node id; None for one that the node does not know."""
-        states = {peer["node_id"]: peer["state"] for peer in self.status()["peers"]}
+        """Return the state of the given peers by node id; None for one that the node does not know.
+
+        A node that does not run (yet) says why not, for each of them: whoever waits for a state asks again.
+        """
+        done = self.host.run(f"{CLI} status --data-dir {DATA_DIR} --json")
+        if not done.stdout:
+            return dict.fromkeys(of, done.stderr.strip())
+        states = {peer["node_id"]: peer["state"] for peer in json.loads(done.stdout)["peers"]}
         return {node_id: states.get(node_id) for node_id in of}
 
 

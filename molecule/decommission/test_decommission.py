@@ -76,7 +76,6 @@ def test_nothing_of_the_node_is_left_on_its_host(fleet: Fleet, departure: Run) -
 def test_a_dead_host_that_comes_back_is_refused_by_all(fleet: Fleet, departure: Run) -> None:
     fleet.engine("start", "dead")
     dead = fleet.nodes["dead"]
-    fleet.settles(lambda: dead.host.file("/var/lib/blixard/agent.sock").exists)
     refused = dict.fromkeys(STAYING.values(), "refused")
     fleet.settles(lambda: dead.states(refused), refused)
     for name in STAYING:
