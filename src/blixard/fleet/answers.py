@@ -23,7 +23,7 @@ from blixard.documents.size_limits import KIB, MAX_PEERS, MIB
 from blixard.documents.strictjson import loads
 from blixard.errors import MAX_LINES, InputError, bounded_lines, one_line
 from blixard.fleet.look import KEY_FILE_NAME
-from blixard.fleet.report import troubles
+from blixard.fleet.report_text import troubles
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tests.unit.documents.samples import key
 
 from blixard.documents.schemas import validate
 from blixard.fleet.host_view import HostView
-from blixard.fleet.report import MAX_EDGE_LINES, Part, fleet_report, merge, table, troubles
+from blixard.fleet.report import Part, fleet_report, merge
+from blixard.fleet.report_text import table, troubles
 
 NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 
@@ -129,24 +131,62 @@ def test_the_table_of_a_small_fleet_has_a_line_for_every_edge() -> None:
     ]
 
 
-def test_the_table_of_a_large_fleet_has_a_line_for_every_node_and_every_bad_edge() -> None:
-    count = 9
-    names = {number: f"host{number}" for number in range(1, count + 1)}
-    assert count * (count - 1) > MAX_EDGE_LINES
-    parts = [
-        Part(
-            names[a],
-            a,
-            {"nodes": [], "edges": [_dead(a, b) if (a, b) == (2, 5) else _edge(a, b) for b in names if b != a]},
-        )
-        for a in names
+def _fleet(size: int, special: Mapping[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
+    """The report of so many hosts, with other edges than good ones in places."""
+    names = {number: f"host{number}" for number in range(1, size + 1)}
+    edges = {a: [special.get((a, b)) or _edge(a, b) for b in names if b != a] for a in names}
+    nodes = {number: {"node_id": number, "agent": "running"} for number in names}
+    parts = [Part(names[a], a, {"nodes": [nodes[a]], "edges": edges[a]}) for a in names]
+    return merge(parts, names, "test")
+
+
+def _dead_node(dead: int, size: int) -> dict[tuple[int, int], dict[str, Any]]:
+    return {(a, dead): _dead(a, dead) for a in range(1, size + 1)}
+
+
+def test_the_table_of_a_large_fleet_has_a_line_for_every_node_the_worst_first() -> None:
+    report = _fleet(9, {(2, 5): _dead(2, 5), (3, 5): _dead(3, 5), (3, 6): _edge(3, 6, rtt_ms=2.5)})
+
+    lines = table(report).splitlines()
+
+    assert lines[0].split() == ["NODE", "REACHED", "BY", "REACHES", "DIRECT", "WORST", "RTT", "MOST", "ATTEMPTS"]
+    assert lines[1].split() == ["host5", "6/8", "8/8", "8", "0.71", "ms", "1"]
+    assert lines[2].split() == ["host2", "8/8", "7/8", "7", "0.71", "ms", "4"]
+    assert lines[3].split() == ["host3", "8/8", "7/8", "7", "2.50", "ms", "4"]
+    assert [line.split()[0] for line in lines[4:10]] == ["host1", "host4", "host6", "host7", "host8", "host9"]
+    assert lines[10:] == ["70 of 72 edges reached between 9 nodes of test"]
+
+
+def test_what_a_run_prints_of_a_hundred_nodes_is_read_by_a_person_healthy_or_broken() -> None:
+    healthy = _fleet(100, {})
+    broken = _fleet(100, {(a, b): _dead(a, b) for a in range(1, 101) for b in range(1, 101) if (a + b) % 6})
+    for report in (healthy, broken):
+        lines = [*table(report, "/r.json").splitlines(), *troubles(report, file="/r.json")]
+        assert len(lines) <= 70
+    assert table(healthy, "/r.json").splitlines()[-2:] == [
+        "… and 60 more nodes, see /r.json",
+        "9900 of 9900 edges reached between 100 nodes of test",
+    ]
+    said = troubles(broken, file="/r.json")
+    assert said[-2] == "… and 8246 more, see /r.json"
+    assert said[-1] == "8266 edges in all: 8266 timeout"
+
+
+def test_in_a_large_fleet_a_node_that_nobody_reaches_is_one_line_and_other_bad_edges_are_named() -> None:
+    report = _fleet(10, {**_dead_node(4, 10), (2, 5): _edge(2, 5, admitted=False), (3, 6): _dead(3, 6)})
+
+    assert troubles(report) == [
+        "host4: reached by none of 9 nodes: timeout: no answer in 3 s",
+        "host3 → host6: timeout: no answer in 3 s; 4 attempts in 9.7 s",
+        "host2 → host5: refused: the peer does not let this node in; 1 attempt in 0.0 s",
     ]
 
-    lines = table(merge(parts, names, "test")).splitlines()
 
-    assert len(lines) == 1 + count + 1 + 1
-    assert lines[2].split() == ["host2", "7/8", "7", "0.71", "ms", "4"]
-    assert lines[-2] == "host2 → host5: timeout: no answer in 3 s; 4 attempts in 9.7 s"
+def test_of_many_nodes_that_could_not_be_asked_the_first_are_named() -> None:
+    parts = [Part(f"host{number}", number, None, "no route") for number in range(1, 31)]
+    lines = troubles(merge(parts, {}, "test"), file="/r.json")
+    assert lines[0] == "host1 (node 1): could not be asked: no route"
+    assert lines[20:] == ["… and 10 more nodes in trouble, see /r.json"]
 
 
 def test_a_fleet_of_one_has_a_table_too() -> None:
@@ -170,20 +210,9 @@ def test_parts_are_not_changed_by_merging() -> None:
     assert json.dumps([part.report for part in parts]) == before
 
 
-def test_in_a_large_fleet_a_refused_edge_is_named_and_one_without_a_round_trip_does_no_harm() -> None:
-    names = {number: f"host{number}" for number in range(1, 10)}
-    special = {
-        (2, 5): _edge(2, 5, admitted=False),
-        **{(3, other): _edge(3, other, rtt_ms=None) for other in names},
-    }
-    edges = {a: [special.get((a, b)) or _edge(a, b) for b in names if b != a] for a in names}
-    parts = [Part(names[a], a, {"nodes": [], "edges": edges[a]}) for a in names]
-
-    lines = table(merge(parts, names, "test")).splitlines()
-
-    assert lines[2].split() == ["host2", "7/8", "7", "0.71", "ms", "1"]
-    assert lines[3].split() == ["host3", "8/8", "8", "-", "1"]
-    assert lines[-2] == "host2 → host5: refused: the peer does not let this node in; 1 attempt in 0.0 s"
+def test_in_a_large_fleet_edges_without_a_round_trip_do_no_harm() -> None:
+    report = _fleet(9, {(3, other): _edge(3, other, rtt_ms=None) for other in range(1, 10)})
+    assert table(report).splitlines()[3].split() == ["host3", "8/8", "8/8", "8", "-", "1"]
 
 
 def test_an_edge_that_is_reached_and_not_let_in_is_called_refused_in_a_small_table() -> None:
