@@ -27,6 +27,9 @@ MAX_NODE_LINES = 40
 MAX_BAD_EDGES = 20
 """Lines of single edges, or of nodes in trouble, in what is wrong."""
 
+_EDGE_HEAD = ("FROM", "TO", "REACHED", "PATH", "RTT", "ATTEMPTS", "WAITED")
+_NODE_HEAD = ("NODE", "REACHED BY", "REACHES", "DIRECT", "WORST RTT", "MOST ATTEMPTS")
+
 _NODE_TROUBLES = {"not asked": "could not be asked", "not running": "its node is not running"}
 
 
@@ -130,13 +133,11 @@ def table(report: Report, file: str = "") -> str:
     if not edges:
         return last
     if len(edges) <= MAX_EDGE_LINES:
-        head = ("FROM", "TO", "REACHED", "PATH", "RTT", "ATTEMPTS", "WAITED")
-        return "\n".join([*_columns([head, *(_edge_row(edge) for edge in edges)]), last])
+        return "\n".join([*_columns([_EDGE_HEAD, *map(_edge_row, edges)]), last])
     rows = sorted(_node_rows(edges))
     left = len(rows) - MAX_NODE_LINES
     more = [f"… and {left} more nodes{_see(file)}"] if left > 0 else []
-    head = ("NODE", "REACHED BY", "REACHES", "DIRECT", "WORST RTT", "MOST ATTEMPTS")
-    return "\n".join([*_columns([head, *(row for _, row in rows[:MAX_NODE_LINES])]), *more, last])
+    return "\n".join([*_columns([_NODE_HEAD, *(row for _, row in rows[:MAX_NODE_LINES])]), *more, last])
 
 
 def _edge_row(edge: Edge) -> tuple[str, ...]:
