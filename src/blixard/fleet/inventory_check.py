@@ -133,9 +133,10 @@ def _differing(hosts: Hosts, variables: Iterable[str], defaults: Variables) -> I
     for variable in variables:
         by_value: dict[str, list[str]] = defaultdict(list)
         for name, each in hosts.items():
-            by_value[_shown(variable, each.get(variable, _default(variable, defaults)))].append(name)
+            by_value[_text(variable, each.get(variable, _default(variable, defaults)))].append(name)
         if len(by_value) > 1:
-            words = ["one value", *["another"] * (len(by_value) - 1)] if variable in SECRET else list(by_value)
+            hidden = ["one value", *["another"] * (len(by_value) - 1)]
+            words = hidden if variable in SECRET else [one_line(value) for value in by_value]
             said = ", ".join(f"{value} on {named(on)}" for value, on in zip(words, by_value.values(), strict=True))
             yield (
                 f"{variable} is not the same for all hosts: {said}; give all of them one value, or roll out fleets of"
@@ -148,14 +149,14 @@ def _default(variable: str, defaults: Variables) -> object:
     return _UNSET if isinstance(value, str) and "{{" in value else value
 
 
-def _shown(variable: str, value: object) -> str:
-    """Return a value as a line shows it, the same for the spellings of one value."""
+def _text(variable: str, value: object) -> str:
+    """Return a value as text, the same for the spellings of one value."""
     if value is _UNSET:
         return "not set"
     if variable in LISTS:
         return ",".join(names(value)) or "nothing"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    return one_line(text) or "nothing"
+    return text or "nothing"
 
 
 def _of_another_cluster(members: Mapping[str, NodeRegistryEntry], cluster: str) -> Iterator[str]:

@@ -94,6 +94,12 @@ def test_spellings_of_one_value_are_one_value() -> None:
     assert of({"one": {"blixard_max_removals": "1"}, "two": {"blixard_max_removals": 1}}) == []
 
 
+def test_values_that_differ_only_where_a_line_has_no_room_differ() -> None:
+    signers = ["x" * 300 + letter + "x" * 300 for letter in "ab"]
+    (line, *_) = of({"one": {"blixard_fleet_dir": f"/{signers[0]}"}, "two": {"blixard_fleet_dir": f"/{signers[1]}"}})
+    assert line.startswith("blixard_fleet_dir is not the same for all hosts")
+
+
 def test_a_key_is_not_shown_where_it_differs() -> None:
     (line,) = of({"one": {"blixard_fleet_key": "5ec4e7"}, "two": {"blixard_fleet_key": "5ec4e8"}, "three": {}})
     assert "one value on one, another on two, another on three" in line
