@@ -8,12 +8,12 @@ import contextlib
 import dataclasses
 import functools
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 import iroh
-from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_port, give_peers
+from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_port, free_ports, give_peers
 from tests.integration.party import StartParty
 from tests.unit.agent.settings import settings
 
@@ -148,22 +148,22 @@ def signed(node: Node, *addresses: str) -> NodeRegistryEntry:
 
 
 @contextlib.asynccontextmanager
-async def running(room: Path, count: int) -> AsyncIterator[list[RunningNode]]:
-    """So many nodes in this process, all started at the same moment, which look for each other's registries."""
+async def running(room: Path, count: int) -> AsyncIterator[tuple[list[RunningNode], list[asyncio.Task[None]]]]:
+    """So many nodes in this process, started at the same moment, which look for each other; and their lives."""
     made = []
-    for number in range(1, count + 1):
+    for number, port in enumerate(free_ports(count), start=1):
         data_dir = room / f"node{number}"
         config = settings(
             data_dir,
             node_id=number,
-            bind=f"127.0.0.1:{free_port()}",
+            bind=f"127.0.0.1:{port}",
             registries=(f"{room}/node*/{REGISTRY_FILE_NAME}",),
             log_level="warning",
         )
         made.append(RunningNode(config, functools.partial(dataclasses.replace, config)))
     lives = [asyncio.create_task(each.run()) for each in made]
     try:
-        yield made
+        yield made, lives
     finally:
         for each in made:
             each.stop()
@@ -179,9 +179,17 @@ async def becomes_connected(node: RunningNode, others: int) -> None:
         await events.__anext__()
 
 
+async def all_become_connected(nodes: Sequence[RunningNode]) -> None:
+    await asyncio.gather(*(becomes_connected(each, len(nodes) - 1) for each in nodes))
+
+
 async def test_fifty_nodes_that_start_at_once_are_all_connected_with_each_other(tmp_path: Path) -> None:
-    async with running(tmp_path, MANY) as nodes:
-        await asyncio.wait_for(asyncio.gather(*(becomes_connected(each, MANY - 1) for each in nodes)), PATIENCE)
+    async with running(tmp_path, MANY) as (nodes, lives):
+        whole = asyncio.create_task(all_become_connected(nodes))
+        await asyncio.wait({whole, *lives}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        for life in lives:
+            assert not life.done(), life.result()  # a node that ended by itself says why
+        assert whole.done()
         for each in nodes:
             assert len(each.manager.status()) == MANY - 1
             assert {status.state for status in each.manager.status()} == {"connected"}
