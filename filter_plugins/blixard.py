@@ -249,6 +249,22 @@ def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts =
     return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting)
 
 
+def table(report: Json, file: str = "") -> str:
+    """Return the report for a terminal; `file` is where the whole of it is."""
+    return report_text.table(_plain(report), file)
+
+
+def troubles(report: Json, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
+    """Return what is wrong in a report; nothing is expected of the hosts `excused`."""
+    return report_text.troubles(_plain(report), excused, file)
+
+
+def _plain(value: Json) -> Json:
+    """Return a value of Ansible's as Python's own: Ansible's looks for templates at each access, which is slow."""
+    plain: Json = json.loads(json.dumps(value))
+    return plain
+
+
 def who_votes(chosen: t.Sequence[str], hostvars: HostVars, record_dir: str) -> Json:
     """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record."""
     return dataclasses.asdict(voters.who_votes(chosen, _views(hostvars, hostvars), record_dir))
@@ -377,9 +393,9 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "states": states,
     "steps": steps.steps,
     "strangers": membership.strangers,
-    "table": report_text.table,
+    "table": table,
     "tolerance": batches.tolerance,
-    "troubles": report_text.troubles,
+    "troubles": troubles,
     "untold": untold,
     "voters": who_votes,
 }
