@@ -133,8 +133,9 @@ def nodes(hostvars: HostVars) -> Json:
 def join_files(join: Hosts, hostvars: HostVars, host: str, data_dir: str) -> dict[str, str]:
     """Return the registry file on `host` of each host that it is to join through, by that host's name."""
     folder = data_dir_files.paths(data_dir)["join"]
-    members = [name for name in hostvars if "blixard_node_id" in hostvars[name]]
-    join = members if list(join) == membership.EVERYBODY else join
+    # For each host, so that only who joins through all pays for a look at all.
+    if list(join) == membership.EVERYBODY:
+        join = [name for name in hostvars if "blixard_node_id" in hostvars[name]]
     through = membership.joins_through(host, join, _views(hostvars, join))
     return {name: f"{folder}/{name}.json" for name in through}
 
