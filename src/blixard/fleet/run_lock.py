@@ -17,7 +17,6 @@ import select
 import socket
 import subprocess
 import sys
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,6 @@ from blixard.model.times import format_time
 
 MAX_BYTES = 4096
 """More of the file than this is nothing of ours."""
-
-PAUSE = 0.5
-"""Seconds between two looks for the run where the system cannot tell that a process has ended."""
 
 _HELD = "held"
 
@@ -69,7 +65,10 @@ def take(path: Path, run: int) -> None:
 
 def _hold(path: Path, run: int) -> None:
     """Be the process that holds the lock: say so, or who does; then wait for the run to end."""
-    ended = _end_of(run)
+    if not hasattr(os, "pidfd_open"):
+        print("cannot be locked: this controller cannot tell when a run ends, which takes Linux 5.3 or newer")
+        return
+    ended = os.pidfd_open(run)
     is_new_folder = not path.parent.exists()
     lock = _open_locked(path)
     if isinstance(lock, dict):
@@ -81,7 +80,7 @@ def _hold(path: Path, run: int) -> None:
         print(_HELD, flush=True)
         # Whoever started this reads to the end of the line; nobody reads more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        ended()
+        select.select([ended], [], [])  # readable when the process is gone
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -167,19 +166,6 @@ def _words(holder: dict[str, Any]) -> str:
         one_line(str(holder.get(key)), 100) for key in ("user", "machine", "process", "since")
     )
     return f"{user} on {machine}, process {process}, since {since}"
-
-
-def _end_of(run: int) -> Any:
-    """Return the function that waits until the process ends."""
-    if hasattr(os, "pidfd_open"):
-        gone = os.pidfd_open(run)
-        return lambda: select.select([gone], [], [])
-
-    def wait() -> None:
-        while _is_there(run):
-            time.sleep(PAUSE)
-
-    return wait
 
 
 if __name__ == "__main__":
