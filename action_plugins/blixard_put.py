@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
 
 from blixard.fleet.answers import printable
+from blixard.fleet.put import packed
 
 # What a package says that has no such operation yet.
 _OLDER = "KeyError: 'put'"
@@ -29,16 +30,21 @@ class ActionModule(HostOperation):
         "src": {"type": "str", "required": True},
         "name": {"type": "str", "required": True},
         "mode": {"type": "str", "required": True},
+        "unwritten": {"type": "bool", "default": False},
     }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
-        """Send the file, except in check mode, and have the host put it where it belongs."""
+        """Have the host put the file where it belongs; small content goes along, other is sent before."""
+        dest = f"{options['data_dir']}/{options['name']}"
+        if options.pop("unwritten"):
+            return {"changed": True, "dest": dest}
         source = self._find(options.pop("src"))
         data = source.read_bytes()
         options |= {"sha256": hashlib.sha256(data).hexdigest(), "diff": bool(self._task.diff)}
-        dest = f"{options['data_dir']}/{options['name']}"
+        options |= {"source": None, "content": None if self._task.check_mode else packed(data)}
         try:
-            options["source"] = None if self._task.check_mode else self._send(source)
+            if not self._task.check_mode and options["content"] is None:
+                options["source"] = self._send(source)
             said = super().act(options, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)

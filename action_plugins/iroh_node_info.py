@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 
-from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
+from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
+
+from blixard.fleet.pending import NOTHING_TO_DO, service
 
 
 class ActionModule(HostOperation):
@@ -18,9 +22,35 @@ class ActionModule(HostOperation):
         "python": {"type": "str", "required": True},
         "data_dir": {"type": "str", "required": True},
         "config": {"type": "str"},
+        "config_src": {"type": "str"},
         "paths": {"type": "dict", "default": {}},
         "expected": {"type": "dict", "default": {}},
+        "expected_src": {"type": "dict", "default": {}},
+        "service": {
+            "type": "dict",
+            "options": {
+                "manager": {"type": "str", "required": True, "choices": ["auto", "systemd", "process"]},
+                "user": {"type": "str", "required": True},
+                "group": {"type": "str", "required": True},
+            },
+        },
         "min_seq": {"type": "int", "default": 0},
         "node_id": {"type": "int"},
         "cluster": {"type": "str"},
     }
+    RULES: t.ClassVar[dict[str, t.Any]] = {"mutually_exclusive": [["config", "config_src"]]}
+
+    def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
+        """Look, and say what follows for the service."""
+        config, asked = options.pop("config_src"), options.pop("service")
+        if config:
+            options["config"] = self._rendered(config, variables).decode()
+        for name, source in options.pop("expected_src").items():
+            options["expected"][name] = hashlib.sha256(self._rendered(source, variables)).hexdigest()
+        look = super().act(options, variables)
+        if look.get("failed"):
+            return look
+        return {**look, "service": NOTHING_TO_DO if asked is None else service(look, **asked)}
+
+    def _rendered(self, source: str, variables: t.Mapping[str, t.Any]) -> bytes:
+        return render(self, find_template(self, source), variables)

@@ -13,9 +13,9 @@ import typing as t
 from pathlib import Path
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.template import trust_as_template
+from ansible.errors import AnsibleActionFail
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import CheckedAction, Options, Result
+from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
 
 # Here, once in the controller's main process, and not anew in the process of every task.
 from jsonschema import validate as _validate  # noqa: F401
@@ -23,6 +23,7 @@ from jsonschema import validate as _validate  # noqa: F401
 from blixard.documents.schemas import validate_text
 from blixard.errors import BlixardError
 from blixard.fleet.observe import differs
+from blixard.fleet.put import have_file
 
 OWN_OPTIONS: dict[str, t.Any] = {
     "src": {"type": "str", "required": True},
@@ -60,8 +61,9 @@ class ActionModule(CheckedAction):
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
         """Render, hold the text against the schema, and hand it over where it is not there yet."""
-        template = self._find(options["src"])
-        text = self._render(template, options, variables)
+        template = find_template(self, options["src"])
+        blocks = {name: options[name] for name in ("trim_blocks", "lstrip_blocks")}
+        text = render(self, template, variables, **blocks)
         try:
             validate_text(options["schema"], text, file=options["dest"])
         except BlixardError as error:
@@ -69,34 +71,14 @@ class ActionModule(CheckedAction):
         known = {"schema": options["schema"], "sha256": hashlib.sha256(text).hexdigest()}
         if self._is_there(options, known["sha256"]):
             return {**known, "dest": options["dest"]}
-        if options["parents"] and not self._task.check_mode:
-            self._make_parents(Path(options["dest"]))
+        if options["parents"]:
+            return {**self._keep_here(Path(options["dest"]), options["mode"], text, known["sha256"]), **known}
         name = _name_in(options["data_dir"], options["dest"])
         if name is None:
             given = {each: value for each, value in self._task.args.items() if each in COPY_OPTIONS}
             return {**self._hand_over("ansible.legacy.copy", given, text, template, variables), **known}
         given = {"python": options["python"], "data_dir": options["data_dir"], "name": name, "mode": options["mode"]}
         return {**self._hand_over("blixard.fleet.blixard_put", given, text, template, variables), **known}
-
-    def _find(self, source: str) -> Path:
-        try:
-            return Path(self._find_needle("templates", source))
-        except AnsibleError as error:
-            raise AnsibleActionFail(str(error)) from None
-
-    def _render(self, template: Path, options: Options, variables: t.Mapping[str, t.Any]) -> bytes:
-        """Render as ansible.builtin.template does, with its search path for includes."""
-        roots = [
-            *map(Path, variables.get("ansible_search_path", [])),
-            Path(self._loader.get_basedir()),
-            template.parent,
-        ]
-        search = [str(path) for root in roots for path in (root / "templates", root)]
-        templar = self._templar.copy_with_new_env(searchpath=search, available_variables=variables)
-        source = trust_as_template(self._loader.get_text_file_contents(str(template)))
-        blocks = {name: options[name] for name in ("lstrip_blocks", "trim_blocks")}
-        text = templar.template(source, escape_backslashes=False, overrides=blocks)
-        return str(text).encode()
 
     @staticmethod
     def _is_there(options: Options, digest: str) -> bool:
@@ -107,13 +89,16 @@ class ActionModule(CheckedAction):
         wanted_mode = mode and mode.zfill(4)
         return not differs(seen, sha256=digest, mode=wanted_mode, owner=options["owner"], group=options["group"])
 
-    def _make_parents(self, dest: Path) -> None:
+    def _keep_here(self, dest: Path, mode: t.Any, text: bytes, digest: str) -> Result:
+        """Write on the controller, in this process: a module takes a second, and what it is to do is known here."""
         if self._connection.transport != "local":
-            raise AnsibleActionFail("parents: folders are made on the controller only, with the connection local")
-        try:
-            dest.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise AnsibleActionFail(f"{dest.parent}: cannot be made: {error.strerror}") from None
+            raise AnsibleActionFail("parents: files are kept so on the controller only, with the connection local")
+        if not isinstance(mode, str):
+            raise AnsibleActionFail("parents: mode is needed, as octal digits in quotes")
+        said = have_file(dest, None if self._task.check_mode else text, sha256=digest, mode=int(mode, 8), diff=True)
+        diff = {"before": said["before"] or "", "after": text.decode()} if said["changed"] else {}
+        headers = {"before_header": str(dest), "after_header": str(dest)}
+        return {"dest": str(dest), "changed": said["changed"], **({"diff": {**diff, **headers}} if diff else {})}
 
     def _hand_over(
         self, action: str, given: dict[str, t.Any], text: bytes, template: Path, variables: t.Mapping[str, t.Any]

@@ -44,6 +44,12 @@ options:
     description: Mode of the file, in octal digits.
     type: str
     required: true
+  unwritten:
+    description:
+      - The run would write O(src) anew and has not, as in check mode. Then nothing is compared, and the result says
+        that the file would change.
+    type: bool
+    default: false
 seealso:
   - module: blixard.fleet.schema_template
   - module: blixard.fleet.iroh_identity

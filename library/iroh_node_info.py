@@ -32,6 +32,9 @@ options:
       - The node's settings as they are to be, as the JSON text of its C(node-config.json).
       - Without it, an entry is returned only from a running node or from a registry file.
     type: str
+  config_src:
+    description: Template of these settings on the controller, searched for as M(ansible.builtin.template) does.
+    type: str
   paths:
     description: Files and directories to describe, by names that RV(files) has them under.
     type: dict
@@ -40,6 +43,29 @@ options:
     description: Digests (SHA-256, hex) that files are to have, by the names of O(paths).
     type: dict
     default: {}
+  expected_src:
+    description: Templates of what such files are to hold, likewise.
+    type: dict
+    default: {}
+  service:
+    description:
+      - How the node is to run. With it, RV(service) says what follows for it, for which O(paths) must have
+        C(config), C(unit), C(enabled), C(runtime) and C(data_dir).
+    type: dict
+    suboptions:
+      manager:
+        description: Who runs the node. V(auto) is systemd where it runs and Ansible is root there.
+        type: str
+        choices: [auto, systemd, process]
+        required: true
+      user:
+        description: Account of the service under systemd.
+        type: str
+        required: true
+      group:
+        description: Its group.
+        type: str
+        required: true
   min_seq:
     description:
       - Sequence number of the entry that is recorded. Where the running node's own is lower, since a run that broke off
@@ -73,6 +99,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+service:
+  description:
+    - What follows for the node's service, see O(service); without that option nothing is to be done.
+    - C(service.manager) is V(systemd) or V(process), C(service.owner) and C(service.group) the account that it is to
+      run as (null for a process), C(service.kept) whether key and directory are there and the account's alone, and
+      C(service.pending) has a line for each reason to start the node anew, none where it runs as wanted. All is read
+      from the host, so that a restart which an interrupted run left undone is found again.
+  returned: success
+  type: dict
+  sample: {"manager": "systemd", "owner": "blixard", "group": "blixard", "kept": true, "pending": []}
 entry:
   description: The node's registry entry, or null where it cannot be known yet.
   returned: success

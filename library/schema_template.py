@@ -49,7 +49,10 @@ options:
       - When content, O(mode), O(owner) and O(group) are there already, nothing is sent to the host.
     type: dict
   parents:
-    description: Make the folders that O(dest) is to be in; on the controller only (connection C(local)).
+    description:
+      - O(dest) is on the controller (connection C(local)). The document is written there without a module, in one step
+        and with the folders that are missing, by whoever runs the playbook. A link is replaced and not followed.
+      - Then O(mode) is needed as octal digits, and what only M(ansible.builtin.copy) knows is not done.
     type: bool
     default: false
   data_dir:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 from abc import abstractmethod
 
+# In the controller's main process, once; else every task's own process imports it anew, for a third of its time.
+import iroh as _iroh  # noqa: F401
 from ansible.plugins.action import ActionBase
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 

@@ -58,17 +58,20 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0
     return data
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600, *, follow: bool = True) -> None:
+def write_atomic(
+    path: str | os.PathLike[str], data: bytes, mode: int = 0o600, *, follow: bool = True, group: int | None = None
+) -> None:
     """Replace the file at `path` with `data`, or leave it as it was; never anything between.
 
     The data goes to a new file in the same folder, is synced, and renamed over the old one; then the folder
     is synced. What earlier, killed writes left beside it is removed first. A symbolic link is followed: the
-    file that it names is replaced and the link stays; without `follow` it is the link that is replaced.
+    file that it names is replaced and the link stays; without `follow` it is the link that is replaced. It never has
+    the `mode` without the `group`, by number, where one is given.
 
     Raises:
         InputError: the folder is missing or cannot be written.
     """
-    _write(path, data, mode, Path.replace, follow=follow)
+    _write(path, data, mode, Path.replace, follow=follow, group=group)
 
 
 def create_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
@@ -101,11 +104,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: _Settle, *, follow: bool) -> None:
+def _write(
+    path: str | os.PathLike[str], data: bytes, mode: int, settle: _Settle, *, follow: bool, group: int | None = None
+) -> None:
     try:
         target = Path(os.path.realpath(path) if follow else path)
         _sweep(target)
-        _put(target, data, mode, settle)
+        _put(target, data, mode, group, settle)
         sync_folder(target.parent)
     except FileExistsError:
         raise
@@ -113,10 +118,12 @@ def _write(path: str | os.PathLike[str], data: bytes, mode: int, settle: _Settle
         raise InputError(f"cannot be written: {_reason(error)}", file=os.fspath(path)) from None
 
 
-def _put(target: Path, data: bytes, mode: int, settle: _Settle) -> None:
+def _put(target: Path, data: bytes, mode: int, group: int | None, settle: _Settle) -> None:
     descriptor, temporary = _temporary(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if group is not None:
+                os.fchown(descriptor, -1, group)
             os.fchmod(descriptor, mode)
             file.write(data)
             file.flush()

@@ -5,7 +5,8 @@ On a host, as `python -m blixard.fleet.host OPERATION`:
 
 - `host`: the operations; `preloaded_modules`: what they import before root becomes a node's account.
 - `look`, `observe`: what is there; `identity`, `rotation`: the present key and the next one; `put`, `ownership`: files
-  into a data directory, and to its account; `check`: one host's part of the check.
+  into a data directory, and to its account; `service`: the node's settings, and the node with them; `check`: one host's
+  part of the check.
 
 On the controller:
 

@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from blixard.documents.connectivity_report import summary
+from blixard.documents.data_dir_files import KEPT
 from blixard.documents.size_limits import KIB, MAX_PEERS, MIB
 from blixard.documents.strictjson import loads
 from blixard.errors import MAX_LINES, InputError, bounded_lines, one_line
@@ -49,7 +50,7 @@ def parse_answer(host: str, operation: str, options: Options, line: str) -> dict
 
     Args:
         host: its name in the inventory, for messages.
-        operation: `look`, `check`, `refresh`, `rotation` or `put`.
+        operation: one of those that `blixard.fleet.host` has.
         options: what it was asked. `node_id` and `cluster`, where they are there, are those that it must have.
         line: the JSON text that it printed.
 
@@ -224,6 +225,18 @@ def _sentences(value: object, at: _At) -> list[str]:
     return [*lines[:MAX_LINES], f"… and {more} more lines"] if more > 0 else lines
 
 
+def _text(value: object, at: _At) -> str:
+    """Parse the text of a file, for a diff: its lines made printable."""
+    if not isinstance(value, str):
+        raise at.refuse(wrong_kind("a string", value))
+    return printable(value)
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything but printable characters and the ends of lines written out."""
+    return "\n".join(one_line(line, 10 * len(line) + 1) for line in text.split("\n"))
+
+
 def _endpoint_id(value: object, at: _At) -> str:
     return fields.at(at.place, EndpointId.parse, value).base64
 
@@ -363,6 +376,32 @@ def _look(said: object, options: Options, at: _At) -> dict[str, Any]:
     return answer
 
 
+# --- identity and service ---------------------------------------------------------------------------------
+
+_KEPT = _object(
+    {
+        "changed": _flag,
+        "before": _or_null(_endpoint_id),
+        "after": _or_null(_endpoint_id),
+        "exists": _flag,
+        "removed": _flag,
+        "given": _list(_one_of(".", *(kept.name for kept in KEPT)), most=len(KEPT) + 1),
+    }
+)
+
+
+def _identity(said: object, _: Options, at: _At) -> dict[str, Any]:
+    return dict(_KEPT(said, at))
+
+
+_THERE = _object({"changed": _flag, "before": _or_null(_text)})
+_SERVICE = _object({"changed": _flag, "config": _THERE, "unit": _THERE}, optional=("config", "unit"))
+
+
+def _service(said: object, _: Options, at: _At) -> dict[str, Any]:
+    return dict(_SERVICE(said, at))
+
+
 # --- check ------------------------------------------------------------------------------------------------
 
 _COUNT = _integer(0, 2**53)
@@ -420,19 +459,6 @@ def _check(said: object, options: Options, at: _At) -> dict[str, Any]:
 
 
 # --- put --------------------------------------------------------------------------------------------------
-
-
-def _text(value: object, at: _At) -> str:
-    """Parse the text of a file, for a diff: its lines made printable."""
-    if not isinstance(value, str):
-        raise at.refuse(wrong_kind("a string", value))
-    return printable(value)
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything but printable characters and the ends of lines written out."""
-    return "\n".join(one_line(line, 10 * len(line) + 1) for line in text.split("\n"))
-
 
 _PUT = _object({"changed": _flag, "before": _or_null(_text)}, optional=("before",))
 
@@ -494,10 +520,12 @@ class _Parser:
 _PARSERS = {
     # Node ids of all peers, up to 21 bytes each, and what is bounded otherwise.
     "look": _Parser(_look, 2 * MIB),
+    "identity": _Parser(_identity, 64 * KIB),
     "refresh": _Parser(_refresh, 2 * MIB),
     # An edge is some 300 bytes.
     "check": _Parser(_check, 16 * MIB),
     "rotation": _Parser(_rotation, 64 * KIB),
     # A quarter of a mebibyte of the file that was there, of which each byte may have become an escape.
     "put": _Parser(_put, 2 * MIB),
+    "service": _Parser(_service, 4 * MIB),
 }

@@ -29,7 +29,16 @@ def run(operation: str, options: Options) -> dict[str, Any]:
     except BlixardError as error:
         return {"failed": True, "msg": str(error)}
     except OSError as error:
-        return {"failed": True, "msg": str(trouble_with_files(error, str(options["data_dir"])))}
+        return {"failed": True, "msg": str(trouble_with_files(error, str(options.get("path") or options["data_dir"])))}
+
+
+def _identity(options: Options) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from blixard.fleet.identity import Wanted, keep_for
+
+    wanted = Wanted(**{name: options[name] for name in ("state", "regenerate", "owner", "group", "data_dir")})
+    return asdict(keep_for(Path(options["path"]), wanted, check=bool(options["check"])))
 
 
 def _look(options: Options) -> dict[str, Any]:
@@ -86,15 +95,30 @@ def _rotation(options: Options) -> dict[str, Any]:
 
 
 def _put(options: Options) -> dict[str, Any]:
-    from blixard.fleet.put import put
+    from blixard.fleet.put import put, unpacked
 
-    source = options["source"]
+    source, content = options["source"], options.get("content")
     return put(
         Path(options["data_dir"]),
         options["name"],
         sha256=options["sha256"],
         mode=int(options["mode"], 8),
-        source=None if source is None else Path(source),
+        source=unpacked(content) if content is not None else None if source is None else Path(source),
+        diff=bool(options["diff"]),
+    )
+
+
+def _service(options: Options) -> dict[str, Any]:
+    from blixard.fleet.service import Unit, run_with
+
+    unit = options["unit"]
+    return run_with(
+        Path(options["data_dir"]),
+        config_file=Path(options["config_file"]),
+        config=options["config"],
+        group=options["group"],
+        unit=None if unit is None else Unit(options["service"], unit),
+        check=bool(options["check"]),
         diff=bool(options["diff"]),
     )
 
@@ -104,6 +128,8 @@ REFRESH_TIMEOUT = 30.0
 
 _OPERATIONS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "look": _look,
+    "identity": _identity,
+    "service": _service,
     "check": _check,
     "refresh": _refresh,
     "rotation": _rotation,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,12 @@ class HostView:
         return self.look.get("agent") or {}
 
     @property
+    def pending(self) -> Sequence[str]:
+        """The reasons to work on its node, none where that runs as wanted or is not ours."""
+        reasons: Sequence[str] = self.look.get("service", {}).get("pending", ()) if self.has_our_node else ()
+        return reasons
+
+    @property
     def was_looked_at(self) -> bool:
         """Whether this run knows from the host itself whether a node of ours runs there."""
         return self.has_our_node and bool(self.agent)
@@ -107,7 +113,7 @@ class HostView:
     @property
     def restarts(self) -> bool:
         """Whether its running node goes down in this run."""
-        return bool(self.variables.get("__blixard_restarts"))
+        return self.agent.get("state") == RUNNING and bool(self.pending)
 
     @property
     def is_up(self) -> bool:

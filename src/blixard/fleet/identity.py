@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from blixard.documents.account import as_owner_of
 from blixard.documents.files import sync_folder
@@ -33,6 +34,22 @@ class Kept:
     def after_in_words(self) -> str | None:
         """The id after, in words where check mode cannot know it."""
         return "a new one" if self.changed and self.after is None and not self.removed else self.after
+
+    def result(self, path: str) -> dict[str, Any]:
+        """Return what iroh_identity returns for the key at `path`."""
+        given: dict[str, Any] = {"given": list(self.given)} if self.given else {}
+        return {
+            "changed": self.changed,
+            "path": path,
+            "iroh_node_id": self.after,
+            "given": list(self.given),
+            "diff": {
+                "before": {"iroh_node_id": self.before},
+                "after": {"iroh_node_id": self.after_in_words, **given},
+                "before_header": path,
+                "after_header": path,
+            },
+        }
 
 
 @dataclass(frozen=True)

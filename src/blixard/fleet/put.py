@@ -3,24 +3,40 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import stat
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blixard.documents.account import as_owner_of
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.own_files import open_own
-from blixard.documents.size_limits import MAX_PEERS_BYTES
+from blixard.documents.size_limits import KIB, MAX_PEERS_BYTES
 from blixard.errors import InputError
+
+MAX_PACKED = 64 * KIB
+"""Characters that a file may take in a command; Linux takes 128 KiB for one argument, quoted twice at most."""
 
 MAX_SHOWN = 256 * 1024
 """Bytes of the file that was there which are returned for a diff."""
 
 
+def packed(data: bytes) -> str | None:
+    """Return the content of a file as it goes along in a command; None where it is too large for that."""
+    text = base64.b64encode(zlib.compress(data, 9)).decode()
+    return text if len(text) <= MAX_PACKED else None
+
+
+def unpacked(text: str) -> bytes:
+    """Return what was `packed`; of what is larger than any file of ours, more than it may have."""
+    return zlib.decompressobj().decompress(base64.b64decode(text), MAX_PEERS_BYTES + 1)
+
+
 def put(
-    data_dir: Path, name: str, *, sha256: str, mode: int, source: Path | None = None, diff: bool = False
+    data_dir: Path, name: str, *, sha256: str, mode: int, source: Path | bytes | None = None, diff: bool = False
 ) -> dict[str, Any]:
     """Have a file with this content and mode under `name`; whatever has the name is replaced, and no link followed.
 
@@ -32,7 +48,7 @@ def put(
         name: of the file in it; folders on the way are made.
         sha256: digest of the content, hex.
         mode: permission bits.
-        source: the content, a file of whoever runs this; None only says whether anything would change.
+        source: the content, or a file of whoever runs this with it; None only says whether anything would change.
         diff: also return what is there now.
 
     Returns:
@@ -46,21 +62,48 @@ def put(
     if names.is_absolute() or ".." in names.parts or not names.parts:
         raise InputError("is no name of a file in a data directory", file=name)
     data = None if source is None else _content(source, sha256)
-    path = data_dir / names
     with as_owner_of(data_dir):
-        present = _present(path)
-        same = present is not None and hashlib.sha256(present).hexdigest() == sha256
-        changed = not same or not _is_own(path, mode)
-        if changed and data is not None:
-            _write(data_dir, path, data, mode)
+        return have_file(data_dir / names, data, sha256=sha256, mode=mode, below=data_dir, diff=diff)
+
+
+def have_file(
+    path: Path,
+    data: bytes | None,
+    *,
+    sha256: str,
+    mode: int,
+    group: int | None = None,
+    below: Path | None = None,
+    diff: bool = False,
+) -> dict[str, Any]:
+    """Have a file with this content, mode and group at `path`, as whoever runs this; see `put`.
+
+    Args:
+        path: the file. Missing folders on the way to it are made, but for `below`, which must be there.
+        data: its content; None only says whether anything would change.
+        sha256: digest of the content, hex.
+        mode: permission bits.
+        group: number of its group; None for whatever it belongs to.
+        below: the data directory.
+        diff: also return what is there now.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    present = _present(path)
+    same = present is not None and hashlib.sha256(present).hexdigest() == sha256
+    changed = not same or not _is_own(path, mode, group)
+    if changed and data is not None:
+        _write(path, data, mode, group, below)
     before = None if present is None or len(present) > MAX_SHOWN else present.decode(errors="replace")
     return {"changed": changed, **({"before": before} if diff else {})}
 
 
-def _content(source: Path, sha256: str) -> bytes:
-    data = read_limited(source, MAX_PEERS_BYTES)
+def _content(source: Path | bytes, sha256: str) -> bytes:
+    data = source if isinstance(source, bytes) else read_limited(source, MAX_PEERS_BYTES)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError("is not what was sent", file=str(source), mend="run this again")
+        file = None if isinstance(source, bytes) else str(source)
+        raise InputError("is not what was sent", file=file, mend="run this again")
     return data
 
 
@@ -74,22 +117,23 @@ def _present(path: Path) -> bytes | None:
         return None
 
 
-def _is_own(path: Path, mode: int) -> bool:
+def _is_own(path: Path, mode: int, group: int | None) -> bool:
     try:
         descriptor = open_own(path, forbidden=0)
     except (InputError, OSError):
         return False
     try:
-        return stat.S_IMODE(os.fstat(descriptor).st_mode) == mode
+        status = os.fstat(descriptor)
+        return stat.S_IMODE(status.st_mode) == mode and group in (None, status.st_gid)
     finally:
         os.close(descriptor)
 
 
-def _write(data_dir: Path, path: Path, data: bytes, mode: int) -> None:
-    if not data_dir.is_dir():
-        raise InputError("is no directory", file=str(data_dir), mend="make it for the account that the node runs as")
+def _write(path: Path, data: bytes, mode: int, group: int | None, below: Path | None) -> None:
+    if below is not None and not below.is_dir():
+        raise InputError("is no directory", file=str(below), mend="make it for the account that the node runs as")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot be made: {error.strerror}", file=str(path.parent), mend="move it away") from None
-    write_atomic(path, data, mode, follow=False)
+    write_atomic(path, data, mode, follow=False, group=group)

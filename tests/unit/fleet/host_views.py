@@ -8,9 +8,11 @@ from typing import Any
 from blixard.fleet.host_view import HostView
 
 
-def up(name: str, number: int, connected: tuple[int, ...] = (), **variables: Any) -> HostView:
-    """Return a host whose node ran when the run looked at it."""
-    look = {"agent": {"state": "running", "connected": list(connected)}}
+def up(
+    name: str, number: int, connected: tuple[int, ...] = (), pending: tuple[str, ...] = (), **variables: Any
+) -> HostView:
+    """Return a host whose node ran when the run looked at it, and is to be started anew where there is a reason."""
+    look = {"agent": {"state": "running", "connected": list(connected)}, "service": {"pending": list(pending)}}
     return HostView(name, number, variables={"__blixard_look": look, **variables})
 
 

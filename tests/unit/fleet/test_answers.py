@@ -39,6 +39,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "refresh": {"python": "python", "data_dir": "/var/lib/blixard"},
     "rotation": {"python": "python", "new": None, "node_id": 1, "cluster": CLUSTER},
     "swap": {"python": "python", "new": secret_key(1).public().base64},
+    "identity": {"python": "python", "path": "/var/lib/blixard/iroh-secret-key"},
+    "service": {"python": "python", "data_dir": "/var/lib/blixard"},
+    "put": {"python": "python", "data_dir": "/var/lib/blixard"},
 }
 
 KEYS = {
@@ -60,6 +63,9 @@ KEYS = {
     "refresh": {"running", "peers", "problems"},
     "rotation": {"changed", "due", "old", "new", "announcement", "entry", "restart"},
     "swap": {"changed"},
+    "identity": {"changed", "before", "after", "exists", "removed", "given"},
+    "service": {"changed", "config", "unit"},
+    "put": {"changed", "before"},
 }
 """What the documentation of the modules names."""
 
@@ -128,6 +134,20 @@ def _good(operation: str) -> dict[str, Any]:
             "restart": False,
         },
         "swap": {"changed": True},
+        "identity": {
+            "changed": True,
+            "before": None,
+            "after": own["iroh_node_id"],
+            "exists": True,
+            "removed": False,
+            "given": ["discovery-peers.json", "."],
+        },
+        "service": {
+            "changed": True,
+            "config": {"changed": True, "before": "{}\n"},
+            "unit": {"changed": False, "before": None},
+        },
+        "put": {"changed": True, "before": "[]\n"},
     }
     return answers[operation]
 

@@ -175,16 +175,25 @@ def test_a_pattern_that_leaves_no_host_is_refused(filters: Filters, chosen: obje
         filters["hosts"](chosen, groups, limit)
 
 
+ROLE_SPECS = """\
+argument_specs: {main: {options: {
+  blixard_node_id: {type: int, required: true},
+  blixard_service_manager: {type: str, choices: [auto, systemd]}}}}
+"""
+
+
 def test_everything_that_is_wrong_in_an_inventory_is_told_at_once(filters: Filters, tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "one.json").write_text("<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n")
-    (tmp_path / "defaults.yml").write_text("blixard_cluster: blixard\n")
+    for folder, text in (("defaults", "blixard_cluster: blixard"), ("meta", ROLE_SPECS)):
+        (tmp_path / "role" / folder).mkdir(parents=True)
+        (tmp_path / "role" / folder / ("main.yml" if folder == "defaults" else "argument_specs.yml")).write_text(text)
     hosts = {
         "one": {"blixard_node_id": 1, "blixard_cluster": "a"},
         "two": {"blixard_bind": "x"},
         "router": {"blixard_bind": "x"},
     }
-    places = (str(tmp_path / "registry"), str(tmp_path / "peers.json"), str(tmp_path / "defaults.yml"))
+    places = (str(tmp_path / "registry"), str(tmp_path / "peers.json"), str(tmp_path / "role"))
 
     lines = filters["refused_inventory"](hosts, ["one"], ["one", "two"], "a", *places).splitlines()
 
@@ -194,6 +203,12 @@ def test_everything_that_is_wrong_in_an_inventory_is_told_at_once(filters: Filte
     assert len(lines) == 3
     (tmp_path / "registry" / "one.json").unlink()
     assert filters["refused_inventory"]({"one": {"blixard_node_id": 1}}, ["one"], ["one"], "blixard", *places) is None
+
+    unlike = {
+        name: {"blixard_node_id": number, "blixard_service_manager": "init"} for number, name in enumerate("ab", 1)
+    }
+    said = filters["refused_inventory"](unlike, ["a", "b"], ["a", "b"], "blixard", *places)
+    assert said == "a, b: value of blixard_service_manager must be one of: auto, systemd, got: init"
 
 
 def test_the_numbers_that_nodes_have_seen_are_those_of_the_hosts_that_are_asked_for(filters: Filters) -> None:
@@ -206,12 +221,6 @@ def test_the_numbers_that_nodes_have_seen_are_those_of_the_hosts_that_are_asked_
     }
 
     assert filters["seen"](hosts, ["a", "older package", "dead"]) == {"a": said}
-
-
-def test_a_node_s_advice_is_in_the_words_of_the_role(filters: Filters) -> None:
-    hosts = {"a": {"blixard_bind": "{{ own }}:7001", "own": "10.0.0.1"}}
-
-    assert filters["advice"]("\x1b[2J with --bind", hosts, "a") == r"\x1b[2J with blixard_bind (here made of own)"
 
 
 def test_a_host_that_any_other_joins_through_may_not_leave_yet(filters: Filters) -> None:

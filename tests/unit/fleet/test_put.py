@@ -11,7 +11,7 @@ import pytest
 
 from blixard.errors import InputError
 from blixard.fleet.host import run
-from blixard.fleet.put import put
+from blixard.fleet.put import packed, put, unpacked
 
 CONTENT = b'[{"one": 1}]\n'
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -96,3 +96,20 @@ def test_an_operation_that_this_package_does_not_know_says_which_is_too_old() ->
     answer = run("teleport", {})
     assert answer["failed"]
     assert "older than the role (teleport); run site.yml first" in answer["msg"]
+
+
+def test_small_content_goes_along_with_the_command_and_large_content_does_not(data_dir: Path) -> None:
+    along = packed(CONTENT)
+    assert along is not None
+    assert put(data_dir, "peers.json", sha256=DIGEST, mode=0o644, source=unpacked(along)) == {"changed": True}
+    assert (data_dir / "peers.json").read_bytes() == CONTENT
+    assert packed(os.urandom(49_153)) is None
+    assert packed(b"x" * 10_000_000) is not None
+
+
+def test_content_that_unpacks_to_more_than_any_file_of_ours_is_refused(data_dir: Path) -> None:
+    bomb = packed(bytes(17 * 1024 * 1024))
+    assert bomb is not None
+    with pytest.raises(InputError, match="is not what was sent"):
+        put(data_dir, "peers.json", sha256=DIGEST, mode=0o644, source=unpacked(bomb))
+    assert list(data_dir.iterdir()) == []

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from blixard.fleet.quorum import Plan, Voters
 from blixard.fleet.voters import batch_risk, leaving_risk, rolling, rotation_risk, who_votes
 from blixard.model.entry import NodeRegistryEntry
 
-RESTARTS: dict[str, Any] = {"__blixard_restarts": True}
+RESTARTS: dict[str, Any] = {"pending": ("the node runs with other settings",)}
 
 
 def declared(*numbers: int) -> Voters:
@@ -140,8 +139,7 @@ def test_on_a_fresh_controller_whose_record_is_lost_the_nodes_that_run_vote(tmp_
 
 
 def test_a_play_of_somebody_s_own_is_told_of_its_own_serial() -> None:
-    restarting = {"__blixard_restarts": True}
-    hosts = by_name(*(dataclasses.replace(each, variables={**each.variables, **restarting}) for each in three_up()))
+    hosts = by_name(*(up(f"n{number}", number, **RESTARTS) for number in (1, 2, 3)))
 
     at_once = rolling(declared(1, 2, 3), hosts, None, ["n1", "n2"])
     assert "give the play `serial: 1`, or run blixard.fleet.site" in str(at_once.risk)

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, Blixard Fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Have a node run with its settings; the documentation is in library/blixard_service.py."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
+from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
+
+from blixard.documents.schemas import validate_text
+from blixard.errors import BlixardError
+from blixard.fleet.answers import printable
+
+
+class ActionModule(HostOperation):
+    """The `blixard_service` action; its documentation is in library/blixard_service.py."""
+
+    OPERATION = "service"
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "python": {"type": "str", "required": True},
+        "data_dir": {"type": "str", "required": True},
+        "config_file": {"type": "str", "required": True},
+        "config_src": {"type": "str", "required": True},
+        "group": {"type": "str"},
+        "unit_src": {"type": "str"},
+        "name": {"type": "str"},
+    }
+    RULES: t.ClassVar[dict[str, t.Any]] = {"required_together": [["unit_src", "name"]]}
+
+    def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
+        """Render settings and unit, hold the settings against their schema, and have the host do the rest."""
+        config, unit = options.pop("config_src"), options.pop("unit_src")
+        name, path = options.pop("name"), options["config_file"]
+        texts = {"config": self._rendered(config, variables)}
+        try:
+            validate_text("node-config", texts["config"], file=path)
+        except BlixardError as error:
+            raise AnsibleActionFail(f"{config} gives no good node-config: {error}") from None
+        if unit:
+            texts["unit"] = self._rendered(unit, variables)
+        sent = {each: text.decode() for each, text in texts.items()}
+        asked = {"check": self._task.check_mode, "diff": bool(self._task.diff)}
+        said = super().act({"unit": None, "service": name, **options, **sent, **asked}, variables)
+        return {**said, "diff": _diff(said, texts, {"config": path, "unit": f"{name}.service"})}
+
+    def _rendered(self, source: str, variables: t.Mapping[str, t.Any]) -> bytes:
+        return render(self, find_template(self, source), variables)
+
+
+def _diff(said: Result, texts: t.Mapping[str, bytes], names: t.Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what differs, in Ansible's form; the host says what stood there, and what will the controller knows."""
+    there = {each: said.pop(each) for each in texts if each in said}
+    return [
+        {
+            "before": seen.get("before") or "",
+            "after": printable(texts[each].decode()),
+            "before_header": names[each],
+            "after_header": names[each],
+        }
+        for each, seen in there.items()
+        if seen["changed"]
+    ]
