@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -45,7 +46,8 @@ class ActionModule(HostOperation):
         sent = {each: text.decode() for each, text in texts.items()}
         asked = {"check": self._task.check_mode, "diff": bool(self._task.diff)}
         said = super().act({"unit": None, "service": name, **options, **sent, **asked}, variables)
-        return {**said, "diff": _diff(said, texts, {"config": path, "unit": f"{name}.service"})}
+        known = {"config_sha256": hashlib.sha256(texts["config"]).hexdigest()}
+        return {**said, **known, "diff": _diff(said, texts, {"config": path, "unit": f"{name}.service"})}
 
     def _rendered(self, source: str, variables: t.Mapping[str, t.Any]) -> bytes:
         return render(self, find_template(self, source), variables)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""How long does a converged rollout take, measured in the shortest play that touches every host once?
+"""How long does a rollout take, measured in the shortest play that touches every host once?
 
-Rolls a fleet of real nodes out on this machine, then runs by turns a play with one `ping` and site.yml, which has
-nothing left to change and checks every edge. Prints wall time, processor time (which other work on the machine
-disturbs less) and the ratios of their medians. Standard library only.
+Rolls a fleet of real nodes out on this machine, then runs by turns a play with one `ping`, site.yml, which has nothing
+left to change and checks every edge, and a plain role of the usual kind, which has nothing left to change either.
+Prints wall time, processor time (which other work on the machine disturbs less) and the ratios of their medians.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -20,14 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = PROJECT / ".venv" / "bin"
-GOAL = 2.5
-
 INVENTORY = """\
 blixard:
   vars:
@@ -47,6 +46,42 @@ PING = """\
   gather_facts: false
   tasks:
     - ansible.builtin.ping:
+"""
+
+# What somebody writes who needs a key and a list of peers on each host: no node, no check of anything.
+PLAIN = """\
+- hosts: blixard
+  gather_facts: false
+  vars:
+    dir: "{{ blixard_data_dir }}-plain"
+  tasks:
+    - ansible.builtin.file:
+        path: "{{ dir }}"
+        state: directory
+        mode: "0700"
+    - ansible.builtin.shell:
+        cmd: umask 077 && head -c 32 /dev/urandom | base64 > {{ dir }}/key
+        creates: "{{ dir }}/key"
+    - ansible.builtin.command: sha256sum {{ dir }}/key
+      register: id
+      changed_when: false
+    - ansible.builtin.set_fact:
+        id: "{{ id.stdout.split() | first }}"
+    - ansible.builtin.template:
+        src: peers.json.j2
+        dest: "{{ dir }}/peers.json"
+        mode: "0644"
+    - ansible.builtin.command: test -s {{ dir }}/peers.json
+      changed_when: false
+"""
+
+PLAIN_TEMPLATE = """\
+[
+{% for host in groups['blixard'] %}
+  {"name": "{{ host }}", "id": "{{ hostvars[host].id }}", "address": "{{ hostvars[host].blixard_bind }}"},
+{% endfor %}
+  {}
+]
 """
 
 
@@ -78,6 +113,8 @@ def write_inventory(room: Path, hosts: int) -> None:
     ]
     (room / "hosts.yml").write_text(INVENTORY.format(hosts="\n".join(lines)))
     (room / "ping.yml").write_text(PING)
+    (room / "plain.yml").write_text(PLAIN)
+    (room / "peers.json.j2").write_text(PLAIN_TEMPLATE)
 
 
 def processor() -> float:
@@ -116,27 +153,44 @@ def fleet(hosts: int) -> Iterator[Path]:
                 subprocess.run([BIN / "blixard", "stop", "--data-dir", data_dir], check=False, capture_output=True)
 
 
+def converged(room: Path, playbook: Path) -> Cost:
+    """Run a playbook that has nothing left to change. Ends the program if it changes something all the same."""
+    cost, output = play(room, playbook)
+    if changed := re.findall(r"changed=[1-9]\d*", output):
+        sys.exit(f"{playbook} is not converged: {', '.join(changed)}\n{output}")
+    return cost
+
+
+def ratio(costs: Sequence[Cost], reference: Sequence[Cost]) -> str:
+    """Return the ratio of the medians: of wall time, and of processor time."""
+
+    def of(measure: Callable[[Cost], float]) -> float:
+        return statistics.median(map(measure, costs)) / statistics.median(map(measure, reference))
+
+    return f"{of(lambda cost: cost.wall):.2f}, of processor time {of(lambda cost: cost.processor):.2f}"
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hosts", type=int, default=30)
-    parser.add_argument("--runs", type=int, default=5, help="pairs of runs")
+    parser.add_argument("--runs", type=int, default=5, help="of each of the three plays, by turns")
     args = parser.parse_args()
+    site = PROJECT / "playbooks" / "site.yml"
     with fleet(args.hosts) as room:
-        site = PROJECT / "playbooks" / "site.yml"
-        first, _ = play(room, site)
-        print(f"{args.hosts} hosts, first rollout: {first}", flush=True)
-        pings, sites = [], []
+        first, output = play(room, site)
+        lines = len(output.splitlines())
+        print(f"{args.hosts} hosts, first rollout: {first}, {lines} lines of output", flush=True)
+        play(room, room / "plain.yml")
+        plays = {"ping": room / "ping.yml", "site.yml": site, "plain role": room / "plain.yml"}
+        costs: dict[str, list[Cost]] = {name: [] for name in plays}
         for run in range(1, args.runs + 1):
-            pings.append(play(room, room / "ping.yml")[0])
-            cost, output = play(room, site)
-            sites.append(cost)
-            if changed := re.findall(r"changed=[1-9]\d*", output):
-                sys.exit(f"not converged: {', '.join(changed)}\n{output}")
-            print(f"run {run}: ping {pings[-1]}, site.yml {cost}", flush=True)
-    wall = statistics.median(each.wall for each in sites) / statistics.median(each.wall for each in pings)
-    work = statistics.median(each.processor for each in sites) / statistics.median(each.processor for each in pings)
-    print(f"ratio {wall:.2f} (goal {GOAL}), of processor time {work:.2f}")
+            for name, playbook in plays.items():
+                costs[name].append(converged(room, playbook))
+            print(f"run {run}: " + ", ".join(f"{name} {each[-1]}" for name, each in costs.items()), flush=True)
+    print(f"first rollout to one ping: {ratio([first], costs['ping'])}")
+    print(f"site.yml to one ping: {ratio(costs['site.yml'], costs['ping'])}")
+    print(f"site.yml to a plain role: {ratio(costs['site.yml'], costs['plain role'])}")
 
 
 if __name__ == "__main__":

@@ -65,4 +65,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+config_sha256:
+  description: Digest of the settings that the node runs with now.
+  returned: success
+  type: str
+  sample: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
 """
