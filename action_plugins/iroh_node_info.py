@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
 from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
 
-from blixard.fleet.pending import NOTHING_TO_DO, service
+from blixard.fleet.wanted_service import NOTHING_TO_DO, service
 
 
 class ActionModule(HostOperation):

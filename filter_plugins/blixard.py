@@ -41,6 +41,7 @@ from blixard.fleet import (
     steps,
     voters,
     wanted_package,
+    wanted_service,
 )
 from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
@@ -301,7 +302,7 @@ def rolling(
 
 def reasons(hostvars: HostVars, hosts: Hosts) -> list[str]:
     """Return why nodes of `hosts` are to be worked on, a line for the hosts with the same reasons."""
-    return pending.reasons(_answering(_views(hostvars, hosts)).values())
+    return wanted_service.reasons(_answering(_views(hostvars, hosts)).values())
 
 
 def batch_risk(
@@ -385,7 +386,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "nodes": nodes,
     "observe": observe.observe,
     "package": wanted_package.package_or_refusal,
-    "paths": pending.paths,
+    "paths": wanted_service.paths,
     "pattern": membership.pattern,
     "pip_runs": wanted_package.pip_runs,
     "reasons": reasons,

@@ -12,8 +12,8 @@ On the controller:
 
 - `remote`, `answers`: ask a host, and parse what it answered; `host_view`: what this run knows of a host by now.
 - `places`, `wanted_package`, `membership`, `steps`: where the fleet's files are, which package, which hosts and steps.
-- `pending`: what has to be done on a host; `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once,
-  and in which order.
+- `wanted_service`, `pending`: how a node is to run on a host, and what has to be done for it.
+- `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once, and in which order.
 - `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.

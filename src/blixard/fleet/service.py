@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents.account import as_owner_of
 from blixard.errors import BlixardError, bounded_lines
-from blixard.fleet.pending import CONFIG_MODE, UNIT_MODE, UNITS
 from blixard.fleet.put import have_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+UNITS = "/etc/systemd/system"
+CONFIG_MODE = "0640"
+UNIT_MODE = "0644"
 
 TIMEOUT = 120.0
 """Seconds for one command of systemd, which by itself gives up on a start after 90."""
