@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blixard.documents.account import as_owner_of
-from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.own_files import open_own
-from blixard.documents.size_limits import KIB, MAX_PEERS_BYTES
+from blixard.documents.files import open_own, read_limited, write_atomic
 from blixard.errors import InputError
+from blixard.model.limits import KIB, MAX_PEERS_BYTES
 
 MAX_PACKED = 64 * KIB
 """Characters that a file may take in a command; Linux takes 128 KiB for one argument, quoted twice at most."""

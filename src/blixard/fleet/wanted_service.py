@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents import data_dir_files
 from blixard.fleet.membership import named
-from blixard.fleet.pending import has_key, pending
+from blixard.fleet.observe import has_key, pending
 from blixard.fleet.service import CONFIG_MODE, UNIT_MODE, UNITS
 
 if TYPE_CHECKING:
