@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The discovery manager: asks the sources, keeps the table of peers, and keeps them connected."""
+"""The discovery manager and its configuration: asks the sources, keeps the table of peers, and keeps them connected."""
 
 from __future__ import annotations
 

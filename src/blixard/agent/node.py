@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The node: one Iroh endpoint, its identity and registry file, the discovery manager, who calls and who is let in."""
+"""The node: one Iroh endpoint, its identity and registry file, the discovery manager, who calls and who is let in.
+
+`run_until_signal` is all that a process does that is a node.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The node as a background process where no service manager runs it: lock and pid file, start, stop."""
+"""The node as a process: its lock and pid file, what a service manager is told, start and stop where none runs it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading files within a limit, and writing them in one step."""
+"""Files: read within a limit, written in one step, and, where it matters, refused unless they are this user's own."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""JSON as RFC 8259 has it and no more: what Python's parser lets pass is refused, with its place."""
+"""JSON and its bytes: parsed as RFC 8259 has it and no more, written in canonical form or for people, and digested.
+
+What Python's parser lets pass is refused, with its place.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -159,13 +161,15 @@ def canonical_bytes(obj: object) -> bytes:
     import rfc8785
 
     try:
-        return rfc8785.dumps(cast("Any", obj))  # what it cannot take it refuses
+        return rfc8785.dumps(cast("Any", obj))  # it refuses other kinds of values itself
     except rfc8785.CanonicalizationError as error:
         raise InputError(f"has no canonical form: {error}") from None
 
 
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` in 64 lower-case hex digits."""
+    import hashlib  # not paid for by a host that only parses
+
     return hashlib.sha256(data).hexdigest()
 
 

@@ -17,6 +17,6 @@ On the controller:
 - `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.
-- `registry`: the record, changes of key; `signature`: signatures and their numbers;
-  `report`: the connectivity report, and `report`: the same for people.
+- `registry`: the record, and changes of key; `signature`: signatures and their numbers; `report`: the connectivity
+  report, as a document and for people.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The batches of a rollout, in Ansible's words: `serial`, `hosts` and `max_fail_percentage` of its plays."""
+"""The batches of a run: those of a rollout in Ansible's words, and those of a rotation, whose hosts get new keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tolerance(batches: object, asked: object = "") -> object:
 
 @dataclass(frozen=True)
 class RotationOrder:
-    """The order.
+    """Which hosts get a new key in this run, and in which order.
 
     Attributes:
         begun: names of hosts that a run which broke off has left half through; they come first.

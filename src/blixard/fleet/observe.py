@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a file is like: kind, digest, mode, owner. Standard library only: it runs on every host."""
+"""What a file is like, and what has to be done on a host where its files are not as they are to be.
+
+Standard library only: every host runs `observe`, and the controller compares what it found.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +48,6 @@ def observe(path: str | os.PathLike[str]) -> dict[str, Any]:
     }
 
 
-def differs(seen: Mapping[str, Any], **wanted: object) -> bool:
-    """Return whether a file seen by `observe` is anything but what is wanted; wanted None means any."""
-    return seen.get("kind") != "file" or any(
-        value is not None and seen.get(name) != value for name, value in wanted.items()
-    )
-
-
 def _digest(path: str | os.PathLike[str]) -> str | None:
     """Digest a regular file of at most `MAX_DIGEST_BYTES`, whatever has taken its name or become of it since."""
     digest = hashlib.sha256()
@@ -77,6 +73,13 @@ def group_name(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def differs(seen: Mapping[str, Any], **wanted: object) -> bool:
+    """Return whether a file seen by `observe` is anything but what is wanted; wanted None means any."""
+    return seen.get("kind") != "file" or any(
+        value is not None and seen.get(name) != value for name, value in wanted.items()
+    )
 
 
 def pending(look: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]], newer: Sequence[str] = ()) -> list[str]:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The fleet's connectivity report: every host's part in one document."""
+"""The fleet's connectivity report: every host's part in one document, and the document for people.
+
+People get a table, and what is wrong, in as many lines as somebody reads. A small fleet is shown edge by edge. A large
+one is shown node by node, the worst first, and each trouble once: one dead node of a hundred is a line, and not the
+hundred edges that lead to it. The report's file has them all.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +90,7 @@ def merge(
         cluster: name of the cluster.
         waiting: node ids of nodes that are still to be started, in a later batch; edges to them are left out.
     """
-    nodes = [_node(part) for part in parts]
+    nodes = [_node_of(part) for part in parts]
     edges = [
         {**edge, "from_name": part.name, "to_name": names.get(edge["to"])}
         for part in parts
@@ -101,7 +106,7 @@ def merge(
     }
 
 
-def _node(part: Part) -> dict[str, Any]:
+def _node_of(part: Part) -> dict[str, Any]:
     own: Mapping[str, Any] = next(iter(part.report["nodes"]), {}) if part.report else {}
     node = {"node_id": part.node_id, "iroh_node_id": None, "agent": "not asked", **own, "name": part.name}
     return node if part.report else {**node, "error": part.problem}

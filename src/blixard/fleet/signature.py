@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The fleet's signatures on the controller, of peers file and record: made, kept, or held against who is trusted."""
+"""The fleet's signatures on the controller, of peers file and record: made, kept, or held against who is trusted.
+
+A node takes no peers file under a lower number than one that it has seen. Where a signature was made while a clock was
+wrong, and lost, the next one must have a higher number. A host may have been taken over: the word of one host alone
+moves no number, and what is far ahead of the clock moves none whoever says it.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +32,13 @@ SIGN = "set blixard_fleet_key or blixard_fleet_key_file, or sign it with `blixar
 
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
-OPTION = "blixard_signature_seq"
-_SHOWN = 5
+NUMBER_OPTION = "blixard_signature_seq"
 
 FEWEST = 2
 """Hosts whose word moves the number, and more than half of those that say anything."""
+
+_SHOWN = 5
+"""Names of hosts in an error."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,8 @@ def keep_signature(
         now: the present, with a time zone.
         sha256: digest that the peers file is to have; in check mode it may not have it yet.
         check: write nothing.
-        seen: the numbers that nodes have seen, by host, see `blixard.fleet.signature`. A signature is made anew
-            above a number of the future on which enough hosts agree: a wrong clock made it, and it was lost.
+        seen: the numbers that nodes have seen, by host. A signature is made anew above a number of the future on
+            which enough hosts agree: a wrong clock made it, and it was lost.
         at_least: the lowest number that will do, by the operator's word.
 
     Raises:
@@ -256,10 +263,11 @@ def refuse_lower(held: Mapping[str, int], seq: int, now: datetime, *, kept: bool
     elif kept and top <= now.timestamp():
         mend = (
             "what is here is older: fetch record, peers file and signature from where they changed last, or sign what"
-            f" is here with -e {OPTION}={top + 1}"
+            f" is here with -e {NUMBER_OPTION}={top + 1}"
         )
     else:
         mend = (
-            f"too few hosts say so to go by it: if it is true, run this with -e {OPTION}={top + 1}, or leave those out"
+            f"too few hosts say so to go by it: if it is true, run this with -e {NUMBER_OPTION}={top + 1}, or leave"
+            " those out"
         )
     return f"{what}; {mend}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Socket addresses, host:port pairs and relay URLs, checked strictly before iroh sees them.
+"""Socket addresses, host:port pairs and relay URLs, checked strictly before iroh sees them; how far an address reaches.
 
 Iroh takes any string as an address and fails the whole dial later because of one bad one, so each is
 checked here first.
@@ -13,7 +13,6 @@ import ipaddress
 import re
 import urllib.parse
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
 from blixard.errors import InputError
 from blixard.model.limits import MAX_HOST, MAX_URL
@@ -240,7 +239,10 @@ def _good_host(netloc: str, host: str) -> bool:
 
 
 class Network(enum.IntEnum):
-    """The narrowest first."""
+    """How far the network of an address reaches, the narrowest first.
+
+    What a server on the internet says must not lead into a network here.
+    """
 
     LOOPBACK = 0
     LINK_LOCAL = 1
@@ -255,7 +257,7 @@ def network_of(address: str) -> Network:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if ip.version == 6 and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    return min(map(_of, (ip, *_carried(ip))))
+    return min(map(_network, (ip, *_carried(ip))))
 
 
 def may_lead(start: Network, to: Network) -> bool:
@@ -266,7 +268,7 @@ def may_lead(start: Network, to: Network) -> bool:
     return to == start or (to > start and to is not Network.LINK_LOCAL)
 
 
-def _of(ip: IPv4Address | IPv6Address) -> Network:
+def _network(ip: IPAddress) -> Network:
     if ip.is_loopback or ip.is_unspecified:  # 0.0.0.0 and :: connect to this machine
         return Network.LOOPBACK
     if ip.is_link_local or ip in _METADATA:
@@ -277,11 +279,11 @@ def _of(ip: IPv4Address | IPv6Address) -> Network:
     return Network.GLOBAL if is_global else Network.PRIVATE
 
 
-def _carried(ip: IPv4Address | IPv6Address) -> list[IPv4Address]:
+def _carried(ip: IPAddress) -> list[ipaddress.IPv4Address]:
     """Return the IPv4 addresses that an IPv6 address may be translated to."""
     if ip.version == 4:
         return []
     found = [ip.sixtofour, *(ip.teredo or ())]
     if int(ip) > 1 and any(ip in network for network in _V4_AT_THE_END):
-        found.append(IPv4Address(int(ip) & 0xFFFF_FFFF))
+        found.append(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF))
     return [each for each in found if each is not None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rule for each field of an entry, written once for registry, peers and configuration."""
+"""The rules for objects and for each field of an entry, written once for all documents."""
 
 from __future__ import annotations
 
@@ -34,6 +34,25 @@ def at(place: str, parse: Callable[[object], _T], value: object) -> _T:
         return parse(value)
     except InputError as error:
         raise error.located(prefix=place) from None
+
+
+def members(obj: object, *, names: Sequence[str], domain: str | None = None) -> Mapping[str, object]:
+    """Return `obj` when it is an object with exactly these members; a signed statement has `domain` among them.
+
+    Raises:
+        InputError: it is not; with the place of the first thing that is wrong.
+    """
+    if not isinstance(obj, Mapping):
+        raise InputError(wrong_kind("an object", obj))
+    for name in names:
+        if name not in obj:
+            raise InputError(MISSING, place=f"/{name}")
+    for name in sorted(obj):
+        if name not in names:
+            raise InputError(UNKNOWN, place=pointer(name))
+    if domain is not None and obj["domain"] != domain:
+        raise InputError(f"must be {quoted(domain)}", place="/domain")
+    return obj
 
 
 def integer(value: object, place: str, *, least: int, most: int) -> int:
@@ -111,22 +130,3 @@ def address(value: object, place: str = "/address") -> str:
     """Return the `host:port` that the node listens on, as it is written."""
     at(place, HostPort.parse, value)
     return str(value)
-
-
-def members(obj: object, *, names: Sequence[str], domain: str | None = None) -> Mapping[str, object]:
-    """Return `obj` when it is an object with exactly these members; a statement's own `domain` is one of them.
-
-    Raises:
-        InputError: it is not; with the place of the first thing that is wrong.
-    """
-    if not isinstance(obj, Mapping):
-        raise InputError(wrong_kind("an object", obj))
-    for name in names:
-        if name not in obj:
-            raise InputError(MISSING, place=f"/{name}")
-    for name in sorted(obj):
-        if name not in names:
-            raise InputError(UNKNOWN, place=pointer(name))
-    if domain is not None and obj["domain"] != domain:
-        raise InputError(f"must be {quoted(domain)}", place="/domain")
-    return obj

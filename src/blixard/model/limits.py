@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The bounds of single values, each with its reason."""
+"""The bounds of single values and of whole documents, each with its reason."""
 
 from __future__ import annotations
 

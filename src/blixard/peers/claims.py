@@ -218,7 +218,7 @@ def dropped_addresses(known: Known, claims: Iterable[Claim]) -> list[Dropped]:
 
 
 class NodeIdOwners:
-    """Of all endpoint ids that claim one node id, the one with the best standing holds it."""
+    """Which endpoint id holds each node id: of all that claim it, the one with the best standing."""
 
     def __init__(self) -> None:
         self._claimed: dict[EndpointId, int] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A ticket: an endpoint that is asked who it is."""
+"""Locations that name one node and hold no document: a ticket, and `host:port`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Introduce = Callable[["Ticket"], Awaitable[DiscoveredPeer]]
 """Dials a ticket's endpoint and returns it as a peer; raises BlixardError when that fails."""
 
 IsKnown = Callable[["HostPort"], bool]
+"""Tells whether a registry or a peers file names a node that listens there."""
 
 
 class TicketLocation:
