@@ -17,5 +17,5 @@ On the controller:
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.
 - `registry`, `announcements`: the record, changes of key; `signature`, `seen_numbers`: signatures and their numbers;
-  `report`: the connectivity report, and `report_text`: the same for people.
+  `report`: the connectivity report, and `report_text`: the same for people; `waves`: how many hosts check at once.
 """

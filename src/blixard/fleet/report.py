@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.connectivity_report import summary
+from blixard.documents.connectivity_report import coverage, summary
 from blixard.errors import bounded_lines
 
 if TYPE_CHECKING:
@@ -79,7 +79,11 @@ def merge(
         "cluster": cluster,
         "nodes": sorted(nodes, key=lambda node: int(node["node_id"])),
         "edges": sorted(edges, key=lambda edge: (edge["from"], edge["to"])),
-        "summary": {**summary(nodes, edges), "not_asked": sum(part.report is None for part in parts)},
+        "summary": {
+            **summary(nodes, edges),
+            **coverage(nodes, edges),
+            "not_asked": sum(part.report is None for part in parts),
+        },
     }
 
 
