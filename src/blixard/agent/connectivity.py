@@ -48,6 +48,8 @@ AT_ONCE = 128
 # moment, so that `refused` is not among them.
 _FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local"})
 
+_NOT_DIALLED = DialError(TOO_SLOW, "not dialled: this machine was too busy even for one dial at a time", local=True)
+
 
 class Prober(Protocol):
     """Dials a peer for a check: the connection is not kept as the one of the mesh."""
@@ -137,6 +139,11 @@ class _Slots:
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether one edge is checked, and no more would be."""
+        return self._taken == self._pace.most == 1
+
     async def __aenter__(self) -> None:
         if self._taken >= self._pace.most:
             turn = asyncio.get_running_loop().create_future()
@@ -147,7 +154,14 @@ class _Slots:
 
     async def __aexit__(self, *_: object) -> None:
         self._taken -= 1
-        while self._waiting and self._taken < self._pace.most:
+        self._let(lambda: self._taken < self._pace.most)
+
+    def let_all(self) -> None:
+        """Let all that wait go on."""
+        self._let(lambda: True)
+
+    def _let(self, one_more: Callable[[], bool]) -> None:
+        while self._waiting and one_more():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._taken += 1
@@ -190,6 +204,7 @@ class Checker:
         self._was_late = was_late
         self._pace = Pace(limit=at_once)
         self._slots = _Slots(self._pace)
+        self._is_hopeless = False
 
     async def check(
         self,
@@ -201,7 +216,8 @@ class Checker:
         """Check the edge to each of `peers`, spending at most `timeout` seconds on one.
 
         An edge of which this machine was too slow to tell anything is checked once more after all others, at the slower
-        pace that was found by then. `tell` is told after each edge how many are `done` out of (`of`) how many.
+        pace that was found by then. When it is too slow for one edge alone, the others are not dialled: a check of very
+        many must not last for their number. `tell` is told after each edge how many are `done` out of (`of`) how many.
         """
         done = 0
 
@@ -214,6 +230,7 @@ class Checker:
 
         edges = list(await asyncio.gather(*map(checked, peers)))
         untold = [place for place, edge in enumerate(edges) if edge.is_untold]
+        self._is_hopeless = False
         again = await asyncio.gather(*(checked(peers[place], edges[place]) for place in untold))
         for place, edge in zip(untold, again, strict=True):
             edges[place] = edge
@@ -221,6 +238,8 @@ class Checker:
 
     async def _edge(self, peer: DiscoveredPeer, timeout: float) -> Edge:
         async with self._slots:
+            if self._is_hopeless:
+                return Edge(self._own_node_id, peer.node_id, _unreached(_NOT_DIALLED), 0, 0.0)
             started = self._clock.now()
             attempts = 0
             told: Outcome | None = None
@@ -249,16 +268,24 @@ class Checker:
                 return outcome
             # The mesh has not noticed yet that its connection is dead; a new dial tells why.
             timeout /= 2
-        started, limit = self._clock.now(), min(timeout, ATTEMPT_TIMEOUT)
+        started, limit, alone = self._clock.now(), min(timeout, ATTEMPT_TIMEOUT), self._slots.is_alone
         try:
             outcome = await _reach(self._prober, peer, limit)
         except DialError as error:
             if error.kind == "wrong_id" and self._scratch is not None:
                 return await self._attempt_from_scratch(self._scratch, peer, started + limit, error)
-            seconds = self._clock.now() - started
-            return _unreached(self._pace.failed(error, seconds, limit=limit, was_late=self._was_late(started)))
+            return _unreached(self._blamed(error, started, limit, alone))
         self._pace.in_time()
+        self._is_hopeless = False
         return outcome
+
+    def _blamed(self, error: DialError, started: float, limit: float, alone: bool) -> DialError:
+        """Return the error of a dial: the peer's, or this machine's."""
+        blamed = self._pace.failed(error, self._clock.now() - started, limit=limit, was_late=self._was_late(started))
+        self._is_hopeless = alone and blamed.kind == TOO_SLOW
+        if self._is_hopeless:
+            self._slots.let_all()
+        return blamed
 
     async def _attempt_from_scratch(
         self, scratch: ScratchDials, peer: DiscoveredPeer, until: float, error: DialError

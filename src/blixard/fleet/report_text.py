@@ -53,16 +53,19 @@ def troubles(report: Report, excused: Collection[str] = (), file: str = "") -> l
         if node["agent"] in _NODE_TROUBLES
     ]
     nodes += [f"{_title(node)} {line}" for node in report["nodes"] for line in node.get("problems", ())]
-    return [*_first(nodes, "more nodes in trouble", file), *_bad_edges(report["edges"], file)]
+    down = {node["node_id"] for node in report["nodes"] if node["agent"] == "not running"}
+    return [*_first(nodes, "more nodes in trouble", file), *_bad_edges(report["edges"], down, file)]
 
 
-def _bad_edges(edges: Sequence[Edge], file: str) -> list[str]:
+def _bad_edges(edges: Sequence[Edge], down: Collection[int], file: str) -> list[str]:
+    """Return what is wrong with the edges; in a large fleet without those to nodes that are known to be `down`."""
     untold = _untold([edge for edge in edges if is_untold(edge)])
     told = [edge for edge in edges if not is_untold(edge)]
     bad = [edge for edge in told if is_bad(edge)]
     if len(edges) <= MAX_EDGE_LINES:
         return [*map(_edge_line, bad), *untold]
-    alone, single = _reached_by_none(told)
+    bad = [edge for edge in bad if edge["to"] not in down]
+    alone, single = _reached_by_none([edge for edge in told if edge["to"] not in down])
     lines = [f"{name}: reached by none of {count} nodes: {why}" for name, count, why in alone]
     worst = sorted((edge for edge in single), key=lambda edge: -edge["waited_s"])
     lines += [_edge_line(edge) for edge in worst]

@@ -27,6 +27,7 @@ from blixard.agent.connectivity import (
     request_of,
 )
 from blixard.dialling.backoff import LONGEST, SHORTEST
+from blixard.dialling.pace import MAX_DIALS
 from blixard.dialling.protocols import DialError
 from blixard.documents.schemas import validate
 from blixard.errors import InputError
@@ -63,10 +64,14 @@ Answer = FakeLink | DialError
 
 @dataclass
 class FakeProber:
-    """Answers each dial with the next of what it was given, the last one for ever; silence costs the whole time."""
+    """Answers each dial with the next of what it was given, the last one for ever; silence costs the whole time.
+
+    While the machine is busy, a time limit passes `late` seconds late.
+    """
 
     clock: VirtualClock
     answers: list[Answer]
+    late: float = 0.0
     dialled: list[tuple[float, DiscoveredPeer, float]] = field(default_factory=list)
 
     async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
@@ -74,7 +79,7 @@ class FakeProber:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, DialError):
             if answer.kind == "timeout":
-                await self.clock.sleep(timeout)
+                await self.clock.sleep(timeout + (self.late if answer is BUSY else 0.0))
             raise answer
         return cast("IrohConnection", answer)
 
@@ -93,6 +98,7 @@ class FakeVetter:
 
 
 TIMEOUT = DialError("timeout", "no answer")
+BUSY = DialError("timeout", "no answer on a busy machine")
 WRONG_ID = DialError("wrong_id", "another node answers at one of its addresses")
 
 
@@ -104,7 +110,7 @@ async def checked(
     who: DiscoveredPeer | None = None,
     **more: Any,
 ) -> tuple[Edge, FakeProber]:
-    prober = FakeProber(clock, list(answers))
+    prober = FakeProber(clock, list(answers), late=1.0)
     checker = Checker(prober, clock=clock, rng=Random(7), own_node_id=own, **more)
     edges = await checker.check([who or peer(2)], timeout=timeout)
     return edges[0], prober
@@ -302,15 +308,80 @@ async def test_never_more_edges_are_checked_at_once_than_allowed(clock: VirtualC
     assert most_open == 3
 
 
+async def test_a_time_limit_that_passed_late_says_nothing_about_the_peer_which_is_tried_in_a_second_round(
+    clock: VirtualClock,
+) -> None:
+    edge, prober = await checked(BUSY, clock=clock, timeout=10.0)
+    assert (edge.outcome.reached, edge.to_json()["error"]["kind"]) == (False, "too_slow")
+    assert edge.attempts == len(prober.dialled)
+    assert max(at for at, _, _ in prober.dialled) > 10.0
+    assert edge.waited_s == clock.now()
+
+
+async def test_a_peer_that_answers_in_the_second_round_is_reached(clock: VirtualClock) -> None:
+    edge, _ = await checked(BUSY, FakeLink(clock), clock=clock, timeout=1.0)
+    assert (edge.outcome.reached, edge.attempts, edge.waited_s) == (True, 2, 2.0)
+
+
+async def test_an_answer_that_came_in_time_counts_and_not_the_time_limits_that_passed_late(clock: VirtualClock) -> None:
+    edge, _ = await checked(BUSY, TIMEOUT, BUSY, clock=clock, timeout=10.0)
+    assert edge.to_json()["error"] == {"kind": "timeout", "message": "no answer"}
+
+
+async def test_a_time_limit_says_nothing_when_the_program_was_kept_from_running_meanwhile(clock: VirtualClock) -> None:
+    asked: list[float] = []
+
+    def was_late(since: float) -> bool:
+        asked.append(since)
+        return True
+
+    edge, prober = await checked(TIMEOUT, clock=clock, was_late=was_late)
+    assert edge.to_json()["error"]["kind"] == "too_slow"
+    assert asked == [at for at, _, _ in prober.dialled]
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "closed"])
+async def test_what_the_network_says_counts_on_a_busy_machine_too(clock: VirtualClock, kind: str) -> None:
+    edge, _ = await checked(DialError(kind, "no"), clock=clock, was_late=lambda _: True)
+    assert edge.to_json()["error"]["kind"] == kind
+
+
+async def test_a_machine_that_is_too_slow_for_one_dial_at_a_time_is_not_given_all_others(clock: VirtualClock) -> None:
+    prober = FakeProber(clock, [BUSY], late=1.0)
+    edges = await Checker(prober, clock=clock, rng=Random(7)).check([peer(n) for n in range(2, 102)], timeout=1.0)
+    assert {edge.to_json()["error"]["kind"] for edge in edges} == {"too_slow"}
+    assert len(edges) == 100
+    assert len(prober.dialled) < 2 * MAX_DIALS
+
+
+async def test_a_machine_that_recovers_reaches_everybody_after_all(clock: VirtualClock) -> None:
+    prober = FakeProber(clock, [*[BUSY] * (MAX_DIALS + 1), FakeLink(clock)], late=1.0)
+    edges = await Checker(prober, clock=clock, rng=Random(7)).check([peer(n) for n in range(2, 102)], timeout=1.0)
+    assert all(edge.outcome.reached for edge in edges)
+
+
+async def test_progress_counts_an_edge_once_however_often_it_is_tried(clock: VirtualClock) -> None:
+    steps: list[Any] = []
+    checker = Checker(FakeProber(clock, [BUSY, FakeLink(clock)], late=1.0), clock=clock, rng=Random(7))
+    await checker.check([peer(n) for n in (2, 3)], timeout=1.0, tell=steps.append)
+    assert [step["done"] for step in steps] == [1, 1, 2]
+
+
 def test_the_report_counts_what_its_schema_describes() -> None:
     good = Outcome(reached=True, id_matched=True, admitted=True, path="direct", rtt_ms=0.71234)
     away = Outcome(reached=True, id_matched=True, admitted=False, error=DialError("refused", "unknown"))
     dead = Outcome(reached=False, id_matched=False, admitted=False, error=TIMEOUT)
-    edges = [Edge(1, 2, good, 1, 0.0012), Edge(1, 3, away, 2, 9.1), Edge(1, 4, dead, 4, 9.8765)]
+    busy = Outcome(reached=False, id_matched=False, admitted=False, error=DialError("too_slow", "too busy"))
+    edges = [
+        Edge(1, 2, good, 1, 0.0012),
+        Edge(1, 3, away, 2, 9.1),
+        Edge(1, 4, dead, 4, 9.8765),
+        Edge(1, 5, busy, 4, 9),
+    ]
     node = {"node_id": 1, "iroh_node_id": key(1).public().base64, "agent": "running", "version": "0.1.0"}
     document = report("blixard", [node], edges)
     validate("connectivity-report", document)
-    assert document["summary"] == {"nodes": 1, "edges": 3, "reached": 2, "failed": 1, "untold": 0, "not_admitted": 1}
+    assert document["summary"] == {"nodes": 1, "edges": 4, "reached": 2, "failed": 1, "untold": 1, "not_admitted": 1}
     assert document["edges"][0]["rtt_ms"] == 0.712
     assert document["edges"][2]["waited_s"] == 9.877
 
