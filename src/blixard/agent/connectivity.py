@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from blixard.dialling.protocols import AddressProber, Connection
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import DiscoveredPeer
-    from blixard.transport.connection import IrohConnection
+    from blixard.transport.connector import Probed
 
 
 DEFAULT_TIMEOUT = 10.0
@@ -52,9 +52,9 @@ _NOT_DIALLED = DialError(TOO_SLOW, "not dialled: this machine was too busy even 
 
 
 class Prober(Protocol):
-    """Dials a peer for a check: the connection is not kept as the one of the mesh."""
+    """Dials a peer for a check: the connection is not kept."""
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
         """Connect to `peer` within `timeout` seconds; that it lets nobody in is an answer.
 
         Raises:
@@ -316,18 +316,14 @@ class Checker:
 
 
 async def _reach(prober: Prober, peer: DiscoveredPeer, timeout: float) -> Outcome:
-    """Dial and let go: who has answered the hello lives, and its round trip is known.
+    """Dial: who has answered the hello lives, and its round trip is known.
 
     Raises:
         DialError: there was no connection.
     """
-    fresh = await prober.probe(peer, timeout=timeout)
-    error = None if fresh.admitted else turned_away(fresh.refusal)
-    outcome = Outcome(
-        reached=True, id_matched=True, admitted=fresh.admitted, path=fresh.path, rtt_ms=fresh.rtt_ms, error=error
-    )
-    fresh.close("check done")
-    return outcome
+    met = await prober.probe(peer, timeout=timeout)
+    error = None if met.admitted else turned_away(met.refusal)
+    return Outcome(reached=True, id_matched=True, admitted=met.admitted, path=met.path, rtt_ms=met.rtt_ms, error=error)
 
 
 def _unreached(error: DialError) -> Outcome:
