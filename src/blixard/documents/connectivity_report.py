@@ -21,7 +21,7 @@ def is_bad(edge: Mapping[str, Any]) -> bool:
 
 def is_untold(edge: Mapping[str, Any]) -> bool:
     """Return whether nothing is known about an edge, because the machine that dialled was too slow."""
-    return edge["error"] is not None and edge["error"]["kind"] == TOO_SLOW
+    return (edge.get("error") or {}).get("kind") == TOO_SLOW
 
 
 def summary(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> dict[str, int]:
