@@ -154,6 +154,10 @@ class _Slots:
 
     async def __aexit__(self, *_: object) -> None:
         self._taken -= 1
+        self.let_more()
+
+    def let_more(self) -> None:
+        """Let as many go on as the pace allows by now."""
         self._let(lambda: self._taken < self._pace.most)
 
     def let_all(self) -> None:
@@ -249,6 +253,7 @@ class Checker:
                 attempts += 1
                 if not outcome.is_untold:
                     told = outcome
+                    self._slots.let_more()
                 spent = self._clock.now() - started
                 pause = delay(attempts, self._rng)
                 if self._is_final(outcome) or spent + pause + SHORTEST_ATTEMPT > timeout:

@@ -284,6 +284,32 @@ async def test_a_wrong_id_that_no_address_explains_is_reported_as_it_is(clock: V
     assert elsewhere.dialled == []
 
 
+async def test_silent_peers_do_not_hold_up_the_others_as_long_as_the_machine_keeps_time(clock: VirtualClock) -> None:
+    holding = asyncio.Event()
+    waiting = 0
+
+    class Silent:
+        """Is silent for one attempt, and then until the test has seen all."""
+
+        def __init__(self) -> None:
+            self.seen: set[int] = set()
+
+        async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
+            nonlocal waiting
+            if peer.node_id in self.seen or len(self.seen) >= MAX_DIALS:
+                waiting += 1
+                if waiting == 2 * MAX_DIALS:
+                    holding.set()
+                await holding.wait()
+            self.seen.add(peer.node_id)
+            raise TIMEOUT
+
+    checker = Checker(Silent(), clock=clock, rng=Random(7))
+    # Were the pace of the beginning that of the whole check, the last half would wait for the first, and it for them.
+    edges = await asyncio.wait_for(checker.check([peer(n) for n in range(2, 2 + 2 * MAX_DIALS)]), 30)
+    assert {edge.outcome.reached for edge in edges} == {False}
+
+
 async def test_progress_is_told_after_each_edge(clock: VirtualClock) -> None:
     steps: list[Any] = []
     checker = Checker(FakeProber(clock, [FakeLink(clock)]), clock=clock, rng=Random(7))
