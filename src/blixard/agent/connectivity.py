@@ -302,12 +302,13 @@ class Checker:
             return _unreached(error)
         if not rest:
             return _unreached(DialError("wrong_id", f"another node answers at {', '.join(map(str, impostors))}"))
-        left = max(until - self._clock.now(), SHORTEST_ATTEMPT)
+        started = self._clock.now()
+        left = max(until - started, SHORTEST_ATTEMPT)
         try:
             async with scratch.prober() as prober:
                 return await _reach(prober, replace(peer, direct_addresses=rest), left)
         except DialError as again:
-            return _unreached(again)
+            return _unreached(self._blamed(again, started, left, alone=False))
 
     async def _impostors(self, peer: DiscoveredPeer, vetter: AddressProber, timeout: float) -> list[SocketAddress]:
         async def is_impostor(address: SocketAddress) -> bool:

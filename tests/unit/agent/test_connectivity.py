@@ -234,13 +234,14 @@ class Elsewhere:
 
     clock: VirtualClock
     vetter: FakeVetter
+    answer: Answer | None = None
     dialled: list[DiscoveredPeer] = field(default_factory=list)
     open: int = 0
 
     @asynccontextmanager
     async def prober(self) -> AsyncIterator[FakeProber]:
         self.open += 1
-        prober = FakeProber(self.clock, [FakeLink(self.clock)])
+        prober = FakeProber(self.clock, [self.answer or FakeLink(self.clock)])
         yield prober
         self.dialled += [peer for _, peer, _ in prober.dialled]
         self.open -= 1
@@ -268,6 +269,17 @@ async def test_an_address_at_which_nobody_answers_is_not_held_against_the_peer(c
     edge, elsewhere = await impostor_at(clock, BAD, GOOD, impostors={BAD}, silent={GOOD})
     assert edge.outcome.reached
     assert [each.direct_addresses for each in elsewhere.dialled] == [(GOOD,)]
+
+
+async def test_a_machine_that_was_too_busy_to_dial_without_the_address_of_another_node_says_so(
+    clock: VirtualClock,
+) -> None:
+    elsewhere = Elsewhere(clock, FakeVetter({BAD}), answer=TIMEOUT)
+    who, apart = peer(2, direct_addresses=(BAD, GOOD)), ScratchDials(elsewhere.vetter, elsewhere.prober)
+    edge, _ = await checked(WRONG_ID, clock=clock, who=who, scratch=apart, was_late=lambda _: True)
+    assert edge.to_json()["error"]["kind"] == "too_slow"
+    edge, _ = await checked(WRONG_ID, clock=clock, who=who, scratch=apart)
+    assert edge.to_json()["error"]["kind"] == "timeout"
 
 
 @pytest.mark.parametrize("relay", [None, RELAY])
