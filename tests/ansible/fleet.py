@@ -10,7 +10,6 @@ import os
 import re
 import select
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.ports import free_ports
 
 from blixard.trust.keys import SecretKey, create_secret_key
 
@@ -65,15 +65,6 @@ class Run:
         return {
             name for name, _, _, unreachable, failed in _RECAP.findall(self.output) if int(unreachable) + int(failed)
         }
-
-
-def free_ports(count: int) -> list[int]:
-    """Return UDP ports of the loopback address that nobody has now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 @dataclass

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.ansible.collection import COLLECTION, Controller, galaxy
-from tests.ansible.fleet import PROJECT, free_ports
+from tests.ansible.fleet import PROJECT
+from tests.ports import free_ports
 
 SETTINGS = """\
 [defaults]

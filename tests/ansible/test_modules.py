@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.ansible.fleet import BIN, PROJECT, free_ports
+from tests.ansible.fleet import BIN, PROJECT
 from tests.plugins import find_collection
+from tests.ports import free_ports
 from tests.unit.documents.samples import CLUSTER, attested
 
 from blixard.fleet.look import KEY_FILE_NAME

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.ansible.fleet import BIN, GROUP, PROJECT, Fleet, free_ports
+from tests.ansible.fleet import BIN, GROUP, PROJECT, Fleet
 from tests.ansible.pages import block, commands
 from tests.integration.nodes import eventually
+from tests.ports import free_ports
 
 from blixard.agent.control_client import ask
 from blixard.documents.peers_file import read_peers

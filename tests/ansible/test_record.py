@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ansible.fleet import Fleet, Run, free_ports
+from tests.ansible.fleet import Fleet, Run
+from tests.ports import free_ports
 
 from blixard.documents.entry_states import state_of
 from blixard.documents.peers_file import read_peers

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ansible.fleet import BIN, Fleet, Run, free_ports
+from tests.ansible.fleet import BIN, Fleet, Run
+from tests.ports import free_ports
 
 from blixard.documents.entry_states import retired_ids
 from blixard.documents.record import read_record

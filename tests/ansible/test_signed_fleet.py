@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ansible.fleet import BIN, UNREACHABLE, Fleet, Run, free_ports
+from tests.ansible.fleet import BIN, UNREACHABLE, Fleet, Run
+from tests.ports import free_ports
 
 from blixard.agent.control_client import ask
 from blixard.documents.entry_states import state_of

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ansible.fleet import Fleet, Run, free_ports
+from tests.ansible.fleet import Fleet, Run
+from tests.ports import free_ports
 
 from blixard.documents.peers_file import format_peers, read_peers
 from blixard.documents.record import read_record

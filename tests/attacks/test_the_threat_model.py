@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every line of docs/security.md that is held by a test names one that is there."""
+"""Every protection that docs/security.md states names a test that is there."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "security.md").read_text()
-HELD = re.findall(r"^\| line \| held by \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+HELD = re.findall(r"^\| protection \| checked by \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
 
 
-def test_every_line_that_is_held_names_a_test_that_is_there() -> None:
+def test_every_protection_names_a_test_that_is_there() -> None:
     present = {path.stem for root in ("tests", "molecule") for path in (PROJECT / root).rglob("test_*.py")}
     lines = [line for table in HELD for line in table.splitlines()]
     assert len(lines) > 25

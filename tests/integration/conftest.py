@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.nodes import Node
+from tests.integration.nodes import MakeNode, Node, killed_afterwards
 from tests.integration.party import Judge, Party, StartParty, party, welcome_all
 
 from blixard.trust.keys import SecretKey
@@ -26,7 +26,7 @@ async def start_party() -> AsyncIterator[StartParty]:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Callable[[int], Node]]:
+def node(tmp_path: Path) -> Iterator[MakeNode]:
     """Give the function that makes a node with a number; what still runs after the test is killed."""
     made: list[Node] = []
 
@@ -34,7 +34,5 @@ def node(tmp_path: Path) -> Iterator[Callable[[int], Node]]:
         made.append(Node(number, tmp_path))
         return made[-1]
 
-    yield make
-    for each in made:
-        if each.process is not None and each.process.poll() is None:
-            each.kill()
+    with killed_afterwards(made):
+        yield make

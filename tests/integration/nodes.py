@@ -7,15 +7,16 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.ports import free_port
 
 from blixard.agent.control_client import AgentNotRunning, ask
 from blixard.agent.own_entry import REGISTRY_FILE_NAME, key_path
@@ -36,21 +37,6 @@ def eventually(look: Callable[[], Found], *, within: float = DEADLINE) -> Found:
         assert time.monotonic() < deadline, f"not within {within:g} s; the last answer was {found!r}"
         time.sleep(0.05)
     return found
-
-
-def free_port() -> int:
-    """A UDP port of 127.0.0.1 that nobody has at this moment."""
-    (port,) = free_ports(1)
-    return port
-
-
-def free_ports(count: int) -> list[int]:
-    """So many of them, all different: each is held until the last is found."""
-    with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 @dataclass
@@ -175,6 +161,21 @@ class Node:
         address = f"127.0.0.1:{self.port}"
         entry = NodeRegistryEntry(self.number, key.public().base64, [address], None, address)
         return attest(entry, key, cluster="blixard", now=datetime.now(timezone.utc))
+
+
+MakeNode = Callable[[int], Node]
+"""Makes a node with this number; what the fixture `node` gives."""
+
+
+@contextlib.contextmanager
+def killed_afterwards(nodes: Sequence[Node]) -> Iterator[None]:
+    """Kill those of `nodes` that still run at the end; more may be added until then."""
+    try:
+        yield
+    finally:
+        for node in nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.kill()
 
 
 def are_meshed(nodes: Sequence[Node]) -> bool:

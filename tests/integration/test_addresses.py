@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.nodes import Node, are_meshed, blixard, eventually, give_peers
+from tests.integration.nodes import Node, are_meshed, blixard, eventually, give_peers, killed_afterwards
 
 from blixard.documents.registry_file import read_registry
 
@@ -58,12 +58,8 @@ def hosts() -> Iterator[list[Host]]:
 def nodes(hosts: list[Host], tmp_path: Path) -> Iterator[list[Node]]:
     """A node on each of the hosts, not started yet."""
     nodes = [host.node(number, tmp_path) for number, host in enumerate(hosts, start=1)]
-    try:
+    with killed_afterwards(nodes):
         yield nodes
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
 
 
 def introduce(nodes: list[Node]) -> None:

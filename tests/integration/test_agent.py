@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_port, give_peers
+from tests.integration.nodes import MakeNode, Node, are_meshed, blixard, eventually, give_peers, killed_afterwards
+from tests.ports import free_port
 
 from blixard.agent.control_client import SOCKET_NAME
 from blixard.agent.own_entry import key_path
@@ -21,24 +22,18 @@ from blixard.documents.peers_file import build_peers, write_peers
 from blixard.documents.registry_file import read_registry
 from blixard.documents.schemas import validate
 
-MakeNode = Callable[[int], Node]
-
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
     """Three nodes, started by the seed's own commands."""
     room = tmp_path_factory.mktemp("mesh")
     nodes = [Node(number, room) for number in (1, 2, 3)]
-    try:
+    with killed_afterwards(nodes):
         nodes[0].start()
         nodes[1].start("--join", "data/node1/node-registry.json")
         registries = "data/node1/node-registry.json,data/node2/node-registry.json"
         nodes[2].start(env={"BLIXARD_NODE_REGISTRIES": registries})
         yield nodes
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
 
 
 def test_the_seeds_own_commands_form_a_mesh_of_three(mesh: list[Node]) -> None:

@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import iroh
-from tests.integration.nodes import Node, are_meshed, blixard, eventually, free_port, free_ports, give_peers
+from tests.integration.nodes import Node, are_meshed, blixard, eventually, give_peers
 from tests.integration.party import StartParty
+from tests.ports import free_port, free_ports
 from tests.unit.agent.settings import settings
 
 from blixard.agent.node import Node as RunningNode

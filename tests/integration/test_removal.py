@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
-from tests.integration.nodes import Node, are_meshed, eventually, give_peers
+from tests.integration.nodes import MakeNode, Node, are_meshed, eventually, give_peers
 
 from blixard.agent.control_client import ask
 from blixard.documents.files import write_atomic
@@ -21,15 +19,10 @@ Trio = tuple[list[Node], list[NodeRegistryEntry]]
 
 
 @pytest.fixture
-def trio(tmp_path: Path) -> Iterator[Trio]:
+def trio(node: MakeNode) -> Trio:
     """Three nodes with identities, not started yet."""
-    nodes = [Node(number, tmp_path) for number in (1, 2, 3)]
-    try:
-        yield nodes, [node.make_identity() for node in nodes]
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
+    nodes = [node(number) for number in (1, 2, 3)]
+    return nodes, [each.make_identity() for each in nodes]
 
 
 def _is_refused(node: Node, by: Node) -> bool:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A running node: one process, one endpoint, one data directory.
 
-- `node`: `Node`, its whole life; `foreground` and `process`: as a process in front and behind; `notify`, `logs`.
+- `node`: `Node`, its whole life, and how it runs until a signal; `process`: its lock and pid file, what a service
+  manager is told, start and stop in the background; `logs`.
 - `node_config`, `options`: its settings; `data_dir`: its directory.
 - `own_entry`: what it says of itself; `advertise`: at which addresses; `interfaces`, `netlink`: what this host has.
 - `unwritten`: what it could not write yet.

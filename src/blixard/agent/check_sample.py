@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from blixard.documents.size_limits import MAX_PEERS
 from blixard.errors import InputError
+from blixard.model.limits import MAX_PEERS
 from blixard.model.words import quoted
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.times import EPOCH, format_time, parse_rfc3339
-from blixard.model.words import MISSING, UNKNOWN, wrong_kind
+from blixard.model.words import wrong_kind
 
 __all__ = ["format_time", "parse_time", "upstream_time"]
 
@@ -44,12 +44,7 @@ def upstream_time(moment: datetime) -> dict[str, int]:
 
 
 def _from_object(obj: dict[str, object]) -> datetime:
-    for name in (_SECS, _NANOS):
-        if name not in obj:
-            raise InputError(MISSING, place=f"/{name}")
-    for name in sorted(obj):
-        if name not in (_SECS, _NANOS):
-            raise InputError(UNKNOWN, place=fields.pointer(name))
+    fields.members(obj, names=(_SECS, _NANOS))
     return _moment(obj[_SECS], f"/{_SECS}", obj[_NANOS], f"/{_NANOS}")
 
 

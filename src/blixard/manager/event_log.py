@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Events as log lines: one logger, one message a kind, the rest as fields."""
+"""Events as log lines: one logger, one message a kind, the rest as fields; and a bound on lines of strangers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from blixard.dialling.protocols import REFUSALS
-from blixard.log_limit import LineLimit
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
@@ -29,6 +28,8 @@ _MESSAGES: dict[EventKind, tuple[int, str]] = {
     "circuit_half_open": (logging.DEBUG, "circuit half open"),
     "circuit_closed": (logging.INFO, "circuit closed"),
 }
+
+MINUTE = 60.0
 
 _GUEST_LINES = 300
 """Lines a minute about guests: a hundred that come, connect and go."""
@@ -58,3 +59,28 @@ def log_dropped(dropped: Dropped) -> None:
     """Log a claim that does not count."""
     fields = {"node": dropped.node_id, "endpoint": dropped.endpoint_id.short, "source": dropped.source}
     _log.warning("claim refused", extra={**fields, "reason": dropped.reason})
+
+
+class LineLimit:
+    """Lets `most` lines a minute through; the first that it keeps back is replaced by a line that says so.
+
+    It is for lines that strangers can cause: whoever makes up a new identity for each call fills no disk.
+    """
+
+    def __init__(self, clock: Clock, *, most: int, log: logging.Logger, notice: str) -> None:
+        self._clock = clock
+        self._most = most
+        self._log = log
+        self._notice = notice
+        self._since: float | None = None
+        self._lines = 0
+
+    def has_room(self) -> bool:
+        """Tell whether one more line may be written, and count it."""
+        now = self._clock.now()
+        if self._since is None or now - self._since >= MINUTE:
+            self._since, self._lines = now, 0
+        self._lines += 1
+        if self._lines == self._most + 1:
+            self._log.warning(self._notice)
+        return self._lines <= self._most

@@ -5,5 +5,5 @@
 - `attestation`: a node signs its own entry; `key_announcement`: a node signs its next key.
 - `peers_signature`: the fleet key signs the peers file; `manifest`: it signs the record; `signed_off`: the record held
   against both.
-- `highest_seq`: the highest signature numbers seen, kept over restarts; `statement`: the form of what is signed.
+- `highest_seq`: the highest signature numbers seen, kept over restarts.
 """

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.documents.samples import CLUSTER, NOW, attested, key
+from tests.unit.documents.samples import NOW, attested
+from tests.unit.fleet.signing import FLEET, OTHER, keep, sig_of, write_peers
 
-from blixard.documents.peers_file import build_peers, format_peers
 from blixard.documents.registry_file import write_registry
 from blixard.errors import TrustError
-from blixard.fleet.seen_numbers import agreed, held_against, refuse_lower
-from blixard.fleet.signature import Signature, keep_signature
+from blixard.fleet.signature import Signature, agreed, held_against, refuse_lower
 from blixard.model.numbers import AHEAD
 
-FLEET, OTHER = key(100), key(101)
 NOW_SEQ = int(NOW.timestamp())
 LATER = NOW_SEQ + 20 * 3600
 """What a clock that was twenty hours ahead wrote."""
@@ -27,27 +25,12 @@ FAR = int(NOW.replace(year=2099).timestamp())
 
 @pytest.fixture
 def peers(tmp_path: Path) -> Path:
-    path = tmp_path / "discovery-peers.json"
-    path.write_bytes(format_peers(build_peers([attested(1)])))
-    return path
+    return write_peers(tmp_path)
 
 
 def _sign(path: Path, seen: dict[str, int], **changes: Any) -> Signature:
     told = {host: [{"signer": FLEET.public().base64, "seq": number}] for host, number in seen.items()}
-    arguments: dict[str, Any] = {
-        "key": FLEET,
-        "cluster": CLUSTER,
-        "signers": [FLEET.public().hex],
-        "now": NOW,
-        "sha256": None,
-        "check": False,
-        "seen": told,
-    }
-    return keep_signature(path, **{**arguments, **changes})
-
-
-def _sig(path: Path) -> Path:
-    return path.with_name("discovery-peers.json.sig")
+    return keep(path, seen=told, **changes)
 
 
 def test_what_a_host_holds_a_file_against_is_the_highest_number_of_a_key_that_counts() -> None:
@@ -100,7 +83,7 @@ def test_the_word_of_one_host_moves_nothing_and_the_line_says_how_to_believe_it(
     with pytest.raises(TrustError) as refused:
         _sign(peers, seen, check=check, sha256="0" * 64 if check else None)
 
-    assert not _sig(peers).exists()
+    assert not sig_of(peers).exists()
     assert str(refused.value) == (
         f"{peers}: the number is {NOW_SEQ}, and one saw {LATER} of the fleet key, so no lower one counts; too few hosts"
         f" say so to go by it: if it is true, run this with -e blixard_signature_seq={LATER + 1}, or leave those out"
@@ -115,18 +98,18 @@ def test_nobody_drives_the_number_far_ahead_of_the_clock(peers: Path) -> None:
         _sign(peers, {"one": FAR, "two": FAR, "three": FAR})
     with pytest.raises(TrustError, match="no node takes it; set the clock, or sign with a lower number"):
         _sign(peers, {}, at_least=TOO_FAR)
-    assert not _sig(peers).exists()
+    assert not sig_of(peers).exists()
 
 
 def test_a_signature_that_is_older_than_what_nodes_have_is_not_made_anew_by_itself(peers: Path) -> None:
     """It is a copy of an earlier state that would come back as the latest."""
     _sign(peers, {}, now=NOW - timedelta(days=9))
-    before = _sig(peers).read_bytes()
+    before = sig_of(peers).read_bytes()
 
     for with_key in (FLEET, None):
         with pytest.raises(TrustError, match=rf"what is here is older: .*-e blixard_signature_seq={NOW_SEQ - 9}$"):
             _sign(peers, {"one": NOW_SEQ - 10, "two": NOW_SEQ - 10}, key=with_key)
-    assert _sig(peers).read_bytes() == before
+    assert sig_of(peers).read_bytes() == before
 
 
 def test_where_the_signature_was_lost_the_manifest_still_has_the_number(peers: Path, tmp_path: Path) -> None:
@@ -134,7 +117,7 @@ def test_where_the_signature_was_lost_the_manifest_still_has_the_number(peers: P
     record.mkdir()
     write_registry(record / "one.json", attested(1))
     first = _sign(peers, {}, now=NOW + timedelta(hours=20), record=record)
-    _sig(peers).unlink()
+    sig_of(peers).unlink()
 
     assert _sign(peers, {"one": LATER}, record=record).seq == (first.seq or 0) + 1
 

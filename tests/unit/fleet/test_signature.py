@@ -5,129 +5,109 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.unit.documents.samples import CLUSTER, NOW, attested, key
+from tests.unit.documents.samples import CLUSTER, NOW, attested
+from tests.unit.fleet.signing import FLEET, ONE, OTHER, keep, sig_of, write_peers
 
-from blixard.documents.canonical import sha256_hex
+from blixard.documents.json_bytes import sha256_hex
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.errors import InputError, TrustError
-from blixard.fleet.signature import Signature, fleet_key, keep_signature, refused_key
+from blixard.fleet.signature import Signature, fleet_key, refused_key
 from blixard.trust.keys import create_secret_key
 from blixard.trust.peers_signature import verify_peers
 
-FLEET, NEXT = key(100), key(101)
-ONE = format_peers(build_peers([attested(1)]))
 TWO = format_peers(build_peers([attested(1), attested(2)]))
 LATER = NOW + timedelta(minutes=5)
 
 
 @pytest.fixture
 def peers(tmp_path: Path) -> Path:
-    path = tmp_path / "discovery-peers.json"
-    path.write_bytes(ONE)
-    return path
-
-
-def _keep(path: Path, **changes: Any) -> Signature:
-    arguments: dict[str, Any] = {
-        "key": FLEET,
-        "cluster": CLUSTER,
-        "signers": [FLEET.public().hex],
-        "now": NOW,
-        "sha256": None,
-        "check": False,
-    }
-    return keep_signature(path, **{**arguments, **changes})
-
-
-def _sig(path: Path) -> bytes:
-    return path.with_name("discovery-peers.json.sig").read_bytes()
+    return write_peers(tmp_path)
 
 
 def test_the_peers_file_is_signed_once_and_again_when_it_changes(peers: Path) -> None:
-    first = _keep(peers)
+    first = keep(peers)
     assert (first.changed, first.signer) == (True, FLEET.public().base64)
-    assert first.sha256 == sha256_hex(_sig(peers))
+    assert first.sha256 == sha256_hex(sig_of(peers).read_bytes())
 
-    assert _keep(peers, now=LATER) == Signature(False, first.signer, first.seq, first.sha256)
+    assert keep(peers, now=LATER) == Signature(False, first.signer, first.seq, first.sha256)
 
     peers.write_bytes(TWO)
-    second = _keep(peers, now=LATER)
+    second = keep(peers, now=LATER)
     assert second.changed
     assert second.seq == int(LATER.timestamp())
-    assert verify_peers(TWO, _sig(peers), signers=[FLEET.public()], cluster=CLUSTER, min_seq=second.seq)
+    assert verify_peers(TWO, sig_of(peers).read_bytes(), signers=[FLEET.public()], cluster=CLUSTER, min_seq=second.seq)
 
 
 def test_the_number_grows_also_when_the_clock_went_back(peers: Path) -> None:
-    first = _keep(peers, now=LATER)
+    first = keep(peers, now=LATER)
     peers.write_bytes(TWO)
 
-    assert _keep(peers, now=NOW).seq == (first.seq or 0) + 1
+    assert keep(peers, now=NOW).seq == (first.seq or 0) + 1
 
 
 def test_a_fleet_without_key_and_signers_signs_nothing(peers: Path) -> None:
-    assert _keep(peers, key=None, signers=[]) == Signature()
-    assert not peers.with_name("discovery-peers.json.sig").exists()
+    assert keep(peers, key=None, signers=[]) == Signature()
+    assert not sig_of(peers).exists()
 
 
 def test_a_fleet_can_sign_before_its_nodes_trust_the_key(peers: Path) -> None:
-    assert _keep(peers, signers=[]).changed
+    assert keep(peers, signers=[]).changed
 
 
 def test_during_a_change_of_key_both_are_trusted_and_the_new_one_signs_anew(peers: Path) -> None:
-    both = [FLEET.public().base64, NEXT.public().base64]
-    first = _keep(peers, signers=both)
-    second = _keep(peers, signers=both, key=NEXT)
-    assert (second.changed, second.signer) == (True, NEXT.public().base64)
+    both = [FLEET.public().base64, OTHER.public().base64]
+    first = keep(peers, signers=both)
+    second = keep(peers, signers=both, key=OTHER)
+    assert (second.changed, second.signer) == (True, OTHER.public().base64)
     assert (second.seq or 0) > (first.seq or 0)
-    assert not _keep(peers, key=None, signers=[NEXT.public().hex]).changed
+    assert not keep(peers, key=None, signers=[OTHER.public().hex]).changed
 
 
 def test_a_key_that_the_nodes_do_not_trust_signs_nothing(peers: Path) -> None:
     with pytest.raises(InputError, match="is not one of blixard_trusted_signers; add it there"):
-        _keep(peers, key=NEXT)
-    assert not peers.with_name("discovery-peers.json.sig").exists()
+        keep(peers, key=OTHER)
+    assert not sig_of(peers).exists()
 
 
 def test_without_the_key_what_is_there_must_be_good(peers: Path) -> None:
     with pytest.raises(TrustError, match=r"is not signed, .* set blixard_fleet_key"):
-        _keep(peers, key=None)
-    signed = _keep(peers)
+        keep(peers, key=None)
+    signed = keep(peers)
 
-    assert _keep(peers, key=None) == Signature(False, signed.signer, signed.seq, signed.sha256)
+    assert keep(peers, key=None) == Signature(False, signed.signer, signed.seq, signed.sha256)
 
     with pytest.raises(TrustError, match="is not one of the trusted signers"):
-        _keep(peers, key=None, signers=[NEXT.public().hex])
+        keep(peers, key=None, signers=[OTHER.public().hex])
     with pytest.raises(TrustError, match="for cluster"):
-        _keep(peers, key=None, cluster="other")
+        keep(peers, key=None, cluster="other")
     peers.write_bytes(TWO)
     with pytest.raises(TrustError, match=r"does not fit the file; set blixard_fleet_key"):
-        _keep(peers, key=None)
+        keep(peers, key=None)
 
 
 def test_check_mode_says_that_a_file_which_is_to_change_would_be_signed_and_writes_nothing(peers: Path) -> None:
-    assert _keep(peers, check=True).changed
-    assert not peers.with_name("discovery-peers.json.sig").exists()
-    _keep(peers)
-    before = _sig(peers)
+    assert keep(peers, check=True).changed
+    assert not sig_of(peers).exists()
+    keep(peers)
+    before = sig_of(peers).read_bytes()
 
-    assert _keep(peers, check=True, sha256=sha256_hex(TWO)).changed
+    assert keep(peers, check=True, sha256=sha256_hex(TWO)).changed
     with pytest.raises(TrustError, match="is to change, and the run that writes it must sign it"):
-        _keep(peers, check=True, sha256=sha256_hex(TWO), key=None)
-    assert not _keep(peers, check=True, sha256=sha256_hex(ONE)).changed
+        keep(peers, check=True, sha256=sha256_hex(TWO), key=None)
+    assert not keep(peers, check=True, sha256=sha256_hex(ONE)).changed
     peers.unlink()
-    assert _keep(peers, check=True, sha256=sha256_hex(TWO)).changed
-    assert _sig(peers) == before
+    assert keep(peers, check=True, sha256=sha256_hex(TWO)).changed
+    assert sig_of(peers).read_bytes() == before
 
 
 def test_what_is_no_signature_is_named_and_left_as_it_is(peers: Path) -> None:
-    sig = peers.with_name("discovery-peers.json.sig")
+    sig = sig_of(peers)
     sig.write_text("{}\n")
 
     with pytest.raises(InputError, match=r"discovery-peers\.json\.sig: /domain: is missing"):
-        _keep(peers)
+        keep(peers)
     assert sig.read_text() == "{}\n"
 
 
@@ -164,7 +144,9 @@ def test_why_a_key_cannot_sign_is_known_without_a_file_to_sign(tmp_path: Path) -
     assert refused_key([own], "", str(tmp_path / "fleet-key")) is None
     assert refused_key([], "", str(tmp_path / "fleet-key")) is None
     assert refused_key([own], "", "") is None
-    assert "is not one of blixard_trusted_signers" in str(refused_key([NEXT.public().hex], "", f"{tmp_path}/fleet-key"))
+    assert "is not one of blixard_trusted_signers" in str(
+        refused_key([OTHER.public().hex], "", f"{tmp_path}/fleet-key")
+    )
     assert str(tmp_path / "missing") in str(refused_key([own], "", str(tmp_path / "missing")))
     assert "blixard_trusted_signers: " in str(refused_key(["nobody"], "", ""))
 
