@@ -19,7 +19,7 @@ class ActionModule(HostOperation):
         "data_dir": {"type": "str", "required": True},
         "config": {"type": "str"},
         "timeout": {"type": "float", "default": 10},
-        "sample": {"type": "int", "default": 0},
+        "sample": {"type": "str", "default": "auto"},
         "settle": {"type": "bool", "default": False},
         "config_sha256": {"type": "str"},
         "node_id": {"type": "int"},

@@ -39,6 +39,7 @@ from blixard.fleet import (
     voters,
     wanted_package,
     wanted_service,
+    waves,
 )
 from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
@@ -281,6 +282,11 @@ def _plain(value: Json) -> Json:
     return plain
 
 
+def waves_of(hostvars: HostVars, hosts: Hosts) -> dict[str, int]:
+    """Return how many may check at once, for each of `hosts` that shares its machine with too many of them."""
+    return waves.waves({name: hostvars[name] for name in hosts if name in hostvars}, waves.cores_here())
+
+
 def who_votes(chosen: t.Sequence[str], hostvars: HostVars, record_dir: str) -> Json:
     """Return who votes: the hosts that are `chosen`, or for `all` every present member of the record."""
     return dataclasses.asdict(voters.who_votes(chosen, _views(hostvars, hostvars), record_dir))
@@ -412,6 +418,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "troubles": troubles,
     "untold": untold,
     "voters": who_votes,
+    "waves": waves_of,
 }
 
 

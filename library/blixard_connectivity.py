@@ -15,6 +15,7 @@ description:
   - Where no node runs, the host's own discovery sources are run and their peers dialled with the host's key.
   - Fails when a peer was not reached or does not let the node in, and when no node runs. The message names each
     of these edges, what went wrong there, how often it was tried and for how long.
+  - Fails, in other words, when the host was too busy to tell whether a peer can be reached (error kind C(too_slow)).
   - Runs one short program on the host and sends nothing there, which costs about a fifth of an ordinary module.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
@@ -31,11 +32,12 @@ options:
     default: 10
   sample:
     description:
-      - How many peers to check, those that follow on the ring of all node ids. When every node checks
-        the same number, every node is checked by that many others.
-      - V(0) checks all.
-    type: int
-    default: 0
+      - How many peers to check, spread over the ring of all node ids. When every node checks the same number, every
+        node is checked by that many others.
+      - V(all) or V(0) checks all. So does V(auto) up to 64 nodes; above, it checks twice the base-2 logarithm of the
+        number of nodes, rounded up.
+    type: str
+    default: auto
   settle:
     description:
       - Also wait until the running node has a connection of its own to each peer that was reached, O(timeout) seconds
@@ -70,6 +72,7 @@ report:
         iroh_node_id: gvNYQ8gF7XPqGJDu0yBtVd2gCvOhbWj9u2RzMwbrBZE=
         agent: running
         version: 0.1.0
+        sample: null
     edges:
       - from: 1
         to: 2
@@ -81,5 +84,5 @@ report:
         attempts: 1
         waited_s: 0.002
         error: null
-    summary: {"nodes": 1, "edges": 1, "reached": 1, "failed": 0, "not_admitted": 0}
+    summary: {"nodes": 1, "edges": 1, "reached": 1, "failed": 0, "untold": 0, "not_admitted": 0}
 """

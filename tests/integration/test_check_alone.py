@@ -64,8 +64,14 @@ async def test_a_node_that_does_not_run_checks_from_its_files_with_its_own_key_a
     before = _content(tmp_path)
     report = await check_from_files(config)
     validate("connectivity-report", report)
-    assert report["summary"] == {"nodes": 1, "edges": 1, "reached": 1, "failed": 0, "not_admitted": 0}
-    assert report["nodes"][0] == {"node_id": 1, "iroh_node_id": own.base64, "agent": "not running", "problems": []}
+    assert report["summary"] == {"nodes": 1, "edges": 1, "reached": 1, "failed": 0, "untold": 0, "not_admitted": 0}
+    assert report["nodes"][0] == {
+        "node_id": 1,
+        "iroh_node_id": own.base64,
+        "agent": "not running",
+        "sample": None,
+        "problems": [],
+    }
     assert told == [f"1 {own}"]
     assert _content(tmp_path) == before
 

@@ -8,6 +8,6 @@
 - `unwritten`: what it could not write yet.
 - `admission`: who may speak to it.
 - `control_server`, `control_client`, `operations`: what can be asked of it.
-- `connectivity`: the check of its edges; `source_report`: what its sources found.
+- `connectivity`: the check of its edges; `check_sample`: whom it checks; `source_report`: what its sources found.
 - `metrics`, `metrics_server`: what Prometheus reads.
 """

@@ -4,23 +4,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blixard.agent.check_sample import Sample, chosen, parse_sample
 from blixard.agent.node_config import discovery_of
 from blixard.agent.own_entry import key_path, last_signed
 from blixard.agent.source_report import all_problems, problems
 from blixard.clock import SystemClock
 from blixard.dialling.backoff import delay
+from blixard.dialling.pace import Pace, lateness
 from blixard.dialling.protocols import DialError
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
-from blixard.documents.connectivity_report import summary
+from blixard.documents.connectivity_report import TOO_SLOW, summary
 from blixard.errors import InputError
-from blixard.model import fields
-from blixard.model.limits import MAX_PEERS
 from blixard.transport.hello import Hello, Purpose, turned_away
 from blixard.trust.keys import SecretKey, read_secret_key
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from blixard.dialling.protocols import AddressProber, Connection
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import DiscoveredPeer
-    from blixard.transport.connection import IrohConnection
+    from blixard.transport.connector import Probed
 
 
 DEFAULT_TIMEOUT = 10.0
@@ -40,15 +41,20 @@ _PING_TIMEOUT = 2.0
 ATTEMPT_TIMEOUT = 3.0
 # With less time left another attempt could only say that the time was too short.
 SHORTEST_ATTEMPT = 0.25
+# A dead peer costs nothing but time, so many may be waited for; how many there are at first, and while this machine is
+# too slow, is the pace's.
+AT_ONCE = 128
 # What another try cannot change within one check. A peer that does not know a member may learn of it any
 # moment, so that `refused` is not among them.
 _FINAL_KINDS = frozenset({"wrong_cluster", "wrong_node_id", "bad_address", "local"})
 
+_NOT_DIALLED = DialError(TOO_SLOW, "not dialled: this machine was too busy even for one dial at a time", local=True)
+
 
 class Prober(Protocol):
-    """Dials a peer for a check: the connection is not kept as the one of the mesh."""
+    """Dials a peer for a check: the connection is not kept."""
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
         """Connect to `peer` within `timeout` seconds; that it lets nobody in is an answer.
 
         Raises:
@@ -81,6 +87,11 @@ class Outcome:
     rtt_ms: float | None = None
     error: DialError | None = None
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether nothing is known about the peer, because this machine was too slow."""
+        return self.error is not None and self.error.kind == TOO_SLOW
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -91,6 +102,17 @@ class Edge:
     outcome: Outcome
     attempts: int
     waited_s: float
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether it is not known if the peer can be reached."""
+        return self.outcome.is_untold
+
+    def after(self, before: Edge | None) -> Edge:
+        """Return this edge with the work of an earlier try in it."""
+        if before is None:
+            return self
+        return replace(self, attempts=self.attempts + before.attempts, waited_s=self.waited_s + before.waited_s)
 
     def to_json(self) -> dict[str, Any]:
         """Return the edge under the contract's names."""
@@ -109,20 +131,49 @@ class Edge:
         }
 
 
-def ring(peers: Sequence[DiscoveredPeer], own_node_id: int | None, sample: int | None) -> list[DiscoveredPeer]:
-    """Return the `sample` peers that follow `own_node_id` on the ring of all node ids, all of them if None.
+class _Slots:
+    """As many edges at once as the pace allows; the others wait, in their order."""
 
-    When every node does this with the same peers, each node is probed by `sample` others.
-    """
-    others = sorted((p for p in peers if p.node_id != own_node_id), key=lambda p: p.node_id)
-    if sample is None or sample >= len(others):
-        return others
-    start = next((i for i, p in enumerate(others) if p.node_id > (own_node_id or 0)), 0)
-    return [others[(start + step) % len(others)] for step in range(sample)]
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one edge is checked, and no more would be."""
+        return self._taken == self._pace.most == 1
+
+    async def __aenter__(self) -> None:
+        if self._taken >= self._pace.most:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn  # who sets it takes the slot
+        else:
+            self._taken += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._taken -= 1
+        self.let_more()
+
+    def let_more(self) -> None:
+        """Let as many go on as the pace allows by now."""
+        self._let(lambda: self._taken < self._pace.most)
+
+    def let_all(self) -> None:
+        """Let all that wait go on."""
+        self._let(lambda: True)
+
+    def _let(self, one_more: Callable[[], bool]) -> None:
+        while self._waiting and one_more():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
 
 
 class Checker:
-    """Checks edges, each by itself and all at the same time."""
+    """Checks edges, each by itself, and as many at the same time as this machine bears."""
 
     def __init__(
         self,
@@ -133,7 +184,8 @@ class Checker:
         own_node_id: int | None = None,
         connected: Callable[[DiscoveredPeer], Connection | None] = lambda _: None,
         scratch: ScratchDials | None = None,
-        at_once: int = 128,
+        was_late: Callable[[float], bool] = lambda _: False,
+        at_once: int = AT_ONCE,
     ) -> None:
         """Make a checker.
 
@@ -144,6 +196,7 @@ class Checker:
             own_node_id: None makes this the check of a stranger.
             connected: gives the mesh's own connection to a peer.
             scratch: dials apart from `prober`, for a peer that lists the address of another node.
+            was_late: tells whether this program was kept from running after a moment.
             at_once: most edges that are checked at the same time.
         """
         self._prober = prober
@@ -152,7 +205,10 @@ class Checker:
         self._rng = rng
         self._own_node_id = own_node_id
         self._connected = connected
-        self._slots = asyncio.Semaphore(at_once)
+        self._was_late = was_late
+        self._pace = Pace(limit=at_once)
+        self._slots = _Slots(self._pace)
+        self._is_hopeless = False
 
     async def check(
         self,
@@ -163,31 +219,45 @@ class Checker:
     ) -> list[Edge]:
         """Check the edge to each of `peers`, spending at most `timeout` seconds on one.
 
-        `tell` is told after each edge how many are `done` out of (`of`) how many.
+        An edge of which this machine was too slow to tell anything is checked once more after all others, at the slower
+        pace that was found by then. When it is too slow for one edge alone, the others are not dialled: a check of very
+        many must not last for their number. `tell` is told after each edge how many are `done` out of (`of`) how many.
         """
         done = 0
 
-        async def checked(peer: DiscoveredPeer) -> Edge:
+        async def checked(peer: DiscoveredPeer, before: Edge | None = None) -> Edge:
             nonlocal done
             edge = await self._edge(peer, timeout)
-            done += 1
+            done += before is not None or not edge.is_untold
             tell({"done": done, "of": len(peers)})
-            return edge
+            return edge.after(before)
 
-        return list(await asyncio.gather(*map(checked, peers)))
+        edges = list(await asyncio.gather(*map(checked, peers)))
+        untold = [place for place, edge in enumerate(edges) if edge.is_untold]
+        self._is_hopeless = False
+        again = await asyncio.gather(*(checked(peers[place], edges[place]) for place in untold))
+        for place, edge in zip(untold, again, strict=True):
+            edges[place] = edge
+        return edges
 
     async def _edge(self, peer: DiscoveredPeer, timeout: float) -> Edge:
         async with self._slots:
+            if self._is_hopeless:
+                return Edge(self._own_node_id, peer.node_id, _unreached(_NOT_DIALLED), 0, 0.0)
             started = self._clock.now()
             attempts = 0
+            told: Outcome | None = None
             while True:
                 left = timeout - (self._clock.now() - started)
                 outcome = await self._attempt(peer, timeout=left, use_mesh=attempts == 0)
                 attempts += 1
+                if not outcome.is_untold:
+                    told = outcome
+                    self._slots.let_more()
                 spent = self._clock.now() - started
                 pause = delay(attempts, self._rng)
                 if self._is_final(outcome) or spent + pause + SHORTEST_ATTEMPT > timeout:
-                    return Edge(self._own_node_id, peer.node_id, outcome, attempts, spent)
+                    return Edge(self._own_node_id, peer.node_id, told or outcome, attempts, spent)
                 await self._clock.sleep(pause)
 
     def _is_final(self, outcome: Outcome) -> bool:
@@ -203,13 +273,24 @@ class Checker:
                 return outcome
             # The mesh has not noticed yet that its connection is dead; a new dial tells why.
             timeout /= 2
-        until = self._clock.now() + min(timeout, ATTEMPT_TIMEOUT)
+        started, limit, alone = self._clock.now(), min(timeout, ATTEMPT_TIMEOUT), self._slots.is_alone
         try:
-            return await _reach(self._prober, peer, until - self._clock.now())
+            outcome = await _reach(self._prober, peer, limit)
         except DialError as error:
             if error.kind == "wrong_id" and self._scratch is not None:
-                return await self._attempt_from_scratch(self._scratch, peer, until, error)
-            return _unreached(error)
+                return await self._attempt_from_scratch(self._scratch, peer, started + limit, error)
+            return _unreached(self._blamed(error, started, limit, alone))
+        self._pace.in_time()
+        self._is_hopeless = False
+        return outcome
+
+    def _blamed(self, error: DialError, started: float, limit: float, alone: bool) -> DialError:
+        """Return the error of a dial: the peer's, or this machine's."""
+        blamed = self._pace.failed(error, self._clock.now() - started, limit=limit, was_late=self._was_late(started))
+        self._is_hopeless = alone and blamed.kind == TOO_SLOW
+        if self._is_hopeless:
+            self._slots.let_all()
+        return blamed
 
     async def _attempt_from_scratch(
         self, scratch: ScratchDials, peer: DiscoveredPeer, until: float, error: DialError
@@ -221,12 +302,13 @@ class Checker:
             return _unreached(error)
         if not rest:
             return _unreached(DialError("wrong_id", f"another node answers at {', '.join(map(str, impostors))}"))
-        left = max(until - self._clock.now(), SHORTEST_ATTEMPT)
+        started = self._clock.now()
+        left = max(until - started, SHORTEST_ATTEMPT)
         try:
             async with scratch.prober() as prober:
                 return await _reach(prober, replace(peer, direct_addresses=rest), left)
         except DialError as again:
-            return _unreached(again)
+            return _unreached(self._blamed(again, started, left, alone=False))
 
     async def _impostors(self, peer: DiscoveredPeer, vetter: AddressProber, timeout: float) -> list[SocketAddress]:
         async def is_impostor(address: SocketAddress) -> bool:
@@ -240,18 +322,14 @@ class Checker:
 
 
 async def _reach(prober: Prober, peer: DiscoveredPeer, timeout: float) -> Outcome:
-    """Dial and let go: who has answered the hello lives, and its round trip is known.
+    """Dial: who has answered the hello lives, and its round trip is known.
 
     Raises:
         DialError: there was no connection.
     """
-    fresh = await prober.probe(peer, timeout=timeout)
-    error = None if fresh.admitted else turned_away(fresh.refusal)
-    outcome = Outcome(
-        reached=True, id_matched=True, admitted=fresh.admitted, path=fresh.path, rtt_ms=fresh.rtt_ms, error=error
-    )
-    fresh.close("check done")
-    return outcome
+    met = await prober.probe(peer, timeout=timeout)
+    error = None if met.admitted else turned_away(met.refusal)
+    return Outcome(reached=True, id_matched=True, admitted=met.admitted, path=met.path, rtt_ms=met.rtt_ms, error=error)
 
 
 def _unreached(error: DialError) -> Outcome:
@@ -266,8 +344,8 @@ async def _ping(connection: Connection, timeout: float) -> Outcome:
     return Outcome(reached=True, id_matched=True, admitted=True, path=connection.path, rtt_ms=rtt_ms)
 
 
-def request_of(parameters: Mapping[str, Any]) -> tuple[float, int | None]:
-    """Return time limit (seconds for one edge) and sample of a request for a check.
+def request_of(parameters: Mapping[str, Any]) -> tuple[float, Sample]:
+    """Return time limit (seconds for one edge) and sample of a request for a check; without one all are checked.
 
     Raises:
         InputError: one of them cannot be used.
@@ -276,7 +354,7 @@ def request_of(parameters: Mapping[str, Any]) -> tuple[float, int | None]:
     if type(timeout) not in (int, float) or not 0.1 <= timeout <= 3600:
         raise InputError("must be a number from 0.1 to 3600", place="/timeout_s")
     sample = parameters.get("sample")
-    return float(timeout), None if sample is None else fields.integer(sample, "/sample", least=1, most=MAX_PEERS)
+    return float(timeout), "all" if sample is None else parse_sample(sample, "/sample")
 
 
 def report(cluster: str | None, nodes: Sequence[dict[str, Any]], edges: Sequence[Edge]) -> dict[str, Any]:
@@ -290,7 +368,7 @@ async def check_from_files(
     config: NodeConfig,
     *,
     timeout: float = DEFAULT_TIMEOUT,
-    sample: int | None = None,
+    sample: Sample = "all",
     tell: Callable[[Any], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Check the peers of a node that does not run, from its files and with its own key; writes nothing.
@@ -303,13 +381,8 @@ async def check_from_files(
     hello = Hello(cluster=config.cluster, node_id=config.node_id, entry=entry, purpose="check")
     # Any free port: the node's own may be taken, and the check must not stand in its way.
     found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relay_url)
-    edges, lines = await found.check(timeout, sample, tell, problems)
-    node = {
-        "node_id": config.node_id,
-        "iroh_node_id": key.public().base64,
-        "agent": "not running",
-        "problems": lines,
-    }
+    edges, about = await found.check(timeout, sample, tell, problems)
+    node = {"node_id": config.node_id, "iroh_node_id": key.public().base64, "agent": "not running", **about}
     return report(config.cluster, [node], edges)
 
 
@@ -317,7 +390,7 @@ async def check_as_stranger(
     sources: Sequence[AnySource],
     *,
     timeout: float = DEFAULT_TIMEOUT,
-    sample: int | None = None,
+    sample: Sample = "all",
     tell: Callable[[Any], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Check the peers that `sources` name, with a key made for this one check. Returns the report."""
@@ -325,8 +398,8 @@ async def check_as_stranger(
     found = _Found(
         key, DiscoveryConfig(sources), lambda purpose: Hello(cluster=None, node_id=None, entry=None, purpose=purpose)
     )
-    edges, lines = await found.check(timeout, sample, tell, all_problems)
-    stranger = {"node_id": None, "iroh_node_id": key.public().base64, "agent": "stranger", "problems": lines}
+    edges, about = await found.check(timeout, sample, tell, all_problems)
+    stranger = {"node_id": None, "iroh_node_id": key.public().base64, "agent": "stranger", **about}
     return report(None, [stranger], edges)
 
 
@@ -344,11 +417,11 @@ class _Found:
     async def check(
         self,
         timeout: float,
-        sample: int | None,
+        sample: Sample,
         tell: Callable[[Any], None],
         problems: Callable[[DiscoveryManager], list[str]],
-    ) -> tuple[list[Edge], list[str]]:
-        """Return the edges, and what is wrong with the sources: who is not found is not checked."""
+    ) -> tuple[list[Edge], dict[str, Any]]:
+        """Return the edges, and what the report says of the one that checked."""
         from blixard.transport.connector import ScratchProber, scratch_connector
 
         manager = DiscoveryManager(
@@ -358,14 +431,21 @@ class _Found:
             cluster=self.cluster,
         )
         clock = SystemClock()
-        async with scratch_connector(self.key, self.hello, clock=clock, relay_url=self.relay_url) as connector:
+        async with (
+            lateness(clock) as watched,
+            scratch_connector(self.key, self.hello, clock=clock, relay_url=self.relay_url) as connector,
+        ):
             checker = Checker(
                 connector,
                 clock=clock,
                 rng=SystemRandom(),
                 own_node_id=self.own_node_id,
                 scratch=ScratchDials(ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=clock)),
+                was_late=watched.since,
             )
             await manager.refresh_peers()
-            peers = ring(manager.get_dialled(), self.own_node_id, sample)
-            return await checker.check(peers, timeout=timeout, tell=tell), problems(manager)
+            known = manager.get_dialled()
+            peers = chosen(known, self.own_node_id, sample)
+            edges = await checker.check(peers, timeout=timeout, tell=tell)
+            sampled = len(peers) if len(peers) < len(known) else None
+            return edges, {"sample": sampled, "problems": problems(manager)}

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from blixard import __version__
 from blixard.agent.advertise import local_addresses
-from blixard.agent.connectivity import Checker, ScratchDials, report, request_of, ring
+from blixard.agent.check_sample import chosen
+from blixard.agent.connectivity import Checker, ScratchDials, report, request_of
 from blixard.agent.source_report import findings, look_again, problems
+from blixard.dialling.pace import lateness
 from blixard.transport.connector import ScratchProber, scratch_connector
 
 if TYPE_CHECKING:
@@ -99,23 +101,29 @@ class Operations:
         config = self.config()
         timeout, sample = request_of(request)
         await look_again(self.manager, self.clock)
-        checker = Checker(
-            self.connector,
-            clock=self.clock,
-            rng=SystemRandom(),
-            own_node_id=config.node_id,
-            connected=lambda peer: self.manager.connection(peer.endpoint_id),
-            # Not over the relay, where this node's key already has an endpoint.
-            scratch=ScratchDials(ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=self.clock)),
-        )
-        peers = ring(self.manager.get_dialled(), config.node_id, sample)
-        edges = await checker.check(peers, timeout=timeout, tell=tell)
+        known = self.manager.get_dialled()
+        async with lateness(self.clock) as watched:
+            checker = Checker(
+                self.connector,
+                clock=self.clock,
+                rng=SystemRandom(),
+                own_node_id=config.node_id,
+                connected=lambda peer: self.manager.connection(peer.endpoint_id),
+                # Not over the relay, where this node's key already has an endpoint.
+                scratch=ScratchDials(
+                    ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=self.clock)
+                ),
+                was_late=watched.since,
+            )
+            peers = chosen(known, config.node_id, sample)
+            edges = await checker.check(peers, timeout=timeout, tell=tell)
         about = {
             "node_id": config.node_id,
             "iroh_node_id": self.key.public().base64,
             "agent": "running",
             "version": __version__,
             "addresses": self.own.addresses(config),
+            "sample": len(peers) if len(peers) < len(known) else None,
             "problems": self._problems(),
         }
         return report(config.cluster, [about], edges)

@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from blixard.agent.check_sample import parse_sample
 from blixard.agent.control_client import ask
 from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_table, progress, seconds
 from blixard.errors import InputError, one_line
 
 if TYPE_CHECKING:
+    from blixard.agent.check_sample import Sample
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+MEND = "check fewer at once (--sample), or when it has less to do"
 
 
 def register(commands: Commands) -> None:
@@ -28,7 +33,12 @@ def register(commands: Commands) -> None:
     )
     add_location_flags(parser)
     parser.add_argument(
-        "--sample", type=_count, metavar="K", help="check the K peers that follow on the ring of node ids"
+        "--sample",
+        type=_sample,
+        default="all",
+        metavar="K",
+        help="check K peers, spread over the ring of node ids, or `auto`: above 64 nodes twice the base-2 logarithm of"
+        " how many there are (default all)",
     )
     parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="seconds for one peer (default 10)")
     parser.add_argument("--json", action="store_true", help="print the connectivity report")
@@ -36,7 +46,7 @@ def register(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 1 when a peer was not reached, does not let a member in, or may be missing from it."""
+    """Print the report; 1 when not all is well, or cannot be told: this machine was too busy, a peer may be missing."""
     report = _report(args)
     if args.json:
         print_json(report)
@@ -45,8 +55,12 @@ def run(args: argparse.Namespace) -> int:
     node, summary = report["nodes"][0], report["summary"]
     for problem in node["problems"]:
         print(f"blixard: {one_line(problem)}", file=sys.stderr)
+    untold = summary.get("untold", 0)  # an older node counts none
+    if untold:
+        print(f"blixard: {untold} could not be told: this machine was too busy; {MEND}", file=sys.stderr)
     stranger = node["agent"] == "stranger"
-    return 1 if summary["failed"] or node["problems"] or (summary["not_admitted"] and not stranger) else 0
+    not_well = summary["failed"] or untold or node["problems"]
+    return 1 if not_well or (summary["not_admitted"] and not stranger) else 0
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
@@ -96,10 +110,11 @@ def _yes(value: bool) -> str:
     return "yes" if value else "NO"
 
 
-def _count(text: str) -> int:
-    if not re.fullmatch("0*[1-9][0-9]{0,4}", text):
-        raise argparse.ArgumentTypeError("must be a number from 1 to 99999")
-    return int(text)
+def _sample(text: str) -> Sample:
+    try:
+        return parse_sample(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(f"{error.reason}; {error.mend}") from None
 
 
 def _seconds(text: str) -> float:

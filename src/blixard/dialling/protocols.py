@@ -33,7 +33,7 @@ class DialError(Exception):
     Args:
         kind: `timeout`, `unreachable`, `wrong_id` (another iroh node answered), `wrong_alpn`, `wrong_cluster`,
             `wrong_node_id` (the right iroh node, under another node id than its entry says), `refused`,
-            `closed`, `bad_address` or `local`.
+            `closed`, `bad_address`, `too_slow` or `local`.
         message: one line for people.
         local: the cause is on this machine (no socket, no descriptor, no network), so that it says nothing
             about the peer.

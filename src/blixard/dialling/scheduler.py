@@ -290,7 +290,7 @@ class DialScheduler:
         except Exception as error:
             _log.exception("dialling node %d broke", peer.node_id)
             return DialError("local", f"{type(error).__name__}: {error}")
-        self._pace.succeeded()
+        self._pace.in_time()
         if self._is_current(flight):
             self._hold(flight.dial_state, connection, is_ours=True)
         else:

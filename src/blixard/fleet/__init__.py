@@ -18,5 +18,5 @@ On the controller:
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.
 - `registry`: the record, and changes of key; `signature`: signatures and their numbers; `report`: the connectivity
-  report, as a document and for people.
+  report, as a document and for people; `waves`: how many hosts check at once.
 """

@@ -411,9 +411,10 @@ _NODE = _object(
         "agent": _one_of("running", "not running"),
         "version": _name,
         "addresses": _addresses,
+        "sample": _or_null(_integer(1, MAX_PEERS)),
         "problems": _sentences,
     },
-    optional=("version", "addresses", "problems"),
+    optional=("version", "addresses", "sample", "problems"),
 )
 _EDGE = _object(
     {
@@ -436,7 +437,7 @@ _REPORT = _object(
         "cluster": _cluster,
         "nodes": _list(_NODE, most=1),
         "edges": _list(_EDGE, most=MAX_PEERS),
-        "summary": _object(dict.fromkeys(("nodes", "edges", "reached", "failed", "not_admitted"), _not_taken)),
+        "summary": _not_taken,
     }
 )
 

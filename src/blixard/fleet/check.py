@@ -12,6 +12,7 @@ from blixard.documents.account import as_owner_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blixard.agent.check_sample import Sample
 
 PAUSE = 0.1
 """Seconds between two looks at a node's connections: it cannot be asked to say when one comes."""
@@ -25,7 +26,7 @@ def check(
     *,
     config: Path | None,
     timeout: float,
-    sample: int | None,
+    sample: Sample,
     settle: bool = False,
     config_sha256: str | None = None,
 ) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def check(
         data_dir: the node's data directory.
         config: its settings, to check from when no node runs.
         timeout: seconds to spend on an edge.
-        sample: how many peers to check, those that follow on the ring of node ids; null for all.
+        sample: how many peers to check.
         settle: wait, as long again, until the node has a connection of the mesh to each peer that was reached, and
             name those that it has none to among its problems. A check reaches peers by dialling; what the nodes do
             for each other goes over the mesh.
@@ -49,8 +50,8 @@ def check(
     """
     wanted = {"timeout_s": timeout, "sample": sample}
     try:
-        # A node with very many peers checks them in rounds.
-        report = dict(ask(data_dir, "check", wanted, timeout=4 * timeout + 20))
+        # After each peer the node says so, and no peer takes longer than its time.
+        report = dict(ask(data_dir, "check", wanted, timeout=timeout + 20, progress=lambda _: None))
         if config_sha256 is not None and ask(data_dir, "info")["config_sha256"] != config_sha256:
             report["nodes"][0]["problems"].append(OTHER_SETTINGS)
         if settle:

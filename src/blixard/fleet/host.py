@@ -55,6 +55,7 @@ def _look(options: Options) -> dict[str, Any]:
 
 
 def _check(options: Options) -> dict[str, Any]:
+    from blixard.agent.check_sample import parse_sample
     from blixard.fleet.check import check
     from blixard.fleet.report import troubles
 
@@ -63,7 +64,7 @@ def _check(options: Options) -> dict[str, Any]:
         Path(options["data_dir"]),
         config=None if config is None else Path(config),
         timeout=options["timeout"],
-        sample=options["sample"] or None,
+        sample=parse_sample(options["sample"]),
         settle=options["settle"],
         config_sha256=options.get("config_sha256"),
     )

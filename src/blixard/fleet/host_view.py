@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from blixard.documents.connectivity_report import is_untold
 from blixard.documents.entry_states import ABSENT
 from blixard.errors import InputError
 
@@ -128,14 +129,17 @@ class HostView:
 
     @property
     def edges(self) -> Collection[Answer]:
-        """The edges that it checked."""
-        edges: Collection[Answer] = self.report.get("edges", ())
-        return edges
+        """The edges that it checked, without those of which it could not tell anything."""
+        return [edge for edge in self.report.get("edges", ()) if not is_untold(edge)]
 
-    def sees(self, tried: Collection[int]) -> set[int]:
-        """Return the node ids that its node reached, and those it is connected to that nobody has `tried` to reach."""
+    def sees(self, lost: Collection[int]) -> set[int]:
+        """Return the node ids that its node reached, and those that it is connected to and did not check.
+
+        `lost` are those that hosts checked and none reached: a connection that was seen before says nothing then.
+        """
         reached = {edge["to"] for edge in self.edges if edge["reached"]}
-        return reached | (set(self.agent.get("connected", ())) - set(tried))
+        checked = {edge["to"] for edge in self.edges}
+        return reached | (set(self.agent.get("connected", ())) - checked - set(lost))
 
     def _answer(self, name: str) -> Answer:
         return self.variables.get(name) or {}

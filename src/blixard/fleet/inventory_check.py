@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from blixard.agent.check_sample import parse_sample
 from blixard.agent.options import OPTIONS, Option, from_words
 from blixard.documents.entry_states import ABSENT, parse_state, state_of
 from blixard.documents.record import check_name
@@ -70,7 +71,6 @@ NUMBERS = {
     "blixard_max_removals": 0,
     "blixard_rotate_min_age": 0,
     "blixard_rotate_batch": 1,
-    "blixard_check_sample": 0,
     "blixard_signature_seq": 1,
 }
 """Variables that are whole numbers, and the least that each can be."""
@@ -196,6 +196,7 @@ def _troubles_of(variables: Variables) -> Iterator[tuple[str, str]]:
         path = str(variables.get(variable, "/"))
         if not path.startswith("/"):
             yield variable, f"{quoted(path)} is no absolute path on the host; begin it with /"
+    yield from _troubles_of_sample(variables.get("blixard_check_sample", "auto"))
     yield from _troubles_of_serial(variables.get("blixard_serial"))
     yield from _troubles_of_announced(variables.get("blixard_announced"))
     if _is_too_large_to_sign(variables.get("blixard_node_id")):
@@ -204,6 +205,13 @@ def _troubles_of(variables: Variables) -> Iterator[tuple[str, str]]:
         parse_state(variables.get("blixard_state", "present"))
     except InputError as error:
         yield "blixard_state", str(error)
+
+
+def _troubles_of_sample(sample: object) -> Iterator[tuple[str, str]]:
+    try:
+        parse_sample(sample)
+    except InputError as error:
+        yield "blixard_check_sample", f"{error.reason}; {error.mend}"
 
 
 def _troubles_of_serial(serial: object) -> Iterator[tuple[str, str]]:

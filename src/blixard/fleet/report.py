@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.connectivity_report import is_bad, summary
+from blixard.documents.connectivity_report import coverage, is_bad, is_untold, summary
 from blixard.errors import bounded_lines
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ MAX_NODE_LINES = 40
 
 MAX_BAD_EDGES = 20
 """Lines of single edges, or of nodes in trouble, in what is wrong."""
+
+MAX_SLOW_NAMES = 5
+"""Names of nodes on machines that were too slow, of which each is as good an example as the others."""
+
+TOO_SLOW_MEND = "check fewer at once, or from fewer hosts on one machine"
 
 _EDGE_HEAD = ("FROM", "TO", "REACHED", "PATH", "RTT", "ATTEMPTS", "WAITED")
 _NODE_HEAD = ("NODE", "REACHED BY", "REACHES", "DIRECT", "WORST RTT", "MOST ATTEMPTS")
@@ -102,7 +107,11 @@ def merge(
         "cluster": cluster,
         "nodes": sorted(nodes, key=lambda node: int(node["node_id"])),
         "edges": sorted(edges, key=lambda edge: (edge["from"], edge["to"])),
-        "summary": {**summary(nodes, edges), "not_asked": sum(part.report is None for part in parts)},
+        "summary": {
+            **summary(nodes, edges),
+            **coverage(nodes, edges),
+            "not_asked": sum(part.report is None for part in parts),
+        },
     }
 
 
@@ -127,19 +136,36 @@ def troubles(report: Report, excused: Collection[str] = (), file: str = "") -> l
         if node["agent"] in _NODE_TROUBLES
     ]
     nodes += [f"{_title(node)} {line}" for node in report["nodes"] for line in node.get("problems", ())]
-    return [*_first(nodes, "more nodes in trouble", file), *_bad_edges(report["edges"], file)]
+    down = {node["node_id"] for node in report["nodes"] if node["agent"] == "not running"}
+    return [*_first(nodes, "more nodes in trouble", file), *_bad_edges(report["edges"], down, file)]
 
 
-def _bad_edges(edges: Sequence[Edge], file: str) -> list[str]:
-    bad = [edge for edge in edges if is_bad(edge)]
+def _bad_edges(edges: Sequence[Edge], down: Collection[int], file: str) -> list[str]:
+    """Return what is wrong with the edges; in a large fleet without those to nodes that are known to be `down`."""
+    untold = _untold([edge for edge in edges if is_untold(edge)])
+    told = [edge for edge in edges if not is_untold(edge)]
+    bad = [edge for edge in told if is_bad(edge)]
     if len(edges) <= MAX_EDGE_LINES:
-        return [_edge_line(edge) for edge in bad]
-    alone, single = _reached_by_none(edges)
+        return [*map(_edge_line, bad), *untold]
+    bad = [edge for edge in bad if edge["to"] not in down]
+    alone, single = _reached_by_none([edge for edge in told if edge["to"] not in down])
     lines = [f"{name}: reached by none of {count} nodes: {why}" for name, count, why in alone]
     worst = sorted((edge for edge in single), key=lambda edge: -edge["waited_s"])
     lines += [_edge_line(edge) for edge in worst]
     shown = _first(lines, "more", file)
-    return [*shown, *([_kinds(bad)] if len(lines) > MAX_BAD_EDGES else [])]
+    return [*shown, *([_kinds(bad)] if len(lines) > MAX_BAD_EDGES else []), *untold]
+
+
+def _untold(edges: Sequence[Edge]) -> list[str]:
+    """Return a line for the edges of which a machine was too slow to tell anything."""
+    if not edges:
+        return []
+    slow = list(dict.fromkeys(_end(edge, "from") for edge in edges))
+    names = ", ".join(slow[:MAX_SLOW_NAMES]) + (
+        f" and {len(slow) - MAX_SLOW_NAMES} more" if slow[MAX_SLOW_NAMES:] else ""
+    )
+    many = f"{len(edges)} edges" if len(edges) > 1 else f"1 edge, to {_end(edges[0], 'to')},"
+    return [f"{names}: {many} could not be told, the machine was too busy; {TOO_SLOW_MEND}"]
 
 
 def _reached_by_none(edges: Sequence[Edge]) -> tuple[list[tuple[str, int, str]], list[Edge]]:
@@ -208,7 +234,8 @@ def table(report: Report, file: str = "") -> str:
     edges = report["edges"]
     counts = report["summary"]
     reached = f"{counts['reached']} of {counts['edges']} edges reached"
-    last = f"{reached} between {counts['nodes']} nodes of {report['cluster']}"
+    untold = f", {counts['untold']} could not be told" if counts.get("untold") else ""
+    last = f"{reached}{untold} between {counts['nodes']} nodes of {report['cluster']}{_sampled(report)}"
     if not edges:
         return last
     if len(edges) <= MAX_EDGE_LINES:
@@ -219,8 +246,18 @@ def table(report: Report, file: str = "") -> str:
     return "\n".join([*_columns([_NODE_HEAD, *(row for _, row in rows[:MAX_NODE_LINES])]), *more, last])
 
 
+def _sampled(report: Report) -> str:
+    """Say by how many others each node was checked, where not all checked all."""
+    if not any(node.get("sample") for node in report["nodes"]):
+        return ""
+    counts = report["summary"]
+    least, most = counts["checked_by_least"], counts["checked_by_most"]
+    by = str(least) if least == most else f"{least} to {most}"
+    return f"; a sample: each of {counts['nodes']} nodes by {by} others"
+
+
 def _edge_row(edge: Edge) -> tuple[str, ...]:
-    reached = "yes" if not is_bad(edge) else "refused" if edge["reached"] else "NO"
+    reached = "yes" if not is_bad(edge) else "refused" if edge["reached"] else "too slow" if is_untold(edge) else "NO"
     return (
         _end(edge, "from"),
         _end(edge, "to"),

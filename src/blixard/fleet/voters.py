@@ -53,8 +53,9 @@ def down(voters: Voters, hosts: Mapping[str, HostView]) -> list[str]:
     """
     looked_at = {name: host for name, host in hosts.items() if host.was_looked_at}
     asked = [host for host in looked_at.values() if host.is_up]
-    tried = {edge["to"] for host in asked for edge in host.edges}
-    seen = Counter(node_id for host in asked for node_id in host.sees(tried))
+    edges = [edge for host in asked for edge in host.edges]
+    lost = {edge["to"] for edge in edges} - {edge["to"] for edge in edges if edge["reached"]}
+    seen = Counter(node_id for host in asked for node_id in host.sees(lost))
     enough = 1 if len(asked) < MANY else 2
     return [
         name

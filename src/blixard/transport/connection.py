@@ -87,10 +87,7 @@ class IrohConnection:
     @property
     def path(self) -> PathKind | None:
         """`direct` or `relay`, the path in use; None when there is none."""
-        for path in self._connection.paths():
-            if path.is_selected:
-                return "relay" if path.is_relay else "direct"
-        return None
+        return path_of(self._connection)
 
     @property
     def remote(self) -> str | None:
@@ -196,6 +193,14 @@ class IrohConnection:
             if task is not asyncio.current_task():
                 task.cancel()
         self._ended.set_result(self._reason or one_line(ended))
+
+
+def path_of(connection: iroh.Connection) -> PathKind | None:
+    """Return the way in use now; None when there is none."""
+    for path in connection.paths():
+        if path.is_selected:
+            return "relay" if path.is_relay else "direct"
+    return None
 
 
 def _remote_of(connection: iroh.Connection) -> str | None:

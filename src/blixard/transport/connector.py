@@ -8,6 +8,7 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from blixard.dialling.protocols import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.words import how_to_bind
-from blixard.transport.connection import IrohConnection, StreamGuard
+from blixard.transport.connection import IrohConnection, StreamGuard, path_of
 from blixard.transport.hello import (
     DISCOVERY_ALPN,
     MAX_HELLO_BYTES,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
+    from blixard.peers.status import PathKind
 
 log = logging.getLogger("blixard.transport")
 
@@ -145,6 +147,30 @@ def _dial_error(error: iroh.IrohError) -> DialError:
     return DialError("unreachable", _last_line(error))
 
 
+@dataclass(frozen=True)
+class _Met:
+    """A peer that has answered the hello, and how long that took."""
+
+    quic: iroh.Connection
+    welcome: Welcome
+    hello_ms: float
+
+    def part(self, reason: str) -> None:
+        """End the connection; the peer is told `reason`."""
+        with contextlib.suppress(iroh.IrohError):
+            self.quic.close(0, reason.encode())
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a check learns of a peer that was reached. `refusal`: why the peer does not admit this node."""
+
+    admitted: bool
+    refusal: str | None
+    path: PathKind | None
+    rtt_ms: float
+
+
 class Connector:
     """Dials peers from one endpoint. It implements the manager's `Dialler` and the check's `Prober`."""
 
@@ -168,23 +194,35 @@ class Connector:
         Raises:
             DialError: it was not reached in `timeout` seconds, or does not let this node in.
         """
-        connection, welcome = await self._reach(peer, "mesh", timeout)
-        if not connection.admitted:
-            connection.close("not admitted")
+        met = await self._reach(peer, "mesh", timeout)
+        welcome = met.welcome
+        if not welcome.admitted:
+            met.part("not admitted")
             raise turned_away(welcome.reason)
+        connection = IrohConnection(
+            met.quic,
+            peer.endpoint_id,
+            outgoing=True,
+            node_id=welcome.node_id,
+            admitted=True,
+            clock=self._clock,
+            hello_ms=met.hello_ms,
+        )
         if welcome.entry is not None and welcome.entry.endpoint_id == peer.endpoint_id:
             self._learned(welcome.entry)
         connection.start_beats()
         return connection
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
-        """Connect to `peer` for a check; being turned away is an answer here, not an error.
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
+        """Connect to `peer` for a check and part again; being turned away is an answer here, not an error.
 
         Raises:
             DialError: it was not reached in `timeout` seconds.
         """
-        connection, _ = await self._reach(peer, "check", timeout)
-        return connection
+        met = await self._reach(peer, "check", timeout)
+        path = path_of(met.quic)
+        met.part("check done")
+        return Probed(met.welcome.admitted, met.welcome.reason, path, met.hello_ms)
 
     async def introduce(self, ticket: Ticket, *, timeout: float) -> DiscoveredPeer:
         """Ask the endpoint of `ticket` for its entry, which it signs itself; a ticket has no node id.
@@ -192,25 +230,22 @@ class Connector:
         Raises:
             DialError: it was not reached, or says no.
         """
-        connection, welcome = await self._connect(
-            ticket.endpoint_id, ticket.relay_url, ticket.direct_addresses, "mesh", timeout
-        )
-        connection.close("introduced")
+        met = await self._connect(ticket.endpoint_id, ticket.relay_url, ticket.direct_addresses, "mesh", timeout)
+        met.part("introduced")
+        welcome = met.welcome
         if not welcome.admitted:
             raise turned_away(welcome.reason)
         if welcome.entry is None or welcome.entry.endpoint_id != ticket.endpoint_id:
             raise DialError("refused", "it does not say which node it is")
         return DiscoveredPeer.from_entry(welcome.entry, "join", datetime.now(timezone.utc))
 
-    async def _reach(self, peer: DiscoveredPeer, purpose: Purpose, timeout: float) -> tuple[IrohConnection, Welcome]:
-        connection, welcome = await self._connect(
-            peer.endpoint_id, peer.relay_url, peer.socket_addresses, purpose, timeout
-        )
-        if welcome.node_id not in (None, peer.node_id):
-            message = f"answers as node {welcome.node_id}, its entry says node {peer.node_id}"
-            connection.close("wrong node id")
+    async def _reach(self, peer: DiscoveredPeer, purpose: Purpose, timeout: float) -> _Met:
+        met = await self._connect(peer.endpoint_id, peer.relay_url, peer.socket_addresses, purpose, timeout)
+        if met.welcome.node_id not in (None, peer.node_id):
+            message = f"answers as node {met.welcome.node_id}, its entry says node {peer.node_id}"
+            met.part("wrong node id")
             raise DialError("wrong_node_id", message)
-        return connection, welcome
+        return met
 
     async def _connect(
         self,
@@ -219,43 +254,30 @@ class Connector:
         addresses: Sequence[SocketAddress],
         purpose: Purpose,
         timeout: float,
-    ) -> tuple[IrohConnection, Welcome]:
+    ) -> _Met:
         direct = [str(address) for address in addresses]
         if not direct and relay_url is None:
             # iroh would dial where it has met the peer before.
             raise DialError("bad_address", NOWHERE)
         remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), relay_url, direct)
         try:
-            return await asyncio.wait_for(self._shake_hands(remote, endpoint_id, purpose), timeout)
+            return await asyncio.wait_for(self._shake_hands(remote, purpose), timeout)
         except asyncio.TimeoutError:
             where = ", ".join([*direct, *([relay_url] if relay_url else [])])
             raise DialError("timeout", f"no answer at {where} in {timeout:.1f} s") from None
         except iroh.IrohError as error:
             raise _dial_error(error) from None
 
-    async def _shake_hands(
-        self, remote: iroh.EndpointAddr, endpoint_id: EndpointId, purpose: Purpose
-    ) -> tuple[IrohConnection, Welcome]:
+    async def _shake_hands(self, remote: iroh.EndpointAddr, purpose: Purpose) -> _Met:
         quic = await self._endpoint.connect(remote, DISCOVERY_ALPN)
         StreamGuard(quic, is_dialler=True)
         try:
             started = self._clock.now()
             welcome = await _say_hello(quic, self._hello(purpose))
-            hello_ms = (self._clock.now() - started) * 1000
+            return _Met(quic, welcome, (self._clock.now() - started) * 1000)
         except BaseException:
             quic.close(1, b"no hello")
             raise
-        connection = IrohConnection(
-            quic,
-            endpoint_id,
-            outgoing=True,
-            node_id=welcome.node_id,
-            admitted=welcome.admitted,
-            clock=self._clock,
-            refusal=welcome.reason,
-            hello_ms=hello_ms,
-        )
-        return connection, welcome
 
 
 async def _say_hello(quic: iroh.Connection, hello: Hello) -> Welcome:

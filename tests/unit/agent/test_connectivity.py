@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -26,16 +25,19 @@ from blixard.agent.connectivity import (
     ScratchDials,
     report,
     request_of,
-    ring,
 )
 from blixard.dialling.backoff import LONGEST, SHORTEST
+from blixard.dialling.pace import MAX_DIALS
 from blixard.dialling.protocols import DialError
 from blixard.documents.schemas import validate
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
-from blixard.transport.connection import IrohConnection
+from blixard.transport.connector import Probed
+
+if TYPE_CHECKING:
+    from blixard.peers.status import PathKind
 
 
 @dataclass
@@ -48,7 +50,7 @@ class FakeLink:
     alive: bool = True
     closed_with: str | None = None
     path: str | None = "direct"
-    rtt_ms: float | None = 9.0
+    rtt_ms: float = 9.0
 
     async def ping(self, timeout: float) -> float:
         if not self.alive:
@@ -65,20 +67,24 @@ Answer = FakeLink | DialError
 
 @dataclass
 class FakeProber:
-    """Answers each dial with the next of what it was given, the last one for ever; silence costs the whole time."""
+    """Answers each dial with the next of what it was given, the last one for ever; silence costs the whole time.
+
+    While the machine is busy, a time limit passes `late` seconds late.
+    """
 
     clock: VirtualClock
     answers: list[Answer]
+    late: float = 0.0
     dialled: list[tuple[float, DiscoveredPeer, float]] = field(default_factory=list)
 
-    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+    async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
         self.dialled.append((self.clock.now(), peer, timeout))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, DialError):
             if answer.kind == "timeout":
-                await self.clock.sleep(timeout)
+                await self.clock.sleep(timeout + (self.late if answer is BUSY else 0.0))
             raise answer
-        return cast("IrohConnection", answer)
+        return Probed(answer.admitted, answer.refusal, cast("PathKind | None", answer.path), answer.rtt_ms)
 
 
 @dataclass
@@ -95,6 +101,7 @@ class FakeVetter:
 
 
 TIMEOUT = DialError("timeout", "no answer")
+BUSY = DialError("timeout", "no answer on a busy machine")
 WRONG_ID = DialError("wrong_id", "another node answers at one of its addresses")
 
 
@@ -106,7 +113,7 @@ async def checked(
     who: DiscoveredPeer | None = None,
     **more: Any,
 ) -> tuple[Edge, FakeProber]:
-    prober = FakeProber(clock, list(answers))
+    prober = FakeProber(clock, list(answers), late=1.0)
     checker = Checker(prober, clock=clock, rng=Random(7), own_node_id=own, **more)
     edges = await checker.check([who or peer(2)], timeout=timeout)
     return edges[0], prober
@@ -117,7 +124,7 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-async def test_a_peer_that_answers_is_reached_at_the_first_attempt_and_let_go(clock: VirtualClock) -> None:
+async def test_a_peer_that_answers_is_reached_at_the_first_attempt(clock: VirtualClock) -> None:
     link = FakeLink(clock)
     edge, _ = await checked(link, clock=clock)
     assert edge.to_json() == {
@@ -132,7 +139,6 @@ async def test_a_peer_that_answers_is_reached_at_the_first_attempt_and_let_go(cl
         "waited_s": 0.0,
         "error": None,
     }
-    assert link.closed_with == "check done"
 
 
 async def test_a_peer_that_comes_back_during_the_check_is_reached(clock: VirtualClock) -> None:
@@ -185,7 +191,6 @@ async def test_a_member_that_is_not_known_yet_tries_again_until_it_is(clock: Vir
     stranger_so_far = FakeLink(clock, admitted=False, refusal="unknown: is in no peers file")
     edge, _ = await checked(stranger_so_far, FakeLink(clock), clock=clock)
     assert (edge.outcome.reached, edge.outcome.admitted, edge.attempts) == (True, True, 2)
-    assert stranger_so_far.closed_with == "check done"
 
 
 async def test_a_member_that_is_never_let_in_reaches_the_peer_and_is_told_why(clock: VirtualClock) -> None:
@@ -229,13 +234,14 @@ class Elsewhere:
 
     clock: VirtualClock
     vetter: FakeVetter
+    answer: Answer | None = None
     dialled: list[DiscoveredPeer] = field(default_factory=list)
     open: int = 0
 
     @asynccontextmanager
     async def prober(self) -> AsyncIterator[FakeProber]:
         self.open += 1
-        prober = FakeProber(self.clock, [FakeLink(self.clock)])
+        prober = FakeProber(self.clock, [self.answer or FakeLink(self.clock)])
         yield prober
         self.dialled += [peer for _, peer, _ in prober.dialled]
         self.open -= 1
@@ -265,6 +271,17 @@ async def test_an_address_at_which_nobody_answers_is_not_held_against_the_peer(c
     assert [each.direct_addresses for each in elsewhere.dialled] == [(GOOD,)]
 
 
+async def test_a_machine_that_was_too_busy_to_dial_without_the_address_of_another_node_says_so(
+    clock: VirtualClock,
+) -> None:
+    elsewhere = Elsewhere(clock, FakeVetter({BAD}), answer=TIMEOUT)
+    who, apart = peer(2, direct_addresses=(BAD, GOOD)), ScratchDials(elsewhere.vetter, elsewhere.prober)
+    edge, _ = await checked(WRONG_ID, clock=clock, who=who, scratch=apart, was_late=lambda _: True)
+    assert edge.to_json()["error"]["kind"] == "too_slow"
+    edge, _ = await checked(WRONG_ID, clock=clock, who=who, scratch=apart)
+    assert edge.to_json()["error"]["kind"] == "timeout"
+
+
 @pytest.mark.parametrize("relay", [None, RELAY])
 async def test_another_node_at_every_address_is_named_with_them(clock: VirtualClock, relay: str | None) -> None:
     edge, elsewhere = await impostor_at(clock, BAD, impostors={BAD}, relay=relay)
@@ -279,6 +296,32 @@ async def test_a_wrong_id_that_no_address_explains_is_reported_as_it_is(clock: V
     assert elsewhere.dialled == []
 
 
+async def test_silent_peers_do_not_hold_up_the_others_as_long_as_the_machine_keeps_time(clock: VirtualClock) -> None:
+    holding = asyncio.Event()
+    waiting = 0
+
+    class Silent:
+        """Is silent for one attempt, and then until the test has seen all."""
+
+        def __init__(self) -> None:
+            self.seen: set[int] = set()
+
+        async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
+            nonlocal waiting
+            if peer.node_id in self.seen or len(self.seen) >= MAX_DIALS:
+                waiting += 1
+                if waiting == 2 * MAX_DIALS:
+                    holding.set()
+                await holding.wait()
+            self.seen.add(peer.node_id)
+            raise TIMEOUT
+
+    checker = Checker(Silent(), clock=clock, rng=Random(7))
+    # Were the pace of the beginning that of the whole check, the last half would wait for the first, and it for them.
+    edges = await asyncio.wait_for(checker.check([peer(n) for n in range(2, 2 + 2 * MAX_DIALS)]), 30)
+    assert {edge.outcome.reached for edge in edges} == {False}
+
+
 async def test_progress_is_told_after_each_edge(clock: VirtualClock) -> None:
     steps: list[Any] = []
     checker = Checker(FakeProber(clock, [FakeLink(clock)]), clock=clock, rng=Random(7))
@@ -291,51 +334,93 @@ async def test_never_more_edges_are_checked_at_once_than_allowed(clock: VirtualC
     now_open, most_open = 0, 0
 
     class Counting:
-        async def probe(self, _: DiscoveredPeer, *, timeout: float) -> IrohConnection:
+        async def probe(self, _: DiscoveredPeer, *, timeout: float) -> Probed:
             nonlocal now_open, most_open
             now_open += 1
             most_open = max(most_open, now_open)
             await asyncio.sleep(0)
             now_open -= 1
-            return cast("IrohConnection", FakeLink(clock))
+            return Probed(True, None, "direct", 9.0)
 
     checker = Checker(Counting(), clock=clock, rng=Random(7), at_once=3)
     assert len(await checker.check([peer(n) for n in range(2, 22)])) == 20
     assert most_open == 3
 
 
-PEERS = [peer(n) for n in range(1, 14)]
+async def test_a_time_limit_that_passed_late_says_nothing_about_the_peer_which_is_tried_in_a_second_round(
+    clock: VirtualClock,
+) -> None:
+    edge, prober = await checked(BUSY, clock=clock, timeout=10.0)
+    assert (edge.outcome.reached, edge.to_json()["error"]["kind"]) == (False, "too_slow")
+    assert edge.attempts == len(prober.dialled)
+    assert max(at for at, _, _ in prober.dialled) > 10.0
+    assert edge.waited_s == clock.now()
 
 
-@given(st.data(), st.integers(1, 13))
-def test_with_a_sample_every_node_is_probed_by_as_many_others_as_it_probes(data: st.DataObject, sample: int) -> None:
-    members = data.draw(st.lists(st.sampled_from(PEERS), min_size=1, unique_by=lambda each: each.node_id))
-    probed: Counter[int] = Counter()
-    for member in members:
-        others = [other for other in members if other is not member]
-        chosen = ring(data.draw(st.permutations(others)), member.node_id, sample)
-        assert len({each.node_id for each in chosen}) == len(chosen)
-        probed.update(each.node_id for each in chosen)
-    times = min(sample, len(members) - 1)
-    assert probed == Counter({member.node_id: times for member in members if times})
+async def test_a_peer_that_answers_in_the_second_round_is_reached(clock: VirtualClock) -> None:
+    edge, _ = await checked(BUSY, FakeLink(clock), clock=clock, timeout=1.0)
+    assert (edge.outcome.reached, edge.attempts, edge.waited_s) == (True, 2, 2.0)
 
 
-def test_a_node_never_checks_itself() -> None:
-    assert [each.node_id for each in ring(PEERS, 3, None)] == [n for n in range(1, 14) if n != 3]
-    assert [each.node_id for each in ring(PEERS, 13, 2)] == [1, 2]
-    assert [each.node_id for each in ring(PEERS, None, 2)] == [1, 2]
-    assert ring([], 1, 5) == []
+async def test_an_answer_that_came_in_time_counts_and_not_the_time_limits_that_passed_late(clock: VirtualClock) -> None:
+    edge, _ = await checked(BUSY, TIMEOUT, BUSY, clock=clock, timeout=10.0)
+    assert edge.to_json()["error"] == {"kind": "timeout", "message": "no answer"}
+
+
+async def test_a_time_limit_says_nothing_when_the_program_was_kept_from_running_meanwhile(clock: VirtualClock) -> None:
+    asked: list[float] = []
+
+    def was_late(since: float) -> bool:
+        asked.append(since)
+        return True
+
+    edge, prober = await checked(TIMEOUT, clock=clock, was_late=was_late)
+    assert edge.to_json()["error"]["kind"] == "too_slow"
+    assert asked == [at for at, _, _ in prober.dialled]
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "closed"])
+async def test_what_the_network_says_counts_on_a_busy_machine_too(clock: VirtualClock, kind: str) -> None:
+    edge, _ = await checked(DialError(kind, "no"), clock=clock, was_late=lambda _: True)
+    assert edge.to_json()["error"]["kind"] == kind
+
+
+async def test_a_machine_that_is_too_slow_for_one_dial_at_a_time_is_not_given_all_others(clock: VirtualClock) -> None:
+    prober = FakeProber(clock, [BUSY], late=1.0)
+    edges = await Checker(prober, clock=clock, rng=Random(7)).check([peer(n) for n in range(2, 102)], timeout=1.0)
+    assert {edge.to_json()["error"]["kind"] for edge in edges} == {"too_slow"}
+    assert len(edges) == 100
+    assert len(prober.dialled) < 2 * MAX_DIALS
+
+
+async def test_a_machine_that_recovers_reaches_everybody_after_all(clock: VirtualClock) -> None:
+    prober = FakeProber(clock, [*[BUSY] * (MAX_DIALS + 1), FakeLink(clock)], late=1.0)
+    edges = await Checker(prober, clock=clock, rng=Random(7)).check([peer(n) for n in range(2, 102)], timeout=1.0)
+    assert all(edge.outcome.reached for edge in edges)
+
+
+async def test_progress_counts_an_edge_once_however_often_it_is_tried(clock: VirtualClock) -> None:
+    steps: list[Any] = []
+    checker = Checker(FakeProber(clock, [BUSY, FakeLink(clock)], late=1.0), clock=clock, rng=Random(7))
+    await checker.check([peer(n) for n in (2, 3)], timeout=1.0, tell=steps.append)
+    assert [step["done"] for step in steps] == [1, 1, 2]
 
 
 def test_the_report_counts_what_its_schema_describes() -> None:
     good = Outcome(reached=True, id_matched=True, admitted=True, path="direct", rtt_ms=0.71234)
     away = Outcome(reached=True, id_matched=True, admitted=False, error=DialError("refused", "unknown"))
     dead = Outcome(reached=False, id_matched=False, admitted=False, error=TIMEOUT)
-    edges = [Edge(1, 2, good, 1, 0.0012), Edge(1, 3, away, 2, 9.1), Edge(1, 4, dead, 4, 9.8765)]
+    busy = Outcome(reached=False, id_matched=False, admitted=False, error=DialError("too_slow", "too busy"))
+    edges = [
+        Edge(1, 2, good, 1, 0.0012),
+        Edge(1, 3, away, 2, 9.1),
+        Edge(1, 4, dead, 4, 9.8765),
+        Edge(1, 5, busy, 4, 9),
+    ]
     node = {"node_id": 1, "iroh_node_id": key(1).public().base64, "agent": "running", "version": "0.1.0"}
     document = report("blixard", [node], edges)
     validate("connectivity-report", document)
-    assert document["summary"] == {"nodes": 1, "edges": 3, "reached": 2, "failed": 1, "not_admitted": 1}
+    assert document["summary"] == {"nodes": 1, "edges": 4, "reached": 2, "failed": 1, "untold": 1, "not_admitted": 1}
     assert document["edges"][0]["rtt_ms"] == 0.712
     assert document["edges"][2]["waited_s"] == 9.877
 
@@ -349,14 +434,15 @@ def test_the_report_of_a_stranger_names_no_cluster_and_no_node() -> None:
 
 
 def test_a_request_has_time_and_sample_or_their_defaults() -> None:
-    assert request_of({}) == (10.0, None)
+    assert request_of({}) == (10.0, "all")
     assert request_of({"timeout_s": 3, "sample": 2}) == (3.0, 2)
-    assert request_of({"timeout_s": 0.5, "sample": None}) == (0.5, None)
+    assert request_of({"timeout_s": 0.5, "sample": None}) == (0.5, "all")
+    assert request_of({"sample": "auto"}) == (10.0, "auto")
 
 
 WRONG: dict[str, list[Any]] = {
     "timeout_s": [0, -1, 3601, "10", True, None, []],
-    "sample": [0, -1, 1.5, "2", True, 10**9, {}],
+    "sample": [-1, 1.5, "some", "", True, 10**9, {}],
 }
 
 

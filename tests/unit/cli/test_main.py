@@ -18,8 +18,11 @@ from blixard import __version__
     [
         ([], "the following arguments are required: COMMAND; see blixard --help"),
         (["status"], "the following arguments are required: --data-dir; see blixard status --help"),
-        (["check", "--sample", "0"], "argument --sample: must be a number from 1 to 99999; see blixard check --help"),
-        (["check", "--sample", "x"], "argument --sample: must be a number from 1 to 99999; see blixard check --help"),
+        (
+            ["check", "--sample", "x"],
+            'argument --sample: "x" is no sample of nodes; write auto, all, or how many, at most 50000;'
+            " see blixard check --help",
+        ),
         (
             ["check", "--timeout", "nan"],
             "argument --timeout: must be seconds from 0.1 to 3600; see blixard check --help",

@@ -90,7 +90,7 @@ async def test_a_machine_that_starves_dials_fewer_at_once_and_holds_it_against_n
     await asyncio.sleep(300)
     assert {stand.state(host) for host in stand.others} == {"connected"}
     assert stand.details("circuit_opened") == []
-    assert {details["error"] for details in stand.details("failed")} == {"local"}
+    assert {details["error"] for details in stand.details("failed")} == {"too_slow"}
 
 
 @simulate

@@ -227,7 +227,8 @@ def test_a_check_fails_by_what_is_in_the_report_and_not_by_the_hosts_word() -> N
         "node 1 does not take its peers file",
         "node 1 → node 3: timeout: no answer; 1 attempt in 0.0 s",
     ]
-    assert said["report"]["summary"] == {"nodes": 1, "edges": 2, "reached": 1, "failed": 1, "not_admitted": 0}
+    counts = {"nodes": 1, "edges": 2, "reached": 1, "failed": 1, "untold": 0, "not_admitted": 0}
+    assert said["report"]["summary"] == counts
     assert "failed" not in _said("check", {**fine, "failed": True, "msg": "all is lost"})
 
 

@@ -38,4 +38,12 @@ def test_edges_that_were_tried_count_before_connections_that_were_seen() -> None
     edges = [{"to": 2, "reached": True}, {"to": 3, "reached": False}]
     host = up("n1", 1, (3, 4), __blixard_connectivity={"report": {"nodes": [], "edges": edges}})
 
-    assert host.sees(tried=[2, 3]) == {2, 4}
+    assert host.sees(lost=[3]) == {2, 4}
+    assert host.sees(lost=[3, 4]) == {2}
+
+
+def test_an_edge_of_which_the_host_could_not_tell_anything_counts_as_not_checked() -> None:
+    edges = [{"to": 2, "reached": False, "error": {"kind": "too_slow", "message": "busy"}}]
+    host = up("n1", 1, (2,), __blixard_connectivity={"report": {"nodes": [], "edges": edges}})
+
+    assert host.sees(lost=[]) == {2}

@@ -137,6 +137,8 @@ def test_a_name_that_the_record_cannot_take_is_refused_with_the_place_for_an_add
         ("blixard_venv", "~/venv", '"~/venv" is no absolute path on the host; begin it with /'),
         ("blixard_serial", "half", '"half" is no size of a batch; set a number'),
         ("blixard_serial", [1, "x"], '"x" is no size of a batch'),
+        ("blixard_check_sample", "many", '"many" is no sample of nodes; write auto, all, or how many, at most 50000'),
+        ("blixard_check_sample", -1, '"-1" is no sample of nodes; write auto, all, or how many, at most 50000'),
         ("blixard_max_removals", "-1", '"-1" is not a whole number from 0'),
         ("blixard_max_removals", True, '"True" is not a whole number from 0'),
         ("blixard_rotate_batch", 0, '"0" is not a whole number from 1'),

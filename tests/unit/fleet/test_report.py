@@ -65,7 +65,10 @@ def test_a_whole_mesh_has_every_edge_by_name_and_no_troubles() -> None:
         "edges": 6,
         "reached": 6,
         "failed": 0,
+        "untold": 0,
         "not_admitted": 0,
+        "checked_by_least": 2,
+        "checked_by_most": 2,
         "not_asked": 0,
     }
     assert [(edge["from"], edge["to"]) for edge in report["edges"]] == [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)]
@@ -117,6 +120,52 @@ def test_a_peer_whose_host_is_not_in_the_inventory_is_named_by_its_node_id() -> 
     report = merge([_part(1, _dead(1, 9))], NAMES, "test")
 
     assert troubles(report)[0].startswith("alpha → node 9: ")
+
+
+def _busy(source: int, target: int) -> dict[str, Any]:
+    return {**_dead(source, target), "error": {"kind": "too_slow", "message": "this machine was too busy to tell"}}
+
+
+def test_edges_of_which_a_machine_was_too_busy_to_tell_are_one_line_that_says_what_to_do_and_blame_no_peer() -> None:
+    report = merge([_part(1, _busy(1, 2), _busy(1, 3)), _part(2, _edge(2, 1), _dead(2, 3))], NAMES, "test")
+
+    assert (report["summary"]["failed"], report["summary"]["untold"]) == (1, 2)
+    assert troubles(report) == [
+        "beta → gamma: timeout: no answer in 3 s; 4 attempts in 9.7 s",
+        "alpha: 2 edges could not be told, the machine was too busy; check fewer at once, or from fewer hosts on one"
+        " machine",
+    ]
+    assert "alpha beta too slow" in " ".join(table(report).split())
+    assert table(report).splitlines()[-1] == "1 of 4 edges reached, 2 could not be told between 2 nodes of test"
+
+
+def test_a_node_that_nobody_could_tell_of_is_not_one_that_nobody_reached() -> None:
+    report = _fleet(10, {(a, 4): _busy(a, 4) for a in range(1, 11)})
+
+    assert troubles(report) == [
+        "host1, host2, host3, host5, host6 and 4 more: 9 edges could not be told, the machine was too busy;"
+        " check fewer at once, or from fewer hosts on one machine",
+    ]
+
+
+def test_the_one_edge_that_could_not_be_told_is_named() -> None:
+    report = merge([_part(1, _busy(1, 2), _edge(1, 3))], NAMES, "test")
+
+    assert troubles(report)[0].startswith("alpha: 1 edge, to beta, could not be told, ")
+
+
+def test_a_sampled_check_says_by_how_many_others_each_node_was_checked() -> None:
+    parts = [_part(1, _edge(1, 2)), _part(2, _edge(2, 3)), _part(3, _edge(3, 1))]
+    for part in parts:
+        assert part.report
+        part.report["nodes"][0]["sample"] = 1
+    report = merge(parts, NAMES, "test")
+    validate("connectivity-report", report)
+    assert table(report).splitlines()[-1] == (
+        "3 of 3 edges reached between 3 nodes of test; a sample: each of 3 nodes by 1 others"
+    )
+    without_gamma = merge([*parts[:2], Part("gamma", 3, None, "lost")], NAMES, "test")
+    assert table(without_gamma).splitlines()[-1].endswith("; a sample: each of 3 nodes by 0 to 1 others")
 
 
 def test_the_table_of_a_small_fleet_has_a_line_for_every_edge() -> None:
@@ -178,6 +227,16 @@ def test_in_a_large_fleet_a_node_that_nobody_reaches_is_one_line_and_other_bad_e
         "host4: reached by none of 9 nodes: timeout: no answer in 3 s",
         "host3 → host6: timeout: no answer in 3 s; 4 attempts in 9.7 s",
         "host2 → host5: refused: the peer does not let this node in; 1 attempt in 0.0 s",
+    ]
+
+
+def test_in_a_large_fleet_a_node_that_does_not_run_is_one_trouble_and_not_its_edges_too() -> None:
+    report = _fleet(10, {**_dead_node(4, 10), (3, 6): _dead(3, 6)})
+    report["nodes"][3]["agent"] = "not running"
+
+    assert troubles(report) == [
+        "host4 (node 4): its node is not running",
+        "host3 → host6: timeout: no answer in 3 s; 4 attempts in 9.7 s",
     ]
 
 

@@ -38,7 +38,7 @@ async def _problems(data_dir: Path, node: Node, *, timeout: float = 0.0, **wante
     await server.start()
     try:
         report = await asyncio.to_thread(
-            check, data_dir, config=None, timeout=timeout, sample=None, **{"settle": True, **wanted}
+            check, data_dir, config=None, timeout=timeout, sample="all", **{"settle": True, **wanted}
         )
     finally:
         await server.stop()

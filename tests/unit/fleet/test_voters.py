@@ -63,6 +63,15 @@ def test_what_the_check_of_a_batch_found_counts_more_than_what_was_seen_before()
     assert "while n3 is down already" in str(batch_risk(declared(1, 3, 4), hosts, ["n4"]))
 
 
+def test_after_a_sampled_check_connections_of_hosts_that_checked_others_count_beside_the_edges() -> None:
+    reached, others = checked("running", {"to": 9, "reached": True}), checked("running", {"to": 3, "reached": True})
+    hosts = by_name(up("n1", 1, **reached), up("n2", 2, (9,), **others), up("n3", 3, **RESTARTS))
+    assert batch_risk(declared(1, 2, 3, 9), hosts, ["n3"]) is None
+
+    hosts["n1"] = up("n1", 1, **checked("running", {"to": 9, "reached": False}))
+    assert "while n9 is down already" in str(batch_risk(declared(1, 2, 3, 9), hosts, ["n3"]))
+
+
 def test_the_word_of_one_host_alone_makes_no_voter_alive_where_others_could_say_so_too() -> None:
     voters = declared(1, 2, 3, 4, 5)
     hosts = by_name(up("n1", 1, (2, 3, 4, 5), **RESTARTS), up("n2", 2, **RESTARTS), up("n3", 3, **RESTARTS))
