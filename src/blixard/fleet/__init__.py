@@ -16,6 +16,6 @@ On the controller:
 - `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.
-- `registry`, `announcements`: the record, changes of key; `signature`, `seen_numbers`: signatures and their numbers;
-  `report`: the connectivity report, and `report_text`: the same for people.
+- `registry`, `announcements`: the record, changes of key; `accepted`: the record that was accepted last; `signature`,
+  `seen_numbers`: signatures and their numbers; `report`: the connectivity report, `report_text`: the same for people.
 """
