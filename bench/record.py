@@ -6,8 +6,8 @@
 
 Processor time of each, and its ratio to what cannot be spared: the check of every entry's signature on one core,
 measured in the same run by turns. The playbook is measured without Ansible's own start, which is a play of one `debug`
-with the same inventory; once with the whole fleet in it, and once with one host of it, as on a machine that only keeps
-the record.
+with the same inventory: with the whole fleet in it (`all`), and with one host of it (`one`), as on a machine that only
+keeps the record. `first` is where nothing was accepted before, `again` where this machine accepted the same record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -33,6 +33,8 @@ from blixard.trust.keys import SecretKey
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = PROJECT / ".venv" / "bin"
+PEERS = PROJECT / "playbooks" / "peers.yml"
+ALONE = "signature checks alone"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 TRIVIAL = """\
@@ -72,10 +74,11 @@ def processor(who: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run(*command: str | Path) -> float:
+def run(cache: Path, *command: str | Path) -> float:
     """Run a command; return its processor time. Ends the program if it fails, or if it changed anything."""
     before = processor(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    ansible = {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment = {**os.environ, **ansible, "XDG_CACHE_HOME": str(cache)}
     done = subprocess.run(
         [str(part) for part in command], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
     )
@@ -104,28 +107,25 @@ def main() -> None:
         write_fleet(room, args.nodes)
         record, peers = room / ".blixard" / "registry", room / ".blixard" / "discovery-peers.json"
 
-        def play(inventory: str, playbook: Path) -> float:
-            return run(BIN / "ansible-playbook", "-i", room / inventory, playbook)
+        build = (BIN / "blixard", "peers", "build", "--record", record, "--out", peers)
+        taken: dict[str, list[float]] = defaultdict(list)
+        for turn in range(args.runs):
+            cache = room / f"cache{turn}"
 
-        works: dict[str, Callable[[], float]] = {
-            "signature checks alone": lambda: check_signatures(record),
-            "peers build": lambda: run(BIN / "blixard", "peers", "build", "--record", record, "--out", peers),
-            "a play of nothing, one host": lambda: play("one.yml", room / "trivial.yml"),
-            "peers.yml, one host": lambda: play("one.yml", PROJECT / "playbooks" / "peers.yml"),
-            "a play of nothing, all hosts": lambda: play("all.yml", room / "trivial.yml"),
-            "peers.yml, all hosts": lambda: play("all.yml", PROJECT / "playbooks" / "peers.yml"),
-        }
-        taken: dict[str, list[float]] = {work: [] for work in works}
-        for _ in range(args.runs):
-            for work, measure in works.items():
-                taken[work].append(measure())
+            def play(inventory: str, playbook: Path, cache: Path = cache) -> float:
+                return run(cache, BIN / "ansible-playbook", "-i", room / inventory, playbook)
+
+            taken[ALONE].append(check_signatures(record))
+            taken["peers build"].append(run(cache, *build))
+            for hosts in ("one", "all"):
+                taken[f"nothing, {hosts}"].append(play(f"{hosts}.yml", room / "trivial.yml"))
+                for time_ in ("first", "again"):
+                    taken[f"peers.yml, {hosts}, {time_}"].append(play(f"{hosts}.yml", PEERS))
     cost = {work: statistics.median(each) for work, each in taken.items()}
-    alone = cost["signature checks alone"]
     for work, used in cost.items():
-        kind = work.partition(", ")[2]
-        start = cost.get(f"a play of nothing, {kind}", 0) if work.startswith("peers.yml") else 0
+        start = cost[f"nothing, {work.split(', ')[1]}"] if work.startswith("peers.yml") else 0.0
         own = f", {used - start:.2f} s without Ansible's start" if start else ""
-        print(f"{work}: {used:.2f} s{own}, ratio {(used - start) / alone:.2f}")
+        print(f"{work}: {used:.2f} s{own}, ratio {(used - start) / cost[ALONE]:.2f}")
 
 
 if __name__ == "__main__":
