@@ -32,8 +32,8 @@ from blixard.documents.entry_states import (
 )
 from blixard.documents.files import read_limited
 from blixard.documents.registry_file import parse_registry, write_registry
-from blixard.documents.size_limits import MAX_RECORD_ENTRIES, MAX_REGISTRY_BYTES
 from blixard.errors import InputError
+from blixard.model.limits import MAX_RECORD_ENTRIES, MAX_REGISTRY_BYTES
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
 from blixard.model.words import quoted, too_many

@@ -19,18 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard import __version__
-from blixard.documents.canonical import sha256_hex
 from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.json_bytes import loads, sha256_hex
 from blixard.documents.record import record_files
-from blixard.documents.size_limits import (
+from blixard.errors import BlixardError
+from blixard.model.limits import (
     MAX_CONFIG_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_PEERS_BYTES,
     MAX_REGISTRY_BYTES,
     MAX_SIGNATURE_BYTES,
 )
-from blixard.documents.strictjson import loads
-from blixard.errors import BlixardError
 from blixard.model.numbers import is_clock_set
 from blixard.trust.manifest import FILE_NAME
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
