@@ -29,6 +29,7 @@ OWN_OPTIONS: dict[str, t.Any] = {
     "src": {"type": "str", "required": True},
     "schema": {"type": "str", "required": True},
     "observed": {"type": "dict"},
+    "sha256": {"type": "str"},
     "parents": {"type": "bool", "default": False},
     "data_dir": {"type": "str"},
     "python": {"type": "str"},
@@ -61,14 +62,15 @@ class ActionModule(CheckedAction):
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
         """Render, hold the text against the schema, and hand it over where it is not there yet."""
+        foretold = options["sha256"]
+        if foretold and self._is_there(options, foretold):
+            return {"schema": options["schema"], "sha256": foretold, "dest": options["dest"]}
         template = find_template(self, options["src"])
         blocks = {name: options[name] for name in ("trim_blocks", "lstrip_blocks")}
         text = render(self, template, variables, **blocks)
-        try:
-            validate_text(options["schema"], text, file=options["dest"])
-        except BlixardError as error:
-            raise AnsibleActionFail(f"{options['src']} gives no good {options['schema']}: {error}") from None
         known = {"schema": options["schema"], "sha256": hashlib.sha256(text).hexdigest()}
+        if known["sha256"] != foretold:
+            _validate_text(options, text)
         if self._is_there(options, known["sha256"]):
             return {**known, "dest": options["dest"]}
         if options["parents"]:
@@ -123,6 +125,13 @@ class ActionModule(CheckedAction):
         finally:
             shutil.rmtree(folder)
             self._remove_tmp_path(self._connection._shell.tmpdir)
+
+
+def _validate_text(options: Options, text: bytes) -> None:
+    try:
+        validate_text(options["schema"], text, file=options["dest"])
+    except BlixardError as error:
+        raise AnsibleActionFail(f"{options['src']} gives no good {options['schema']}: {error}") from None
 
 
 def _name_in(data_dir: str | None, dest: str) -> str | None:

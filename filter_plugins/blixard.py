@@ -23,7 +23,7 @@ from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _p
 
 from blixard.documents import data_dir_files
 from blixard.documents.peers_file import read_peers
-from blixard.documents.record import read_record
+from blixard.documents.record import read_record, record_files
 from blixard.errors import BlixardError, InputError, bounded_lines, one_line, trouble_with_files
 from blixard.fleet import (
     batches,
@@ -44,6 +44,9 @@ from blixard.fleet import (
 from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
 from blixard.model.words import quoted
+
+if t.TYPE_CHECKING:
+    from blixard.model.entry import NodeRegistryEntry
 
 Hosts = t.Iterable[str]
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -145,9 +148,13 @@ def signers(trusted: t.Sequence[str], key: str, key_file: str) -> list[str]:
     return list(trusted) if own is None else [own.public().base64]
 
 
-def hosts(chosen: t.Any, groups: t.Mapping[str, t.Collection[str]], limit: str | None = None) -> str:
-    """Return the host pattern of the fleet, which means at least one host that this run may work on."""
-    return membership.fleet_hosts(chosen, limit or "", groups, functools.partial(_matching, groups))
+def hosts(
+    chosen: t.Any, groups: t.Mapping[str, t.Collection[str]], limit: str | None = None, first: bool = False
+) -> str:
+    """Return the host pattern of the fleet, which means at least one host that this run may work on; or its `first`."""
+    matching = functools.partial(_matching, groups)
+    pattern = membership.fleet_hosts(chosen, limit or "", groups, matching)
+    return next(iter(matching(pattern, limit or ""))) if first else pattern
 
 
 def _matching(groups: t.Mapping[str, t.Collection[str]], pattern: str, limit: str) -> t.Collection[str]:
@@ -181,18 +188,22 @@ def refused_inventory(
     """Return what no run could do with, a line each; null when all that can be known before the first host is well."""
     ours = {name: hostvars[name] for name in dict.fromkeys([*fleet, *playing]) if name in hostvars}
     lines = []
+    members: dict[str, NodeRegistryEntry] = {}
+    recorded: t.Collection[str] = ()
     try:
-        members = read_record(record_dir, missing_ok=True)
-        if Path(peers_file).exists():
-            read_peers(peers_file)
+        recorded = record_files(record_dir, missing_ok=True)
+        if numbered:  # a run that asks no host comes to the record itself before it could harm anything
+            members = read_record(record_dir, missing_ok=True)
+            if Path(peers_file).exists():
+                read_peers(peers_file)
     except InputError as error:
-        members = {}
         lines.append(str(error))
     lines += inventory_check.troubles(
         ours,
         playing=list(playing),
         inventory=list(hostvars),
         members=members,
+        recorded=recorded,
         cluster=cluster,
         defaults=yaml.safe_load((Path(role) / "defaults" / "main.yml").read_bytes()),
         numbered=numbered,

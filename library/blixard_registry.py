@@ -105,6 +105,13 @@ options:
   peers_file:
     description: The fleet's peers file as it is now, to compare with.
     type: path
+  brief:
+    description:
+      - Return no RV(record), and RV(peers) only where O(peers_file) does not hold them to the byte.
+      - A record that this machine accepted before, with the same options and to the byte, is not checked again. The
+        digest of what was accepted is in C(~/.cache/blixard/accepted-records).
+    type: bool
+    default: false
   upstream_compat:
     description: Return times in the form that the reader of upstream's node takes.
     type: bool
@@ -153,15 +160,20 @@ without_host:
   sample: []
 record:
   description: The record as it is now, registry entries by host name.
-  returned: success
+  returned: success, without O(brief)
   type: dict
   sample: {"node1": {"cluster_node_id": 1, "iroh_node_id": "…"}}
 peers:
   description: The peers that follow from the record, as the peers file lists them.
-  returned: success
+  returned: success, with O(brief) only where the peers file has others
   type: list
   elements: dict
   sample: [{"node_id": 1, "iroh_node_id": "…", "source": "static"}]
+sha256:
+  description: SHA-256 of the peers file that follows from the record, in hex digits.
+  returned: success
+  type: str
+  sample: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 added:
   description: Names of hosts that are new in the record.
   returned: success
@@ -241,6 +253,7 @@ def main() -> None:
             "signers": {"type": "list", "elements": "str", "default": []},
             "nodes": {"type": "dict"},
             "peers_file": {"type": "path"},
+            "brief": {"type": "bool", "default": False},
             "upstream_compat": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -266,6 +279,7 @@ def main() -> None:
             peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
             upstream_compat=params["upstream_compat"],
             check=module.check_mode,
+            brief=params["brief"],
         )
     except BlixardError as error:
         module.fail_json(msg=str(error))
@@ -276,10 +290,13 @@ def main() -> None:
     for line in update.dropped:
         module.warn(line)
     lines = [str(update.diff), *update.diff.lines()]
+    whole: dict[str, object] = {} if update.is_there else {"peers": update.peers}
+    if not params["brief"]:
+        whole["record"] = {name: entry.to_json() for name, entry in update.merged.record.items()}
     module.exit_json(
+        **whole,
         changed=update.touched,
-        record={name: entry.to_json() for name, entry in update.merged.record.items()},
-        peers=update.peers,
+        sha256=update.sha256,
         added=update.merged.added,
         updated=update.merged.changed,
         removed=update.merged.removed,

@@ -48,6 +48,11 @@ options:
       - What is known of O(dest) already, one item of RV(blixard.fleet.iroh_node_info#module:files).
       - When content, O(mode), O(owner) and O(group) are there already, nothing is sent to the host.
     type: dict
+  sha256:
+    description:
+      - SHA-256 (hex) of the document, where whoever made its content knows it beforehand and has held it against the
+        schema. Where O(observed) has it, nothing is rendered. A rendered text that has it is not validated again.
+    type: str
   parents:
     description:
       - O(dest) is on the controller (connection C(local)). The document is written there without a module, in one step

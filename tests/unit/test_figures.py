@@ -29,6 +29,7 @@ FIGURES = [
     ("agent.process", "READY_TIMEOUT", 30.0),
     ("agent.process", "STOP_TIMEOUT", 20.0),
     ("agent.source_report", "PATIENCE", 3.0),
+    ("cli.peers_command", "MAX_SHOWN", 20),
     ("dialling.address_proofs", "TRY_TIMEOUT", 0.9),
     ("dialling.address_proofs", "MEMBER_TRIES", 8),
     ("dialling.address_proofs", "GUEST_TRIES", 2),

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 FILE_MODE = 0o644
 
+MAX_SHOWN = 20
+"""Changes that `build` prints one by one, without --verbose."""
+
 _OLD_RECORD_FLAG = "--registry-dir"
 
 _MORE = "several with commas, or given again"
@@ -144,6 +147,7 @@ def _register_build(actions: Commands) -> None:
     build.add_argument(
         "--check", action="store_true", help="write nothing; exit code 1 if FILE is not what it would be"
     )
+    build.add_argument("--verbose", action="store_true", help=f"print every change, also of more than {MAX_SHOWN}")
     build.set_defaults(run=_run_build)
 
 
@@ -158,14 +162,16 @@ def _run_build(args: argparse.Namespace) -> int:
     except InputError as error:
         raise error.located(file=str(args.record)) from None
     present = read_limited(args.out, MAX_PEERS_BYTES) if args.out.exists() else None
-    edits = _edits(args, record)
+    at_hand, unreadable = (peers, None) if present == wanted else _at_hand(args.out, present)
+    edits = _edits(args, record, at_hand)
     if present == wanted and not edits:
         print(f"{args.out}: up to date, {len(peers)} peers")
         return 0
     if present != wanted:
-        _print_lines(_drift(args.out, present, peers, _names(record)))
+        drift = [f"what is there cannot be read: {unreadable}"] if unreadable else _drift(at_hand, peers, record, args)
+        _print_lines(drift)
     if edits:
-        _print_lines(edits[1:])
+        _print_lines(_first(edits[1:], args))
         raise TrustError(edits[0] + (f"; and {len(edits) - 1} more, see above" if len(edits) > 1 else ""))
     if args.check:
         print(f"{args.out}: is not what the record gives; run `blixard peers build` without --check")
@@ -247,12 +253,14 @@ def _run_diff(args: argparse.Namespace) -> int:
     return 1 if difference else 0
 
 
-def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) -> list[str]:
+def _edits(
+    args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry], at_hand: list[DiscoveredPeer] | None
+) -> list[str]:
     """Return a line for everything in the record that nobody signed off, by the rule that playbooks have too."""
     signers = [_signer(text) for text in args.signer]
     now = datetime.now(timezone.utc)
     lines = altered(record, cluster=args.cluster, now=now)
-    signed_off = read_signed_off(args.record, args.out, _at_hand(args.out), signers=signers, cluster=args.cluster)
+    signed_off = read_signed_off(args.record, args.out, at_hand, signers=signers, cluster=args.cluster)
     held = hold(record, signed_off, Expected(unattested=args.unattested), cluster=args.cluster, now=now)
     lines += held.refused
     if signed_off is not None:
@@ -260,12 +268,12 @@ def _edits(args: argparse.Namespace, record: Mapping[str, NodeRegistryEntry]) ->
     return [_located(args.record, line) for line in dict.fromkeys(lines)]
 
 
-def _at_hand(path: Path) -> list[DiscoveredPeer] | None:
-    """Return the peers in the file that is there; None where it cannot be read, and is about to be replaced."""
+def _at_hand(path: Path, present: bytes | None) -> tuple[list[DiscoveredPeer] | None, InputError | None]:
+    """Return the peers in the file that is there, or why it cannot be read: it is about to be replaced."""
     try:
-        return read_peers(path)
-    except InputError:
-        return None
+        return (None if present is None else parse_peers(present, file=str(path))), None
+    except InputError as error:
+        return None, error
 
 
 def _located(folder: Path, line: str) -> str:
@@ -274,13 +282,21 @@ def _located(folder: Path, line: str) -> str:
     return f"{folder / name}: {reason}" if in_record else f"{folder}: {line}"
 
 
-def _drift(path: Path, present: bytes | None, peers: list[DiscoveredPeer], names: Mapping[int, str]) -> list[str]:
-    try:
-        old = [] if present is None else parse_peers(present, file=str(path))
-    except InputError as error:
-        return [f"what is there cannot be read: {error}"]
-    difference = diff_peers(old, peers, names)
-    return _lines(difference) if difference else ["the same peers in another form"]
+def _drift(
+    at_hand: list[DiscoveredPeer] | None,
+    peers: list[DiscoveredPeer],
+    record: Mapping[str, NodeRegistryEntry],
+    args: argparse.Namespace,
+) -> list[str]:
+    difference = diff_peers(at_hand or [], peers, _names(record))
+    return [*_first(difference.lines(), args), str(difference)] if difference else ["the same peers in another form"]
+
+
+def _first(lines: list[str], args: argparse.Namespace) -> list[str]:
+    """Return the first lines of many, and how many more there are."""
+    if args.verbose or len(lines) <= MAX_SHOWN:
+        return lines
+    return [*lines[:MAX_SHOWN], f"… and {len(lines) - MAX_SHOWN} more, all with --verbose"]
 
 
 def _lines(difference: PeersDiff) -> list[str]:

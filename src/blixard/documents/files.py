@@ -49,9 +49,13 @@ def read_limited(path: str | os.PathLike[str], limit: int, *, forbidden: int = 0
         else:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            _check_status(os.fstat(descriptor), limit, forbidden, name)
+            status = os.fstat(descriptor)
+            _check_status(status, limit, forbidden, name)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                data = file.read(limit + 1)
+                # No more room than the file needs; what it has grown by meanwhile is read after that.
+                data = file.read(status.st_size + 1)
+                if len(data) > status.st_size:
+                    data += file.read(limit + 1 - len(data))
         finally:
             os.close(descriptor)
     except FileNotFoundError:

@@ -30,15 +30,16 @@ from blixard.documents.entry_states import (
     retired_ids,
     state_of,
 )
-from blixard.documents.registry_file import read_registry, write_registry
+from blixard.documents.files import read_limited
+from blixard.documents.registry_file import parse_registry, write_registry
 from blixard.errors import InputError
-from blixard.model.limits import MAX_RECORD_ENTRIES
+from blixard.model.limits import MAX_RECORD_ENTRIES, MAX_REGISTRY_BYTES
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
 from blixard.model.words import quoted, too_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from blixard.model.entry import NodeRegistryEntry
@@ -83,27 +84,42 @@ def check_name(name: str) -> str:
     return name
 
 
-def read_record(folder: str | os.PathLike[str], *, missing_ok: bool = False) -> dict[str, NodeRegistryEntry]:
-    """Read the record: every `NAME.json` in `folder`, by name, tombstones too; other files are left alone.
-
-    Args:
-        folder: the record's folder.
-        missing_ok: take a folder that does not exist for an empty record, as on a fleet's first run.
+def record_files(folder: str | os.PathLike[str], *, missing_ok: bool = False) -> dict[str, str]:
+    """Return the path of every `NAME.json` in `folder`, by name and in its order; other files are left alone.
 
     Raises:
-        InputError: the folder cannot be read, a name or an entry cannot be used, or a state is unknown.
+        InputError: the folder cannot be read, or has too many.
     """
     try:
-        paths = sorted(path for path in Path(folder).iterdir() if _is_entry(path))
+        with os.scandir(folder) as found:
+            names = sorted(item.name.removesuffix(SUFFIX) for item in found if _is_entry(item.name))
     except FileNotFoundError:
         if missing_ok:
             return {}
         raise InputError("does not exist", file=os.fspath(folder)) from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", file=os.fspath(folder)) from None
-    if len(paths) > MAX_RECORD_ENTRIES:
-        raise InputError(too_many(MAX_RECORD_ENTRIES, len(paths)), file=os.fspath(folder))
-    return dict(map(_read_entry, paths))
+    if len(names) > MAX_RECORD_ENTRIES:
+        raise InputError(too_many(MAX_RECORD_ENTRIES, len(names)), file=os.fspath(folder))
+    base = str(Path(folder))
+    return {name: f"{base}/{name}{SUFFIX}" for name in names}
+
+
+def read_record(
+    folder: str | os.PathLike[str], *, missing_ok: bool = False, read: Callable[[str, int], bytes] = read_limited
+) -> dict[str, NodeRegistryEntry]:
+    """Read the record: every `NAME.json` in `folder`, by name, tombstones too.
+
+    Args:
+        folder: the record's folder.
+        missing_ok: take a folder that does not exist for an empty record, as on a fleet's first run.
+        read: reads a file of at most so many bytes.
+
+    Raises:
+        InputError: the folder cannot be read, a name or an entry cannot be used, or a state is unknown.
+    """
+    files = record_files(folder, missing_ok=missing_ok)
+    return {name: _entry(name, path, read(path, MAX_REGISTRY_BYTES)) for name, path in files.items()}
 
 
 def write_record(
@@ -194,20 +210,20 @@ def unannounced(name: str, old: EndpointId, new: EndpointId) -> str:
     )
 
 
-def _is_entry(path: Path) -> bool:
-    return path.suffix == SUFFIX and not path.name.startswith(".")
+def _is_entry(file: str) -> bool:
+    return file.endswith(SUFFIX) and not file.startswith(".")
 
 
-def _read_entry(path: Path) -> tuple[str, NodeRegistryEntry]:
-    entry = read_registry(path)
+def _entry(name: str, path: str, data: bytes) -> NodeRegistryEntry:
+    entry = parse_registry(data, file=path)
     try:
-        check_name(path.stem)
+        check_name(name)
         state_of(entry)
         retired_ids(entry)
         announcements_of(entry)
     except InputError as error:
-        raise error.located(file=str(path)) from None
-    return path.stem, entry
+        raise error.located(file=path) from None
+    return entry
 
 
 def _write_or_remove(folder: Path, name: str, entry: NodeRegistryEntry | None) -> None:

@@ -87,6 +87,7 @@ def troubles(
     playing: Collection[str],
     inventory: Collection[str],
     members: Mapping[str, NodeRegistryEntry],
+    recorded: Collection[str] = (),
     cluster: str,
     defaults: Variables,
     numbered: bool = True,
@@ -98,7 +99,8 @@ def troubles(
         hosts: variables by name, of the fleet and of the hosts that the run works on.
         playing: names of the hosts that the run works on.
         inventory: every name in the inventory.
-        members: the record.
+        members: the record; empty where the run reads it before anything else.
+        recorded: names that the record has, where it was not read.
         cluster: the cluster that the run is for.
         defaults: the role's defaults; one that is a template counts as no value.
         numbered: the run asks hosts, and each of them must have a number.
@@ -112,13 +114,26 @@ def troubles(
         *_wrong_names(hosts),
         *_differing(hosts, [name for name in OF_THE_FLEET if name not in unread], defaults),
         *_differing(run, OF_A_RUN, defaults),
-        *_of_another_cluster(members, cluster),
+        *of_another_cluster(members, cluster),
         *_wrong_values(hosts),
         *([f"blixard_node_id of {named(numberless)}: is not set; give each host its own number"] if numberless else []),
         *_same_numbers(present),
         *_unknown_hosts(hosts, NAMES_HOSTS, inventory),
-        *_unknown_hosts(hosts, NAMES_MEMBERS, {*inventory, *members}),
+        *_unknown_hosts(hosts, NAMES_MEMBERS, {*inventory, *members, *recorded}),
     ]
+
+
+def of_another_cluster(members: Mapping[str, NodeRegistryEntry], cluster: str) -> Iterator[str]:
+    """Tell of a record that is another cluster's, as when two of them have one inventory."""
+    others: dict[str, list[str]] = defaultdict(list)
+    for name, entry in members.items():
+        if entry.attestation and entry.attestation.cluster != cluster and state_of(entry) != ABSENT:
+            others[entry.attestation.cluster].append(name)
+    for other, on in others.items():
+        yield (
+            f"the record has {named(on)} of cluster {quoted(other)}, and this run is for {quoted(cluster)}; give each"
+            " cluster a folder of its own with blixard_fleet_dir, or name the right one with blixard_cluster"
+        )
 
 
 def _wrong_names(hosts: Iterable[str]) -> Iterator[str]:
@@ -157,19 +172,6 @@ def _text(variable: str, value: object) -> str:
         return ",".join(names(value)) or "nothing"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     return text or "nothing"
-
-
-def _of_another_cluster(members: Mapping[str, NodeRegistryEntry], cluster: str) -> Iterator[str]:
-    """Tell of a record that is another cluster's, as when two of them have one inventory."""
-    others: dict[str, list[str]] = defaultdict(list)
-    for name, entry in members.items():
-        if entry.attestation and entry.attestation.cluster != cluster and state_of(entry) != ABSENT:
-            others[entry.attestation.cluster].append(name)
-    for other, on in others.items():
-        yield (
-            f"the record has {named(on)} of cluster {quoted(other)}, and this run is for {quoted(cluster)}; give each"
-            " cluster a folder of its own with blixard_fleet_dir, or name the right one with blixard_cluster"
-        )
 
 
 def _wrong_values(hosts: Hosts) -> Iterator[str]:

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.entry_states import ABSENT, RECORDED_AT, state_of
-from blixard.documents.json_bytes import loads
-from blixard.documents.peers_file import PeersDiff, build_peers, diff_peers, format_peers, read_peers
+from blixard.documents.json_bytes import loads, sha256_hex
+from blixard.documents.peers_file import PeersDiff, build_peers, diff_peers, format_peers, parse_peers
 from blixard.documents.record import SUFFIX, MergeResult, merge_record, only_known, read_record, write_record
 from blixard.documents.registry_file import read_registry
 from blixard.errors import BlixardError, InputError, one_line
+from blixard.fleet.accepted import Reading, keep, recall
+from blixard.fleet.inventory_check import of_another_cluster
+from blixard.fleet.observe import differs, observe
 from blixard.fleet.signature import parse_signers
 from blixard.fleet.staying import removed_unseen
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
+from blixard.model.limits import MAX_PEERS_BYTES
+from blixard.model.numbers import is_ahead
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.signed_off import RESTORE, Expected, altered, hold, read_signed_off, too_many_removed
@@ -28,6 +33,12 @@ if TYPE_CHECKING:
 
     from blixard.trust.signed_off import SignedOff
 
+_Built = tuple[list[DiscoveredPeer], bytes]
+"""The peers that follow from a record, and the peers file."""
+
+PEERS_MODE = "0644"
+"""Mode of the peers file on the controller."""
+
 LASTING = timedelta(hours=1)
 """For how long an attestation must still hold when it is recorded: one that ends at once makes every check fail."""
 
@@ -37,6 +48,8 @@ class Update:
     """What a run came to. With `refused` nothing was written; members `without_host` are not in the inventory.
 
     `dropped` has a line for each entry with fields that the record does not keep, of hosts and of the record itself.
+    `sha256` is the digest of the peers file that follows. Where `is_there`, the caller was to be brief and that file is
+    there already: `peers` is left out then, and, of a record that was accepted before, all but `without_host` too.
     """
 
     merged: MergeResult
@@ -46,6 +59,8 @@ class Update:
     without_host: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     rewritten: bool = False
+    sha256: str | None = None
+    is_there: bool = False
 
     @property
     def touched(self) -> bool:
@@ -71,6 +86,7 @@ def update_record(
     guard_inventory: bool = True,
     signers: Sequence[str] = (),
     nodes: Mapping[str, Mapping[str, Any]] | None = None,
+    brief: bool = False,
 ) -> Update:
     """Merge `gathered` (name to the JSON of a registry entry) into the record at `folder`.
 
@@ -93,15 +109,41 @@ def update_record(
         signers: ids of the fleet keys that may sign off the record and the peers file, in any form.
         nodes: what the inventory says of each host's node: `node_id`, as which alone the host may come, and `managed`;
             one that is not need not sign its entry. None when nobody says so.
+        brief: the caller needs no entries. A record that was accepted before, to the byte, is not checked again then.
 
     Raises:
         InputError: record, peers file or an argument cannot be used.
         TrustError: what was signed off was altered.
     """
-    found = read_record(folder, missing_ok=True)
+    told = {
+        "cluster": cluster,
+        "max_removals": max_removals,
+        "states": states,
+        "announced": announced,
+        "announcements": announcements,
+        "hosts": hosts,
+        "prune": prune,
+        "guard_inventory": guard_inventory,
+        "signers": signers,
+        "nodes": nodes,
+        "upstream_compat": upstream_compat,
+    }
+    if brief and not gathered and peers_file is not None:
+        kept = recall(folder, peers_file, told, now)
+        if kept is not None and _is_there(peers_file, kept["sha256"]):
+            left = tuple(kept["without_host"])
+            return Update(MergeResult({}), [], PeersDiff(), (), left, sha256=kept["sha256"], is_there=True)
+    reading = Reading()
+    found = read_record(folder, missing_ok=True, read=reading.read)
     before, lost = _only_known(found, f"{SUFFIX} in the record")
-    at_hand = _peers_before(peers_file)
-    signed_off = read_signed_off(folder, peers_file, at_hand, signers=parse_signers(signers), cluster=cluster)
+    present = reading.read(peers_file, MAX_PEERS_BYTES) if peers_file is not None and peers_file.exists() else None
+    built = _built(before, upstream_compat=upstream_compat)
+    at_hand = _peers_in(present, str(peers_file), built)
+    signed_off = read_signed_off(
+        folder, peers_file, at_hand, signers=parse_signers(signers), cluster=cluster, read=reading.read
+    )
+    if others := list(of_another_cluster(before, cluster)):
+        return Update(MergeResult(before), [], PeersDiff(), tuple(others))
     entries, refused = _accept(gathered, cluster, now)
     entries, dropped = _only_known(entries)
     refused += _as_another({**before, **entries}, nodes or {})
@@ -133,15 +175,64 @@ def update_record(
         )
     if refused:
         return Update(MergeResult(before), [], PeersDiff(), tuple(dict.fromkeys(refused)), tuple(without_host))
-    peers = build_peers(merged.record.values())
+    if built is None or merged.record != before:
+        peers = build_peers(merged.record.values())
+        built = peers, format_peers(peers, upstream_compat=upstream_compat)
+    peers, text = built
     names = {entry.node_id: name for name, entry in (before | dict(merged.record)).items()}
     diff = diff_peers(at_hand or [], peers, names)
+    digest = sha256_hex(text)
     if not check:
         write_record(folder, found, merged.record)
-    document = loads(format_peers(peers, upstream_compat=upstream_compat))
-    assert isinstance(document, list)  # noqa: S101  (for the type checker: we have just written it)
     left = () if prune else tuple(without_host)
-    return Update(merged, document, diff, (), left, dropped=(*lost, *dropped), rewritten=bool(lost))
+    is_there = brief and _is_there(peers_file, digest)
+    update = Update(
+        merged,
+        [] if is_there else _document(text),
+        diff,
+        (),
+        left,
+        dropped=(*lost, *dropped),
+        rewritten=bool(lost),
+        sha256=digest,
+        is_there=is_there,
+    )
+    if brief and not gathered and present == text and not update.touched and not _has_ahead(signed_off, now):
+        keep(folder, reading, told, now, {"without_host": left, "sha256": digest})
+    return update
+
+
+def _is_there(peers_file: Path | None, sha256: str) -> bool:
+    """Tell whether the peers file is what it is to be, as those who write it see it."""
+    return peers_file is not None and not differs(observe(peers_file), sha256=sha256, mode=PEERS_MODE)
+
+
+def _built(record: Mapping[str, NodeRegistryEntry], *, upstream_compat: bool) -> _Built | None:
+    """Return what follows from the record as it stands; None where nothing can: why is said with all that is wrong."""
+    try:
+        peers = build_peers(record.values())
+        return peers, format_peers(peers, upstream_compat=upstream_compat)
+    except InputError:
+        return None
+
+
+def _peers_in(present: bytes | None, file: str, built: _Built | None) -> list[DiscoveredPeer] | None:
+    """Return the peers in the file at hand. As a rule they are those of the record, and need not be parsed."""
+    if present is None:
+        return None
+    return built[0] if built is not None and built[1] == present else parse_peers(present, file=file)
+
+
+def _document(text: bytes) -> list[dict[str, Any]]:
+    document = loads(text)
+    assert isinstance(document, list)  # noqa: S101  (for the type checker: we have just written it)
+    return document
+
+
+def _has_ahead(signed_off: SignedOff | None, now: datetime) -> bool:
+    """Tell whether a number that was signed off holds nothing now, and will once the clock has come to it."""
+    members = signed_off.members.values() if signed_off else ()
+    return any(is_ahead(member.seq or 0, now) for member in members)
 
 
 def recorded_seq(path: str) -> int:
@@ -245,10 +336,6 @@ def _held(
         if signed_off is not None:
             refused += too_many_removed(after.removed, max_removals, signed_off.where)
     return refused
-
-
-def _peers_before(path: Path | None) -> list[DiscoveredPeer] | None:
-    return read_peers(path) if path is not None and path.exists() else None
 
 
 def announced_ids(

@@ -9,6 +9,8 @@ is an edit that nobody signed.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,12 +27,15 @@ from blixard.trust.manifest import FILE_NAME, content_digest, verify_manifest
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, verify_peers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
     from blixard.trust.manifest import Manifest
+
+_PART = 256
+"""Entries whose signatures one thread verifies at a time."""
 
 RESTORE = "restore that file from version control, or remove it and gather the host anew"
 
@@ -110,6 +115,7 @@ def read_signed_off(
     *,
     signers: Collection[EndpointId] = (),
     cluster: str | None = None,
+    read: Callable[[Path, int], bytes] = read_limited,
 ) -> SignedOff | None:
     """Return what was last signed off; None where nothing was.
 
@@ -119,27 +125,30 @@ def read_signed_off(
         peers: what stands in that file; None where it is not there.
         signers: the fleet keys that are trusted. Without any, a manifest counts that is whole.
         cluster: the cluster that both must be for.
+        read: reads a file of at most so many bytes.
 
     Raises:
         InputError: a file cannot be used.
         TrustError: the manifest is not by a trusted key, or was altered.
     """
-    manifest = _read_manifest(folder / FILE_NAME, signers, cluster)
+    manifest = _read_manifest(folder / FILE_NAME, signers, cluster, read)
     at_hand = None if peers is None or peers_file is None else _of_peers(peers, str(peers_file))
     if manifest is None:
         return at_hand
     signed = _of_manifest(manifest, str(folder / FILE_NAME))
     if at_hand is None or peers_file is None:
         return signed
-    newer = _signed_number(peers_file, signers or [manifest.signer], cluster) > manifest.seq
+    newer = _signed_number(peers_file, signers or [manifest.signer], cluster, read) > manifest.seq
     return _later(signed, at_hand) if newer else signed
 
 
-def _read_manifest(path: Path, signers: Collection[EndpointId], cluster: str | None) -> Manifest | None:
+def _read_manifest(
+    path: Path, signers: Collection[EndpointId], cluster: str | None, read: Callable[[Path, int], bytes]
+) -> Manifest | None:
     if not path.exists():
         return None
     try:
-        return verify_manifest(read_limited(path, MAX_MANIFEST_BYTES), signers=signers, cluster=cluster)
+        return verify_manifest(read(path, MAX_MANIFEST_BYTES), signers=signers, cluster=cluster)
     except InputError as error:
         raise error.located(file=str(path)) from None
     except TrustError as error:
@@ -169,11 +178,13 @@ def _of_peers(peers: Sequence[DiscoveredPeer], where: str) -> SignedOff:
     return SignedOff(where, members)
 
 
-def _signed_number(peers_file: Path, signers: Collection[EndpointId], cluster: str | None) -> int:
+def _signed_number(
+    peers_file: Path, signers: Collection[EndpointId], cluster: str | None, read: Callable[[Path, int], bytes]
+) -> int:
     """Return the number of the peers file's signature; 0 where it does not hold, as after a run that broke off."""
     try:
-        data = read_limited(peers_file, MAX_PEERS_BYTES)
-        sig = read_limited(peers_file.with_name(peers_file.name + SIGNATURE_SUFFIX), MAX_SIGNATURE_BYTES)
+        data = read(peers_file, MAX_PEERS_BYTES)
+        sig = read(peers_file.with_name(peers_file.name + SIGNATURE_SUFFIX), MAX_SIGNATURE_BYTES)
         return verify_peers(data, sig, signers=signers, cluster=cluster, min_seq=1)
     except BlixardError:
         return 0
@@ -197,16 +208,28 @@ def altered(
     When an attestation ends is left to the nodes, so that the peers file stays a function of the record alone. A number
     far ahead of `now` is no reason where the host was gathered: what it says now takes the place of that.
     """
-    refused = []
-    for name, entry in sorted(record.items()):
-        if state_of(entry) != ABSENT and entry.attestation is not None:
-            try:
-                attestation = verify_attestation(entry, cluster=cluster)
-                if name not in gathered:
-                    check_number(attestation.seq, now)
-            except BlixardError as error:
-                refused.append(f"{name}{SUFFIX} in the record: {error}; {RESTORE}")
-    return refused
+    signed = [
+        (name, entry)
+        for name, entry in sorted(record.items())
+        if state_of(entry) != ABSENT and entry.attestation is not None
+    ]
+
+    def troubles(part: Sequence[tuple[str, NodeRegistryEntry]]) -> list[str]:
+        return [line for name, entry in part if (line := trouble(name, entry)) is not None]
+
+    def trouble(name: str, entry: NodeRegistryEntry) -> str | None:
+        try:
+            attestation = verify_attestation(entry, cluster=cluster)
+            if name not in gathered:
+                check_number(attestation.seq, now)
+        except BlixardError as error:
+            return f"{name}{SUFFIX} in the record: {error}; {RESTORE}"
+        return None
+
+    # iroh verifies without Python's lock, so a large record takes all cores.
+    parts = [signed[begin : begin + _PART] for begin in range(0, len(signed), _PART)]
+    with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1) or 1) as threads:
+        return [line for lines in threads.map(troubles, parts) for line in lines]
 
 
 def hold(

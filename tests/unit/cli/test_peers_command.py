@@ -135,6 +135,17 @@ def test_a_file_is_signed_once_and_then_verifies(peers: Path, fleet_key: Path) -
     assert peers.with_name(peers.name + ".sig").read_bytes() == sig
 
 
+def test_of_many_changes_the_first_are_shown_and_all_when_asked_for(record: Path, tmp_path: Path) -> None:
+    write_record(record, {}, {f"more{number}": attested(number) for number in range(10, 40)})
+
+    brief = build(record, tmp_path / "brief.json").out.splitlines()
+    verbose = build(record, tmp_path / "verbose.json", "--verbose").out.splitlines()
+
+    assert brief[:20] == verbose[:20]
+    assert brief[20:22] == ["… and 12 more, all with --verbose", "+32 −0 ~0 peers"]
+    assert verbose[32] == "+32 −0 ~0 peers"
+
+
 def test_a_changed_file_is_signed_under_a_higher_number(record: Path, peers: Path, fleet_key: Path) -> None:
     sign(peers, fleet_key)
     sig = peers.with_name(peers.name + ".sig")
