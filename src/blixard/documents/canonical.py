@@ -24,6 +24,11 @@ def canonical_bytes(obj: object) -> bytes:
         raise InputError(f"has no canonical form: {error}") from None
 
 
+def sha256(data: bytes) -> bytes:
+    """Return the 32 bytes of the SHA-256 of `data`."""
+    return hashlib.sha256(data).digest()
+
+
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` in 64 lower-case hex digits."""
     return hashlib.sha256(data).hexdigest()
