@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the discovery system costs: table, refresh, idle connections, checks of live and of dead peers.
 
-    .venv/bin/python bench/discovery.py [table] [refresh] [idle] [check] [dead]
+    .venv/bin/python bench/discovery.py [table] [refresh] [large] [idle] [check] [dead]
 
 Without a name all are measured. Live peers are endpoints in a process of their own, on loopback. Where there is
 something to compare with, it is measured in the same run, by turns, and the ratio is what counts.
@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,14 +35,18 @@ from blixard.agent.own_entry import key_path
 from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
+from blixard.documents import peers_file
 from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.documents.registry_file import write_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.peers.claims import Origin
+from blixard.peers.table import PeerTable
 from blixard.sources.file_stamps import RACY
+from blixard.sources.peers_reader import PeersReader
 from blixard.transport.acceptor import Acceptor
 from blixard.transport.connector import Connector, bind_endpoint, bound_port
 from blixard.transport.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
-from blixard.trust.attestation import attest
+from blixard.trust.attestation import AttestationCheck, attest
 from blixard.trust.keys import SecretKey, create_secret_key
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, sign_peers
 
@@ -51,7 +56,9 @@ if TYPE_CHECKING:
 CLUSTER = "bench"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 KNOWN = 10_000
+LARGE = 100_000
 LIVE = 200
+MESH = 39
 DEAD = 1_000
 ROUNDS = 7
 CHECK_GOAL = 1.15
@@ -175,6 +182,35 @@ async def refresh(room: Path) -> None:
         )
 
 
+async def large(room: Path) -> None:
+    """A peers file of 100,000 peers, the limits lifted: first reading, and one entry changed. Without a time limit."""
+    vars(peers_file).update(MAX_PEERS=2**30, MAX_PEERS_BYTES=2**30)
+    peers = many_peers(LARGE)
+    clock = SystemClock()
+    reader = PeersReader("peers", name="peers", check=AttestationCheck(cluster=None, wall=clock.wall), wall=clock.wall)
+    table, origin = PeerTable(hold=60), Origin("peers", "static", 0)
+    data = format_peers(peers)
+    before = resident_mib(os.getpid())
+
+    async def take() -> None:
+        table.apply(origin, reader.read(data), clock.now())
+
+    _, first = await timed(take)
+    used = resident_mib(os.getpid()) - before
+    key = SecretKey.generate()
+    peers[0] = peer_of(key, 1, "192.0.2.1:1")
+    data = format_peers(peers)
+    await take()
+    peers[0] = peer_of(key, 1, "192.0.2.1:2")
+    data = format_peers(peers)
+    _, changed = await timed(take)
+    packed = zlib.compress(data)
+    print(
+        f"large    {len(table) - 1} peers: {len(data) / 2**20:.0f} MiB ({len(packed) / 2**20:.0f} packed), read "
+        f"{first:.1f} s CPU, {used:.0f} MiB of memory; one changed {changed * 1000:.0f} ms CPU"
+    )
+
+
 class LivePeers:
     """Endpoints that answer hellos, in another process."""
 
@@ -193,10 +229,7 @@ class LivePeers:
 @contextlib.asynccontextmanager
 async def live_peers(count: int) -> AsyncIterator[LivePeers]:
     """Run `count` of them."""
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--serve", str(count), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-    )  # fmt: skip
+    server = await _this_program("--serve", str(count))
     assert server.stdout is not None
     assert server.stdin is not None
     try:
@@ -257,25 +290,91 @@ async def endpoint_here() -> AsyncIterator[iroh.Endpoint]:
 
 
 async def idle(room: Path) -> None:
-    """CPU and memory of a real node that holds 200 connections with beats and has nothing else to do."""
+    """CPU and memory of a real node that holds connections with beats and has nothing else to do.
+
+    It dialled as many of them as there are in a full mesh, or all dialled it: the end that dials sends the beats.
+    Beside it, in the same seconds, a bare endpoint with as many connections, which are kept alive by iroh alone.
+    """
+    for count, dials in ((MESH, True), (MESH, False), (LIVE, False)):
+        with tempfile.TemporaryDirectory(dir=room) as data_dir:
+            await _idle(Path(data_dir), count, dials=dials)
+
+
+async def _idle(room: Path, count: int, *, dials: bool) -> None:
     key, port = create_secret_key(key_path(room)), free_port()
-    async with live_peers(LIVE) as live:
+    async with live_peers(count) as live, bare_hub(count) as bare:
         (room / "discovery-peers.json").write_bytes(format_peers(live.peers))
-        about = f"--id {LIVE + 1} --bind 127.0.0.1:{port} --cluster {CLUSTER} --auto-connect false"
+        about = f"--id {count + 1} --bind 127.0.0.1:{port} --cluster {CLUSTER} --auto-connect {str(dials).lower()}"
         node = start_detached(["node", *about.split(), "--data-dir", str(room)], room)
         try:
             alone = resident_mib(node)
-            await live.dial(peer_of(key, LIVE + 1, f"127.0.0.1:{port}"))
-            assert len(ask(room, "info")["connected"]) == LIVE
-            span, before = 30.0, cpu_seconds(node)
+            if not dials:
+                await live.dial(peer_of(key, count + 1, f"127.0.0.1:{port}"))
+            for _ in range(60):
+                if len(ask(room, "info")["connected"]) == count:
+                    break
+                await asyncio.sleep(1)
+            span, before = 30.0, [cpu_seconds(each) for each in (node, bare)]
             await asyncio.sleep(span)
-            share = (cpu_seconds(node) - before) / span
-            assert len(ask(room, "info")["connected"]) == LIVE
+            ours, floor = ((cpu_seconds(each) - was) / span for each, was in zip((node, bare), before, strict=True))
+            assert len(ask(room, "info")["connected"]) == count
             print(
-                f"idle     {LIVE} connections: {share:.1%} of a core, {resident_mib(node):.0f} MiB (alone {alone:.0f})"
+                f"idle     {count} connections, {'dialled' if dials else 'taken'}: {ours:.2%} of a core, "
+                f"{resident_mib(node):.0f} MiB (alone {alone:.0f}); bare endpoint {floor:.2%}, "
+                f"{resident_mib(bare):.0f} MiB; ratio {ours / max(floor, 1e-4):.1f}"
             )
         finally:
             stop(room)
+
+
+@contextlib.asynccontextmanager
+async def bare_hub(count: int) -> AsyncIterator[int]:
+    """Run an endpoint with `count` connections in a process of its own; the process's id."""
+    hub = await _this_program("--bare")
+    assert hub.stdout is not None
+    address = (await hub.stdout.readline()).decode().strip()
+    spokes = await _this_program("--bare", "--serve", str(count), "--to", address)
+    assert spokes.stdout is not None
+    assert await spokes.stdout.readline()
+    try:
+        yield hub.pid
+    finally:
+        for process in (spokes, hub):
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+
+
+async def _this_program(*options: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, __file__, *options, stdin=pipe, stdout=pipe, limit=2**24
+    )
+
+
+async def bare(count: int, to: str | None) -> None:
+    """Be the hub, or its `count` spokes, until standard input ends."""
+    endpoints = [await bind_endpoint(SecretKey.generate(), "127.0.0.1:0") for _ in range(max(count, 1))]
+    links: list[iroh.Connection] = []
+    accepting = None
+    if to is None:
+        endpoint_id, port = endpoints[0].id(), bound_port(endpoints[0], ipv6=False)
+        accepting = asyncio.create_task(_accept_all(endpoints[0], links))
+        print(f"{endpoint_id}@127.0.0.1:{port}", flush=True)
+    else:
+        name, _, address = to.partition("@")
+        hub = iroh.EndpointAddr(iroh.EndpointId.from_string(name), None, [address])
+        links += [await endpoint.connect(hub, DISCOVERY_ALPN) for endpoint in endpoints]
+        print("connected", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    if accepting is not None:
+        accepting.cancel()
+    await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
+
+
+async def _accept_all(endpoint: iroh.Endpoint, links: list[iroh.Connection]) -> None:
+    while (incoming := await endpoint.accept_next()) is not None:
+        links.append(await (await incoming.accept()).connect())
 
 
 async def check(_: Path) -> None:
@@ -341,7 +440,7 @@ async def dead(_: Path) -> None:
         print(f"dead     {len(edges)} dead peers, {timeout:g} s for one: {wall:.1f} s, {cpu / wall:.1%} of a core")
 
 
-MEASURES = {"table": table, "refresh": refresh, "idle": idle, "check": check, "dead": dead}
+MEASURES = {"table": table, "refresh": refresh, "large": large, "idle": idle, "check": check, "dead": dead}
 
 
 def main() -> None:
@@ -349,7 +448,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measure", nargs="*", help=", ".join(MEASURES))
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--to", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.bare:
+        asyncio.run(bare(args.serve or 0, args.to))
+        return
     if args.serve:
         asyncio.run(serve(args.serve))
         return
