@@ -37,7 +37,7 @@ from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.documents import peers_file
 from blixard.documents.peers_file import format_peers, parse_peers
-from blixard.documents.registry_file import write_registry
+from blixard.documents.registry_file import format_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
@@ -144,7 +144,7 @@ async def refresh(room: Path) -> None:
 
     def write_folder(count: int) -> None:
         for entry in entries[:count]:
-            write_registry(folder / f"{entry.node_id}.json", entry)
+            (folder / f"{entry.node_id}.json").write_bytes(format_registry(entry))
 
     write_folder(KNOWN)
     signed = DiscoveryConfig(
