@@ -208,7 +208,7 @@ async def large(room: Path) -> None:
     _, changed = await timed(take)
     packed = zlib.compress(data)
     print(
-        f"large    {len(table) - 1} peers: {len(data) / 2**20:.0f} MiB ({len(packed) / 2**20:.0f} packed), read "
+        f"large    {len(table)} peers: {len(data) / 2**20:.0f} MiB ({len(packed) / 2**20:.0f} packed), read "
         f"{first:.1f} s CPU, {used:.0f} MiB of memory; one changed {changed * 1000:.0f} ms CPU"
     )
 
