@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the discovery system costs: table, refresh, idle connections, checks of live and of dead peers.
 
-    .venv/bin/python bench/discovery.py [table] [refresh] [idle] [check] [dead]
+    .venv/bin/python bench/discovery.py [table] [refresh] [large] [idle] [check] [dead]
 
 Without a name all are measured. Live peers are endpoints in a process of their own, on loopback. Where there is
 something to compare with, it is measured in the same run, by turns, and the ratio is what counts.
@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,13 +35,20 @@ from blixard.agent.own_entry import key_path
 from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
+from blixard.documents import peers_file
 from blixard.documents.peers_file import format_peers, parse_peers
+from blixard.documents.registry_file import format_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.peers.claims import Origin
+from blixard.peers.table import PeerTable
+from blixard.sources.file_stamps import RACY
+from blixard.sources.peers_reader import PeersReader
 from blixard.transport.acceptor import Acceptor
 from blixard.transport.connector import Connector, bind_endpoint, bound_port
 from blixard.transport.hello import DISCOVERY_ALPN, Hello, Purpose, Welcome
-from blixard.trust.attestation import attest
+from blixard.trust.attestation import AttestationCheck, attest
 from blixard.trust.keys import SecretKey, create_secret_key
+from blixard.trust.peers_signature import SIGNATURE_SUFFIX, sign_peers
 
 if TYPE_CHECKING:
     from blixard.transport.connection import IrohConnection
@@ -48,16 +56,25 @@ if TYPE_CHECKING:
 CLUSTER = "bench"
 WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 KNOWN = 10_000
+LARGE = 100_000
 LIVE = 200
+MESH = 39
 DEAD = 1_000
 ROUNDS = 7
 CHECK_GOAL = 1.15
 
 
+def entry_of(
+    key: SecretKey, node_id: int, address: str, previous: NodeRegistryEntry | None = None
+) -> NodeRegistryEntry:
+    """Return an attested entry."""
+    entry = NodeRegistryEntry(node_id, key.public().base64, [address], None, address)
+    return attest(entry, key, cluster=CLUSTER, now=WHEN, previous=previous)
+
+
 def peer_of(key: SecretKey, node_id: int, address: str) -> DiscoveredPeer:
     """Return an attested peer."""
-    entry = NodeRegistryEntry(node_id, key.public().base64, [address], None, address)
-    return DiscoveredPeer.from_entry(attest(entry, key, cluster=CLUSTER, now=WHEN), "static", WHEN)
+    return DiscoveredPeer.from_entry(entry_of(key, node_id, address), "static", WHEN)
 
 
 def resident_mib(process: int) -> float:
@@ -107,24 +124,92 @@ async def table(room: Path) -> None:
 
 
 async def refresh(room: Path) -> None:
-    """A refresh in which one of 10,000 entries changed, and one in which nothing did, against the first load."""
-    path = room / "peers.json"
-    peers = many_peers(KNOWN)
-    path.write_bytes(format_peers(peers))
-    manager = DiscoveryManager(DiscoveryConfig([DiscoverySource.StaticFile(path)], auto_connect=False))
-    first, _ = await timed(manager.refresh_peers)
-    same, _ = await timed(manager.refresh_peers)
-    changed = []
+    """A refresh in which one of 10,000 peers changed, and one in which nothing did, against the first load.
+
+    Once from a signed peers file, which the node remembers in its state directory, and once from a folder of
+    registries.
+    """
+    keys = [SecretKey.generate() for _ in range(KNOWN)]
+    fleet_key = SecretKey.generate()
+    entries = [entry_of(key, n, f"192.0.2.{n % 250 + 1}:{n % 60000 + 1}") for n, key in enumerate(keys, 1)]
+    path, folder, state = room / "peers.json", room / "registries", room / "state"
+    folder.mkdir()
+    state.mkdir()
+
+    def write_file() -> None:
+        data = format_peers(DiscoveredPeer.from_entry(entry, "static", WHEN) for entry in entries)
+        path.write_bytes(data)
+        signature = sign_peers(data, fleet_key, cluster=CLUSTER, previous_seq=None, now=datetime.now(timezone.utc))
+        path.with_name(path.name + SIGNATURE_SUFFIX).write_bytes(signature)
+
+    def write_folder(count: int) -> None:
+        for entry in entries[:count]:
+            (folder / f"{entry.node_id}.json").write_bytes(format_registry(entry))
+
+    write_folder(KNOWN)
+    signed = DiscoveryConfig(
+        [DiscoverySource.StaticFile(path)],
+        auto_connect=False,
+        trusted_signers=[fleet_key.public()],
+        state_dir=state,
+    )
+    registries = DiscoveryConfig([DiscoverySource.NodeRegistry([str(folder)])], auto_connect=False)
+    ways: list[tuple[str, DiscoveryConfig, Callable[[], None]]] = [
+        ("file", signed, write_file),
+        ("folder", registries, lambda: write_folder(1)),
+    ]
+    for name, config, write in ways:
+        write()
+        await asyncio.sleep(RACY)  # until then a file counts as changed
+        manager = DiscoveryManager(config)
+        first = 0.0
+        while len(manager.get_peers()) < KNOWN:  # on a busy machine the first look runs into its time limit
+            first += (await timed(manager.refresh_peers))[1]
+            await asyncio.sleep(1)
+        _, same = await timed(manager.refresh_peers)
+        events = manager.subscribe()
+        changed = []
+        for turn in range(ROUNDS):
+            entries[0] = entry_of(keys[0], 1, f"192.0.2.1:{turn + 1}", previous=entries[0])
+            write()
+            changed.append((await timed(manager.refresh_peers))[1])
+            assert (await asyncio.wait_for(anext(events), 1)).kind == "updated"
+        events.close()
+        others = [event async for event in events]
+        await manager.stop()
+        one = statistics.median(changed)
+        print(
+            f"refresh  {name}, CPU: first load {first:.2f} s; one of {KNOWN} changed {one * 1000:.0f} ms "
+            f"({one / first:.3f} of it), {1 + len(others) // ROUNDS} event; nothing changed {same * 1000:.1f} ms"
+        )
+
+
+async def large(room: Path) -> None:
+    """A peers file of 100,000 peers, the limits lifted: first reading, and one entry changed. Without a time limit."""
+    vars(peers_file).update(MAX_PEERS=2**30, MAX_PEERS_BYTES=2**30)
+    peers = many_peers(LARGE)
+    clock = SystemClock()
+    reader = PeersReader("peers", name="peers", check=AttestationCheck(cluster=None, wall=clock.wall), wall=clock.wall)
+    table, origin = PeerTable(hold=60), Origin("peers", "static", 0)
+    data = format_peers(peers)
+    before = resident_mib(os.getpid())
+
+    async def take() -> None:
+        table.apply(origin, reader.read(data), clock.now())
+
+    _, first = await timed(take)
+    used = resident_mib(os.getpid()) - before
     key = SecretKey.generate()
-    for turn in range(ROUNDS):
-        peers[0] = peer_of(key, 1, f"192.0.2.1:{turn + 1}")
-        path.write_bytes(format_peers(peers))
-        changed.append((await timed(manager.refresh_peers))[0])
-    await manager.stop()
-    one = statistics.median(changed)
+    peers[0] = peer_of(key, 1, "192.0.2.1:1")
+    data = format_peers(peers)
+    await take()
+    peers[0] = peer_of(key, 1, "192.0.2.1:2")
+    data = format_peers(peers)
+    _, changed = await timed(take)
+    packed = zlib.compress(data)
     print(
-        f"refresh  first load {first:.2f} s; one of {KNOWN} changed {one:.3f} s ({one / first:.3f} of it); "
-        f"nothing changed {same * 1000:.2f} ms"
+        f"large    {len(table)} peers: {len(data) / 2**20:.0f} MiB ({len(packed) / 2**20:.0f} packed), read "
+        f"{first:.1f} s CPU, {used:.0f} MiB of memory; one changed {changed * 1000:.0f} ms CPU"
     )
 
 
@@ -146,10 +231,7 @@ class LivePeers:
 @contextlib.asynccontextmanager
 async def live_peers(count: int) -> AsyncIterator[LivePeers]:
     """Run `count` of them."""
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--serve", str(count), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-    )  # fmt: skip
+    server = await _this_program("--serve", str(count))
     assert server.stdout is not None
     assert server.stdin is not None
     try:
@@ -210,25 +292,91 @@ async def endpoint_here() -> AsyncIterator[iroh.Endpoint]:
 
 
 async def idle(room: Path) -> None:
-    """CPU and memory of a real node that holds 200 connections with beats and has nothing else to do."""
+    """CPU and memory of a real node that holds connections with beats and has nothing else to do.
+
+    It dialled as many of them as there are in a full mesh, or all dialled it: the end that dials sends the beats.
+    Beside it, in the same seconds, a bare endpoint with as many connections, which are kept alive by iroh alone.
+    """
+    for count, dials in ((MESH, True), (MESH, False), (LIVE, False)):
+        with tempfile.TemporaryDirectory(dir=room) as data_dir:
+            await _idle(Path(data_dir), count, dials=dials)
+
+
+async def _idle(room: Path, count: int, *, dials: bool) -> None:
     key, port = create_secret_key(key_path(room)), free_port()
-    async with live_peers(LIVE) as live:
+    async with live_peers(count) as live, bare_hub(count) as bare:
         (room / "discovery-peers.json").write_bytes(format_peers(live.peers))
-        about = f"--id {LIVE + 1} --bind 127.0.0.1:{port} --cluster {CLUSTER} --auto-connect false"
+        about = f"--id {count + 1} --bind 127.0.0.1:{port} --cluster {CLUSTER} --auto-connect {str(dials).lower()}"
         node = start_detached(["node", *about.split(), "--data-dir", str(room)], room)
         try:
             alone = resident_mib(node)
-            await live.dial(peer_of(key, LIVE + 1, f"127.0.0.1:{port}"))
-            assert len(ask(room, "info")["connected"]) == LIVE
-            span, before = 30.0, cpu_seconds(node)
+            if not dials:
+                await live.dial(peer_of(key, count + 1, f"127.0.0.1:{port}"))
+            for _ in range(60):
+                if len(ask(room, "info")["connected"]) == count:
+                    break
+                await asyncio.sleep(1)
+            span, before = 30.0, [cpu_seconds(each) for each in (node, bare)]
             await asyncio.sleep(span)
-            share = (cpu_seconds(node) - before) / span
-            assert len(ask(room, "info")["connected"]) == LIVE
+            ours, floor = ((cpu_seconds(each) - was) / span for each, was in zip((node, bare), before, strict=True))
+            assert len(ask(room, "info")["connected"]) == count
             print(
-                f"idle     {LIVE} connections: {share:.1%} of a core, {resident_mib(node):.0f} MiB (alone {alone:.0f})"
+                f"idle     {count} connections, {'dialled' if dials else 'taken'}: {ours:.2%} of a core, "
+                f"{resident_mib(node):.0f} MiB (alone {alone:.0f}); bare endpoint {floor:.2%}, "
+                f"{resident_mib(bare):.0f} MiB; ratio {ours / max(floor, 1e-4):.1f}"
             )
         finally:
             stop(room)
+
+
+@contextlib.asynccontextmanager
+async def bare_hub(count: int) -> AsyncIterator[int]:
+    """Run an endpoint with `count` connections in a process of its own; the process's id."""
+    hub = await _this_program("--bare")
+    assert hub.stdout is not None
+    address = (await hub.stdout.readline()).decode().strip()
+    spokes = await _this_program("--bare", "--serve", str(count), "--to", address)
+    assert spokes.stdout is not None
+    assert await spokes.stdout.readline()
+    try:
+        yield hub.pid
+    finally:
+        for process in (spokes, hub):
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+
+
+async def _this_program(*options: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, __file__, *options, stdin=pipe, stdout=pipe, limit=2**24
+    )
+
+
+async def bare(count: int, to: str | None) -> None:
+    """Be the hub, or its `count` spokes, until standard input ends."""
+    endpoints = [await bind_endpoint(SecretKey.generate(), "127.0.0.1:0") for _ in range(max(count, 1))]
+    links: list[iroh.Connection] = []
+    accepting = None
+    if to is None:
+        endpoint_id, port = endpoints[0].id(), bound_port(endpoints[0], ipv6=False)
+        accepting = asyncio.create_task(_accept_all(endpoints[0], links))
+        print(f"{endpoint_id}@127.0.0.1:{port}", flush=True)
+    else:
+        name, _, address = to.partition("@")
+        hub = iroh.EndpointAddr(iroh.EndpointId.from_string(name), None, [address])
+        links += [await endpoint.connect(hub, DISCOVERY_ALPN) for endpoint in endpoints]
+        print("connected", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    if accepting is not None:
+        accepting.cancel()
+    await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
+
+
+async def _accept_all(endpoint: iroh.Endpoint, links: list[iroh.Connection]) -> None:
+    while (incoming := await endpoint.accept_next()) is not None:
+        links.append(await (await incoming.accept()).connect())
 
 
 async def check(_: Path) -> None:
@@ -294,7 +442,7 @@ async def dead(_: Path) -> None:
         print(f"dead     {len(edges)} dead peers, {timeout:g} s for one: {wall:.1f} s, {cpu / wall:.1%} of a core")
 
 
-MEASURES = {"table": table, "refresh": refresh, "idle": idle, "check": check, "dead": dead}
+MEASURES = {"table": table, "refresh": refresh, "large": large, "idle": idle, "check": check, "dead": dead}
 
 
 def main() -> None:
@@ -302,7 +450,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measure", nargs="*", help=", ".join(MEASURES))
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--to", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.bare:
+        asyncio.run(bare(args.serve or 0, args.to))
+        return
     if args.serve:
         asyncio.run(serve(args.serve))
         return

@@ -61,6 +61,7 @@ Python API <reference/python>
 :hidden:
 :caption: Background
 The protocol <docs/protocol>
+Growth <docs/scale>
 Security <docs/security>
 Faults <docs/faults>
 Testing <docs/testing>

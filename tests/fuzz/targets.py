@@ -8,16 +8,19 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
 
 from blixard.agent.node_config import parse_config
 from blixard.documents.json_bytes import loads
 from blixard.documents.json_times import format_time, parse_time, upstream_time
-from blixard.documents.peers_file import build_peers, format_peers, parse_peers
+from blixard.documents.peers_file import PeersParser, build_peers, format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import load_schema
+from blixard.errors import InputError
 from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.encodings import encode_base32
+from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
@@ -74,8 +77,22 @@ def _registry(data: bytes) -> None:
 
 
 def _peers(data: bytes) -> None:
+    again = _again(data)
     found = parse_peers(data)
+    assert again == found
     assert parse_peers(format_peers(found)) == found
+
+
+def _again(data: bytes) -> list[DiscoveredPeer] | None:
+    """Parse it where another file was before; None when it is refused."""
+    parser = PeersParser()
+    parser.parse(PEERS)
+    try:
+        return parser.parse(data)
+    except InputError:
+        with pytest.raises(InputError):
+            parse_peers(data)
+        return None
 
 
 def _time(data: bytes) -> None:

@@ -163,8 +163,9 @@ def start_detached(arguments: Sequence[str], data_dir: Path) -> int:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # Without the second, `-m` would also import what lies in the working directory.
-                env={**os.environ, "NOTIFY_SOCKET": address, "PYTHONSAFEPATH": "1"},
+                # Without the second, `-m` would also import what lies in the working directory. The third, as in the
+                # unit of the role: memory that each of the transport's threads would keep for itself is shared.
+                env={**os.environ, "NOTIFY_SOCKET": address, "PYTHONSAFEPATH": "1", "MALLOC_ARENA_MAX": "1"},
             )
             _wait_until_ready(process, ready, lambda: _last_line(log_path, log, start))
         finally:

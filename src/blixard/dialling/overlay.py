@@ -35,7 +35,8 @@ def rings_for(nodes: int) -> int:
     return min(_MAX_RINGS, max(_FEWEST_RINGS, (max(nodes, 1) - 1).bit_length()))
 
 
-def _places(endpoint_id: EndpointId) -> tuple[int, ...]:
+def places(endpoint_id: EndpointId) -> tuple[int, ...]:
+    """Return the place of an id on each of as many rings as there can be."""
     return _PLACES.unpack(hashlib.shake_128(endpoint_id.raw).digest(_PLACES.size))
 
 
@@ -59,7 +60,7 @@ class Overlay:
     """One node's view of the rings, kept up to date at a cost that does not grow with the number of peers."""
 
     def __init__(self, own: EndpointId) -> None:
-        self._own = _places(own)
+        self._own = places(own)
         self._peers: OrderedSet[EndpointId] = OrderedSet()
         self._rings: list[_Beside] = []
 
@@ -71,9 +72,9 @@ class Overlay:
         if endpoint_id in self._peers:
             return
         self._peers.add(endpoint_id)
-        places = _places(endpoint_id)
+        there = places(endpoint_id)
         for ring, beside in enumerate(self._rings):
-            beside.meet(self._way(ring, places), endpoint_id)
+            beside.meet(self._way(ring, there), endpoint_id)
         self._fit()
 
     def remove(self, endpoint_id: EndpointId) -> None:
@@ -91,13 +92,13 @@ class Overlay:
         sides = (side for beside in self._rings for side in (beside.after, beside.before))
         return OrderedSet(side[1] for side in sides if side is not None)
 
-    def _way(self, ring: int, places: tuple[int, ...]) -> int:
-        return (places[ring] - self._own[ring]) % _CIRCLE
+    def _way(self, ring: int, there: tuple[int, ...]) -> int:
+        return (there[ring] - self._own[ring]) % _CIRCLE
 
     def _look(self, ring: int) -> _Beside:
         beside = _Beside()
         for endpoint_id in self._peers:
-            beside.meet(self._way(ring, _places(endpoint_id)), endpoint_id)
+            beside.meet(self._way(ring, places(endpoint_id)), endpoint_id)
         return beside
 
     def _fit(self) -> None:

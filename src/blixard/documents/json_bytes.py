@@ -166,11 +166,16 @@ def canonical_bytes(obj: object) -> bytes:
         raise InputError(f"has no canonical form: {error}") from None
 
 
-def sha256_hex(data: bytes) -> str:
-    """Return the SHA-256 of `data` in 64 lower-case hex digits."""
+def sha256(data: bytes) -> bytes:
+    """Return the 32 bytes of the SHA-256 of `data`."""
     import hashlib  # not paid for by a host that only parses
 
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(data).digest()
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of `data` in 64 lower-case hex digits."""
+    return sha256(data).hex()
 
 
 def pretty_bytes(obj: object) -> bytes:

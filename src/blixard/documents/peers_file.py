@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blixard.documents.entry_states import ABSENT, changed_at, state_of
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.json_bytes import loads, pretty_bytes
+from blixard.documents.json_bytes import loads, pretty_bytes, sha256
 from blixard.documents.json_times import parse_time, upstream_time
 from blixard.errors import InputError
 from blixard.model import fields
@@ -40,6 +40,56 @@ def parse_peers(data: bytes, *, file: str | None = None) -> list[DiscoveredPeer]
     except InputError as error:
         raise error.located(file=file) from None
     return sorted(peers, key=_by_node_id)
+
+
+_BEGIN, _BETWEEN, _END = b"[\n  {", b"\n  },\n  {", b"\n  }\n]\n"
+"""What `format_peers` writes before the members of its first entry, between two entries, and after the last."""
+
+
+class PeersParser:
+    """Parses what one place says again and again; an entry whose bytes are as they were is the very same object.
+
+    In JSON a list is its items with commas between them. So where each part of a file, as `format_peers` lays it out,
+    is one whole entry by itself, these entries are what the file says. Any other file is parsed as a whole, and what
+    is wrong with a file is what `parse_peers` says of it.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, DiscoveredPeer] = {}
+
+    def parse(self, data: bytes, *, file: str | None = None) -> list[DiscoveredPeer]:
+        """Return what `parse_peers` returns, and raise what it raises."""
+        entries = self._parse_parts(data) if len(data) <= MAX_PEERS_BYTES else None
+        if entries is None:
+            return parse_peers(data, file=file)
+        self._entries = entries
+        return sorted(entries.values(), key=_by_node_id)
+
+    def _parse_parts(self, data: bytes) -> dict[bytes, DiscoveredPeer] | None:
+        """Return the entries by the digest of their bytes; None where the whole has to be looked at."""
+        if not (data.startswith(_BEGIN) and data.endswith(_END)):
+            return None
+        parts = data[len(_BEGIN) : -len(_END)].split(_BETWEEN)
+        digests = [sha256(part) for part in parts]
+        try:
+            entries = {
+                digest: self._entries.get(digest) or _parse_part(part)
+                for digest, part in zip(digests, parts, strict=True)
+            }
+            if not len(entries) == len(parts) <= MAX_PEERS:
+                return None
+            _check_unique([*entries.values()])
+        except InputError:
+            return None
+        return entries
+
+
+def _parse_part(part: bytes) -> DiscoveredPeer:
+    """Parse an entry without its brackets, as deep as it stands in its file."""
+    peers = _parse_list(loads(_BEGIN + part + _END))
+    if len(peers) != 1:
+        raise InputError("is more than one entry")
+    return peers[0]
 
 
 def _check_unique(peers: Sequence[DiscoveredPeer]) -> None:

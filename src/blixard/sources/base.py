@@ -138,6 +138,10 @@ def unique(sightings: Iterable[Sighting]) -> tuple[tuple[Sighting, ...], tuple[s
     Of two that clash the one with the higher attestation number stays, else the smaller endpoint id: the choice
     does not depend on the order in which files were read.
     """
+    sightings = sorted(sightings, key=lambda each: each.peer.node_id)
+    endpoints, nodes = {each.peer.iroh_node_id for each in sightings}, {each.peer.node_id for each in sightings}
+    if len(endpoints) == len(nodes) == len(sightings):
+        return tuple(sightings), ()
     ranked = sorted(sightings, key=_preference)
     kept: list[Sighting] = []
     problems: list[str] = []

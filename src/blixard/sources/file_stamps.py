@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 RACY = 2.0
 """Seconds; a file changed so shortly before it was looked at may change again without its times showing it."""
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What the file system says about one file: device, inode, size, mtime and ctime in nanoseconds."""
 
     device: int

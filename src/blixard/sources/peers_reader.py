@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from blixard.documents.json_bytes import sha256_hex
-from blixard.documents.peers_file import format_peers, parse_peers
+from blixard.documents.peers_file import PeersParser, format_peers, parse_peers
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.sources.base import Failed, Found, Sighting
 from blixard.sources.snapshots import Snapshot
@@ -74,6 +74,7 @@ class PeersReader:
         self._seen = seen
         self._memory = memory
         self._digest: str | None = None
+        self._parser = PeersParser()
         self._signed: _Signed | None = None
         self._recalling = threading.Lock()
         self._worker: Worker[Found | None] = Worker()
@@ -144,15 +145,15 @@ class PeersReader:
 
     def _accept(self, data: bytes, signature: bytes) -> tuple[Found, _Signed | None]:
         signed = self._verify(data, signature) if self._signers else None
-        peers = parse_peers(data, file=self._place)
-        problems = {peer.endpoint_id: problem for peer in peers if (problem := self._check.problem(peer)) is not None}
+        peers = self._parser.parse(data, file=self._place)
+        problems = self._check.problems(peers)
         before = self.good or (self.recall() if problems else None)
-        old = {each.endpoint_id: each for each in before.sightings} if before else {}
+        old = {each.peer.iroh_node_id: each for each in before.sightings} if before else {}
         sightings = []
         for peer in peers:
-            endpoint_id = peer.endpoint_id
-            kept = old.get(endpoint_id)
-            if endpoint_id not in problems and (kept is None or kept.peer != peer):
+            kept = old.get(peer.iroh_node_id)
+            is_same = kept is not None and (kept.peer is peer or kept.peer == peer)
+            if not is_same and peer.iroh_node_id not in problems:
                 kept = Sighting(peer, self._place)
             if kept is not None:
                 sightings.append(kept)

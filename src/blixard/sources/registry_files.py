@@ -40,7 +40,7 @@ class RegistryFiles(BlockingSource):
 
     def is_outdated(self) -> bool:
         """Tell from stamps whether to look again, as `BlockingSource.is_outdated`."""
-        stamps = self._stamps()
+        stamps = self._list()
         return not self._failed if stamps is None else self._set.is_outdated(stamps)
 
     def look(self) -> Answer:
@@ -53,7 +53,8 @@ class RegistryFiles(BlockingSource):
         return answer
 
     def _look(self) -> Answer:
-        stamps = self._stamps()
+        now = self._wall().timestamp()
+        stamps = self._list()
         if stamps is None:
             raise InputError("does not exist", mend="name a registry, a folder of them, or a pattern")
         home = self._find_home()
@@ -61,20 +62,13 @@ class RegistryFiles(BlockingSource):
             # An empty mount point looks like a folder from which all files were removed.
             raise InputError("is empty, and another folder than before", mend="mount its file system again")
         self._home = home
-        return self._set.look(stamps, alone=self._location)
-
-    def _stamps(self) -> dict[str, Stamp | None] | None:
-        """Return a stamp for each file; None for the whole when the location does not exist.
-
-        A file that changed just now may change again within one tick of its times, so its stamp is None.
-        """
-        found = self._list()
-        now = self._wall().timestamp()
-        if found is None:
-            return None
-        return {path: each if each is not None and each.is_settled(now) else None for path, each in found.items()}
+        # A file that changed just now may change again within one tick of its times.
+        return self._set.look(
+            stamps, alone=self._location, lasting=lambda each: isinstance(each, Stamp) and each.is_settled(now)
+        )
 
     def _list(self) -> dict[str, Stamp | None] | None:
+        """Return a stamp for each file; None for the whole when the location does not exist."""
         try:
             is_there, is_folder = os.path.lexists(self._location), Path(self._location).is_dir()
         except (OSError, ValueError) as error:
@@ -100,7 +94,7 @@ class RegistryFiles(BlockingSource):
 def _list_folder(path: str) -> dict[str, Stamp | None]:
     try:
         with os.scandir(path) as entries:
-            named = sorted((each for each in entries if is_registry_name(each.name)), key=lambda each: each.name)
+            named = [each for each in entries if is_registry_name(each.name)]
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}") from None
     return {entry.path: _stamp(entry) for entry in named}

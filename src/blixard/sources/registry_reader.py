@@ -82,6 +82,9 @@ class _Read:
     problem: str | None
 
 
+_Lasting = Callable[[object], bool]
+
+
 class RegistrySet:
     """What is at each place now, as one answer."""
 
@@ -97,35 +100,44 @@ class RegistrySet:
 
     def is_outdated(self, stamps: Mapping[str, object]) -> bool:
         """Tell whether `look` with these stamps would read anything."""
-        return self._answer is None or stamps.keys() != self._places.keys() or any(map(self._is_new, stamps.items()))
+        return self._answer is None or stamps.keys() != self._places.keys() or bool(self._new(stamps))
 
-    def look(self, stamps: Mapping[str, object], *, alone: str | None = None) -> Answer:
+    def look(
+        self, stamps: Mapping[str, object], *, alone: str | None = None, lasting: _Lasting | None = None
+    ) -> Answer:
         """Read what has changed and return the answer, the very same as before when nothing is new.
 
         Args:
             stamps: for each place there is, what changes with its content; None where nothing tells.
             alone: the place that was named by itself: what is wrong with it is a failure, not a problem among others.
+            lasting: tells of a stamp that was taken now whether the same one later will mean the same content.
 
         Raises:
             InputError: there are too many places.
         """
         if len(stamps) > MAX_RECORD_ENTRIES:
             raise InputError(f"has more than {MAX_RECORD_ENTRIES} files")
-        before = {place: (read.sighting, read.problem) for place, read in self._places.items()}
-        for place in self._places.keys() - stamps.keys():
+        gone = self._places.keys() - stamps.keys()
+        for place in gone:
             del self._places[place]
-        for place, stamp in stamps.items():
-            if self._is_new((place, stamp)):
-                self._places[place] = self._read_anew(place, stamp)
-        after = {place: (read.sighting, read.problem) for place, read in self._places.items()}
-        if self._answer is None or before != after:
+        is_changed = bool(gone)
+        for place in self._new(stamps):
+            before, stamp = self._places.get(place), stamps[place]
+            after = self._read_anew(place, stamp if lasting is None or lasting(stamp) else None)
+            self._places[place] = after
+            is_changed |= before is None or (before.sighting, before.problem) != (after.sighting, after.problem)
+        if self._answer is None or is_changed:
             self._answer = self._sum_up(alone)
         return self._answer
 
-    def _is_new(self, item: tuple[str, object]) -> bool:
-        place, stamp = item
-        read = self._places.get(place)
-        return read is None or stamp is None or read.stamp != stamp
+    def _new(self, stamps: Mapping[str, object]) -> list[str]:
+        """Return the places that have to be read."""
+        get = self._places.get
+        return [
+            place
+            for place, stamp in stamps.items()
+            if (read := get(place)) is None or read.stamp != stamp or stamp is None
+        ]
 
     def _read_anew(self, place: str, stamp: object) -> _Read:
         read = self._places.get(place)

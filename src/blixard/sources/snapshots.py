@@ -46,20 +46,23 @@ class SnapshotStore:
         self._folder = folder / SNAPSHOTS_FOLDER_NAME
         self._lock = threading.Lock()
         self._unwritten: dict[str, Snapshot] = {}
+        self._kept: set[str] = set()
         self._unremoved: set[Path] = set()
         self.problem: str | None = None
         """Why something could not be kept, on one line; None when all is."""
 
     def keep(self, source: str, new: Snapshot) -> None:
-        """Remember what was taken from a source; costs no write when that is what is remembered.
+        """Remember what was taken from a source, which is something new to its reader.
 
-        What cannot be written is tried again by `write_again`.
+        At the first call after a start it may be what is remembered: then it costs no write. What cannot be written
+        is tried again by `write_again`.
         """
         with self._lock:
             self._unwritten.pop(source, None)
-            before = self._recall(source)
+            before = None if source in self._kept else self._recall(source)
             if before is None or (before.data, before.signature) != (new.data, new.signature):
                 self._unwritten[source] = new
+            self._kept.add(source)
             self._write()
 
     def recall(self, source: str) -> Snapshot | None:

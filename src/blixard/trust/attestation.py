@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -201,6 +201,26 @@ MAX_REMEMBERED = 100_000
 """Attestations that are remembered as good: twice the peers of the largest peers file."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Verified:
+    """A peer whose signature holds, and from when until when it is timely as well, see `_check_timely`."""
+
+    peer: DiscoveredPeer
+    since: datetime
+    until: datetime
+
+    def covers(self, peer: DiscoveredPeer, now: datetime) -> bool:
+        """Tell whether `peer` says the same, and is timely."""
+        return self.since <= now < self.until and (self.peer is peer or _signed(self.peer) == _signed(peer))
+
+
+def _signed(peer: DiscoveredPeer) -> tuple[Content, Attestation | None]:
+    return peer.content(), peer.attestation
+
+
+_FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
+
+
 class AttestationCheck:
     """Says what is wrong with a peer's attestation. Shared by all sources of a manager, also across threads."""
 
@@ -208,30 +228,34 @@ class AttestationCheck:
         """`cluster`: the one that every attestation must be for; None for any. `wall`: the date and time."""
         self._cluster = cluster
         self._wall = wall
-        self._good: dict[str, tuple[Content, Attestation]] = {}
+        self._good: dict[str, _Verified] = {}
 
     def problem(self, peer: DiscoveredPeer) -> str | None:
         """Return one line when the attestation does not hold; None when it does, or there is none."""
-        attestation = peer.attestation
-        if attestation is None:
-            return None
-        signed = (peer.content(), attestation)
+        return self.problems([peer]).get(peer.iroh_node_id)
+
+    def problems(self, peers: Iterable[DiscoveredPeer]) -> dict[str, str]:
+        """Return `problem` of each peer that has one, by Iroh id; no id may be there twice."""
         now = self._wall()
-        if self._good.get(peer.iroh_node_id) == signed and _is_timely(attestation, now):
-            return None
-        try:
-            verify_attestation(peer, cluster=self._cluster, now=now)
-        except TrustError as error:
-            return str(error)
+        problems = {}
+        for peer in peers:
+            good = self._good.get(peer.iroh_node_id)
+            if peer.attestation is None or (good is not None and good.covers(peer, now)):
+                continue
+            try:
+                attestation = verify_attestation(peer, cluster=self._cluster, now=now)
+            except TrustError as error:
+                problems[peer.iroh_node_id] = str(error)
+            else:
+                self._remember(peer, attestation, now)
+        return problems
+
+    def _remember(self, peer: DiscoveredPeer, attestation: Attestation, now: datetime) -> None:
+        if not is_clock_set(now):
+            return  # it judges nothing, and the number may be of any size
         if len(self._good) >= MAX_REMEMBERED:
             self._good.clear()
-        self._good[peer.iroh_node_id] = signed
-        return None
-
-
-def _is_timely(attestation: Attestation, now: datetime) -> bool:
-    try:
-        _check_timely(attestation, now)
-    except TrustError:
-        return False
-    return True
+        begin, end = parse_whole_second(attestation.issued_at), attestation.expires_at
+        since = max(begin, datetime.fromtimestamp(attestation.seq, timezone.utc)) - AHEAD
+        until = _FOR_EVER if end is None else parse_whole_second(end)
+        self._good[peer.iroh_node_id] = _Verified(peer, since, until)

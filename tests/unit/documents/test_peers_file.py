@@ -7,16 +7,19 @@ import base64
 import json
 import random
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fuzz.mutate import mutate
 from tests.unit.documents.samples import NOW, SEED_PEERS, attested, entry, key, peer, with_real_ids
 from tests.unit.model.strategies import peer_lists
 
 from blixard.documents.peers_file import (
+    PeersParser,
     build_peers,
     diff_peers,
     format_peers,
@@ -185,3 +188,56 @@ def test_a_diff_tells_a_new_order_of_addresses_from_new_ones() -> None:
     texts = ["10.0.0.1:1", "10.0.0.2:1"]
     difference = diff_peers([peer(1, direct_addresses=texts)], [peer(1, direct_addresses=texts[::-1])])
     assert difference.lines() == ["~ node 1 addresses in another order"]
+
+
+def outcome(parse: Callable[[bytes], list[DiscoveredPeer]], data: bytes) -> list[DiscoveredPeer] | str:
+    try:
+        return parse(data)
+    except InputError as error:
+        return str(error)
+
+
+LAID_OUT = format_peers([peer(number) for number in range(1, 5)])
+
+
+@given(st.integers(0, 2**32), st.sampled_from([LAID_OUT, format_peers([peer(5)], upstream_compat=True), b"[]\n"]))
+def test_a_file_that_is_parsed_again_is_what_it_is_at_first_sight(seed: int, start: bytes) -> None:
+    rng = random.Random(seed)
+    parser = PeersParser()
+    parser.parse(LAID_OUT)
+    data = start
+    for _ in range(3):
+        data = mutate(data, rng, [LAID_OUT])
+        assert outcome(parser.parse, data) == outcome(parse_peers, data)
+
+
+PARTS = [format_peers([peer(number)])[len(b"[\n") : -len(b"\n]\n")] for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[\n" + PARTS[0] + b",\n" + PARTS[0] + b"\n]\n",
+        b"[\n" + PARTS[0] + b",\n" + PARTS[1].replace(b'"static"', b'"static", "source": "static"') + b"\n]\n",
+        b"[\n" + PARTS[0] + b", " + PARTS[1] + b"\n]\n",
+        b"[\n" + PARTS[0] + b",\n" + PARTS[1] + b",\n]\n",
+        b"[\n" + PARTS[0].replace(b'"static"', b'"static", "x": [\n  {\n  },\n  {\n  }\n]') + b"\n]\n",
+        b"[\n" + PARTS[0].replace(b'"static"', b'"static", "x": ' + b"[" * 15 + b"]" * 15) + b"\n]\n",
+        b"[\n" + PARTS[0].replace(b'"static"', b'"\xff"') + b"\n]\n",
+        b"[\n  {\n  }\n]\n",
+    ],
+    ids=["twice", "name twice", "two in a part", "comma", "nested", "deep", "not UTF-8", "empty"],
+)
+def test_a_part_that_is_no_entry_by_itself_is_judged_with_the_whole(data: bytes) -> None:
+    parser = PeersParser()
+    parser.parse(LAID_OUT)
+    assert outcome(parser.parse, data) == outcome(parse_peers, data)
+
+
+def test_an_entry_whose_bytes_are_as_they_were_is_the_very_same_peer() -> None:
+    parser = PeersParser()
+    before = parser.parse(LAID_OUT)
+    changed = peer(2, direct_addresses=["192.0.2.99:7001"])
+    after = parser.parse(format_peers([peer(1), changed, peer(4), peer(9)]))
+    assert [one.node_id for one in after if any(one is old for old in before)] == [1, 4]
+    assert after[1] == changed

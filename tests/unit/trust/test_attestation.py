@@ -12,6 +12,7 @@ from typing import Any
 import iroh
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 from tests.unit.model.strategies import entries, secret_keys
 
@@ -19,7 +20,7 @@ from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
-from blixard.trust.attestation import attest, verify_attestation
+from blixard.trust.attestation import AttestationCheck, attest, verify_attestation
 from blixard.trust.keys import SecretKey
 
 LATER = NOW + timedelta(days=1)
@@ -193,3 +194,31 @@ def test_an_attestation_that_must_last_an_hour_ends_no_sooner() -> None:
     verify_attestation(signed, cluster=CLUSTER, now=NOW, lasting=timedelta(hours=1))
     with pytest.raises(TrustError, match="ends too soon"):
         verify_attestation(signed, cluster=CLUSTER, now=NOW + timedelta(seconds=2), lasting=timedelta(hours=1))
+
+
+MOMENTS = [
+    datetime(1970, 1, 1, tzinfo=timezone.utc),
+    NOW - timedelta(days=1, seconds=1),
+    NOW - timedelta(days=1),
+    NOW,
+    LATER - timedelta(seconds=1),
+    LATER,
+]
+AGAIN = [
+    sign(entry(1), expires_at=LATER),
+    sign(entry(1)),
+    attested(2),
+    dataclasses.replace(sign(entry(1)), direct_addresses=("192.0.2.1:1",)),
+    entry(1),
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(AGAIN), st.sampled_from(MOMENTS))))
+def test_what_is_remembered_as_good_is_judged_as_at_first_sight(
+    looks: list[tuple[NodeRegistryEntry, datetime]],
+) -> None:
+    clock = [NOW]
+    check = AttestationCheck(cluster=CLUSTER, wall=lambda: clock[0])
+    for one, clock[0] in looks:
+        peer = DiscoveredPeer.from_entry(one, "static", NOW)
+        assert check.problem(peer) == AttestationCheck(cluster=CLUSTER, wall=lambda: clock[0]).problem(peer)
