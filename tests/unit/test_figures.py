@@ -65,6 +65,7 @@ FIGURES = [
     ("documents.size_limits", "MAX_INTEGER_DIGITS", 20),
     ("fleet.host", "REFRESH_TIMEOUT", 30.0),
     ("fleet.look", "INFO_TIMEOUT", 5.0),
+    ("fleet.observe", "MAX_DIGEST_BYTES", 67_108_864),
     ("fleet.report_text", "MAX_EDGE_LINES", 50),
     ("fleet.report_text", "MAX_NODE_LINES", 40),
     ("fleet.report_text", "MAX_BAD_EDGES", 20),

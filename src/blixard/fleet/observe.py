@@ -55,7 +55,7 @@ def _digest(path: str | os.PathLike[str]) -> str | None:
     digest = hashlib.sha256()
     left = MAX_DIGEST_BYTES
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None

@@ -151,6 +151,20 @@ def test_a_probe_that_fails_for_a_local_reason_may_be_made_again_at_once() -> No
     assert again.is_probe
 
 
+@pytest.mark.parametrize("result", [Breaker.failed, Breaker.cancelled, Breaker.local_error])
+def test_a_probe_that_has_ended_in_vain_can_no_longer_close_it(
+    result: Callable[[Breaker, Permit, float, Random], Breaker],
+) -> None:
+    breaker, permit, now = half_open()
+    ended = result(breaker, permit, now, RNG)
+    assert ended.succeeded(permit, now, RNG) == ended
+
+
+def test_a_probe_that_is_given_up_when_the_peer_was_proven_meanwhile_opens_it_as_the_first_time() -> None:
+    breaker, permit, now = half_open()
+    assert breaker.proven().cancelled(permit, now, RNG).until >= now + 24.0
+
+
 def test_the_peer_answering_by_another_way_closes_it() -> None:
     assert opened().answered().circuit == "closed"
 
