@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-_SLACK = 64
-"""Outdated items that may stay in the heap beyond the live ones before it is rebuilt."""
-
 
 class Agenda(Generic[Key]):
-    """At most one planned time for each key. Items that were replaced stay in the heap and are skipped later."""
+    """At most one planned time for each key.
+
+    Items that were replaced stay in the heap and are skipped later; it is rebuilt when they are more than half of it.
+    """
 
     def __init__(self) -> None:
         self._planned: dict[Key, tuple[float, int]] = {}
@@ -33,7 +33,7 @@ class Agenda(Generic[Key]):
         self._count += 1
         self._planned[key] = (at, self._count)
         heapq.heappush(self._heap, (at, self._count, key))
-        if len(self._heap) > 2 * len(self._planned) + _SLACK:
+        if len(self._heap) > 2 * len(self._planned):
             self._heap = [(when, number, each) for each, (when, number) in self._planned.items()]
             heapq.heapify(self._heap)
 

@@ -87,8 +87,10 @@ class FakeVetter:
 
     impostors: set[str]
     silent: set[str] = field(default_factory=set)
+    timeouts: list[float] = field(default_factory=list)
 
     async def probe(self, address: SocketAddress, endpoint_id: EndpointId, *, timeout: float) -> bool:
+        self.timeouts.append(timeout)
         if str(address) in self.silent:
             raise DialError("timeout", "no answer")
         return str(address) not in self.impostors
@@ -219,6 +221,14 @@ async def test_a_dead_connection_of_the_mesh_is_not_the_last_word(clock: Virtual
     assert (edge.outcome.reached, edge.attempts, len(prober.dialled)) == (True, 1, 1)
 
 
+async def test_a_dead_connection_of_the_mesh_takes_half_of_a_short_time_and_leaves_the_other_to_a_dial(
+    clock: VirtualClock,
+) -> None:
+    dead = FakeLink(clock, alive=False)
+    _, prober = await checked(FakeLink(clock), clock=clock, timeout=1.0, connected=lambda _: dead)
+    assert [(at, timeout) for at, _, timeout in prober.dialled] == [(0.5, 0.5)]
+
+
 GOOD, BAD = "192.168.1.2:7001", "172.17.0.1:7001"
 RELAY = "https://relay.example.org"
 
@@ -263,6 +273,7 @@ async def test_an_address_at_which_nobody_answers_is_not_held_against_the_peer(c
     edge, elsewhere = await impostor_at(clock, BAD, GOOD, impostors={BAD}, silent={GOOD})
     assert edge.outcome.reached
     assert [each.direct_addresses for each in elsewhere.dialled] == [(GOOD,)]
+    assert elsewhere.vetter.timeouts == [1.5, 1.5], "half of the three seconds that one attempt has"
 
 
 @pytest.mark.parametrize("relay", [None, RELAY])
@@ -323,6 +334,7 @@ def test_with_a_sample_every_node_is_probed_by_as_many_others_as_it_probes(data:
 def test_a_node_never_checks_itself() -> None:
     assert [each.node_id for each in ring(PEERS, 3, None)] == [n for n in range(1, 14) if n != 3]
     assert [each.node_id for each in ring(PEERS, 13, 2)] == [1, 2]
+    assert ring(PEERS, 3, 12) == ring(PEERS, 3, None)
     assert [each.node_id for each in ring(PEERS, None, 2)] == [1, 2]
     assert ring([], 1, 5) == []
 
