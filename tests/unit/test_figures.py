@@ -55,6 +55,7 @@ FIGURES = [
     ("dialling.pace", "LATE", 0.25),
     ("documents.entry_states", "MAX_ANNOUNCEMENTS", 16),
     ("documents.size_limits", "MAX_PEERS", 50_000),
+    ("documents.size_limits", "MAX_RECORD_ENTRIES", 50_000),
     ("documents.size_limits", "MAX_PEERS_BYTES", 16_777_216),
     ("documents.size_limits", "MAX_REGISTRY_BYTES", 65_536),
     ("documents.size_limits", "MAX_DEPTH", 16),
@@ -98,7 +99,10 @@ FIGURES = [
     ("transport.hello", "VERSION", 1),
     ("trust.attestation", "MAX_REMEMBERED", 100_000),
     ("trust.highest_seq", "MOST", 1024),
+    ("trust.highest_seq", "MOST_TOLD", 16),
     ("trust.highest_seq", "VERSION", 2),
+    ("trust.highest_seq", "_LIMIT", 2_097_152),
+    ("trust.highest_seq", "_LONGEST_PLACE", 256),
 ]
 
 

@@ -106,6 +106,17 @@ def test_a_connection_and_a_failure_elsewhere_end_the_row_of_failures_that_lie_h
     assert (connected.local_failures, elsewhere.local_failures) == (0, 0)
 
 
+def test_a_probe_that_fails_for_a_reason_here_is_not_made_again_at_once() -> None:
+    made, rng = failed(5), Random(1)
+    now = made.next_at
+    assert now is not None
+    permit = made.begin(now, rng, PEER.direct_addresses)
+    assert permit is not None
+    made.failed(permit, DialError("local", "no"), now, rng)
+    assert made.next_at is not None
+    assert made.next_at >= now + 0.25
+
+
 def test_a_connection_is_proven_when_it_has_lived_for_thirty_seconds() -> None:
     made = failed(2)
     made.connected(10.0)
