@@ -257,7 +257,7 @@ class BreakerTraces(RuleBasedStateMachine):
 
     @invariant()
     def a_healthy_peer_gets_through_within_the_longest_refusal(self) -> None:
-        at = max(self.now, self.breaker.ready_at(self.now))
+        at = max(self.now, self.breaker.until)
         breaker, permit = self.breaker.begin(at, self.rng)
         if permit is None:
             # The lease of a lost probe ended: one more open time, and then nothing stands in the way.
