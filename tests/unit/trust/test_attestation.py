@@ -19,7 +19,7 @@ from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
-from blixard.trust.attestation import attest, verify_attestation
+from blixard.trust.attestation import AttestationCheck, attest, verify_attestation
 from blixard.trust.keys import SecretKey
 
 LATER = NOW + timedelta(days=1)
@@ -115,6 +115,24 @@ def test_an_attestation_is_refused_from_the_moment_of_its_end() -> None:
     verify_attestation(one)
     with pytest.raises(TrustError, match="expired at 2026-01-16T09:30:00Z"):
         verify_attestation(one, now=LATER)
+
+
+def test_an_attestation_that_would_end_when_it_begins_is_not_signed() -> None:
+    with pytest.raises(InputError, match=r"/expires_at: .* is not after now"):
+        sign(entry(1), expires_at=NOW)
+
+
+def test_the_largest_node_id_that_canonical_json_can_write_is_signed_and_holds() -> None:
+    assert verify_attestation(sign(entry(1, cluster_node_id=9_007_199_254_740_991)))
+
+
+def test_no_more_attestations_are_remembered_as_good_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blixard.trust.attestation.MAX_REMEMBERED", 2)
+    check = AttestationCheck(cluster=None, wall=lambda: NOW)
+    for number in range(1, 4):
+        one = DiscoveredPeer.from_entry(sign(entry(number), number), "hello", NOW)
+        assert check.problem(one) is None
+        assert len(check._good) <= 2
 
 
 def test_an_attestation_for_another_cluster_is_refused() -> None:
