@@ -63,3 +63,21 @@ async def test_a_pool_that_is_closed_closes_its_connections_and_returns_when_the
     assert other.endpoint_id not in pool
     assert lost == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@simulate
+async def test_a_connection_that_never_says_that_it_is_closed_does_not_hold_up_the_end() -> None:
+    class Deaf(SimConnection):
+        async def closed(self) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+    network = Network(0)
+    me, other = network.add(1), network.add(2)
+    pool = ConnectionPool(own=me.endpoint_id, clock=network.clock, on_lost=lambda _, __: None)
+    pool.offer(Deaf(network, me, other), is_ours=True)
+    await asyncio.sleep(0)
+
+    await pool.close("stopped")
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -306,3 +307,5 @@ def test_a_file_of_the_record_that_is_none_counts_as_number_zero(tmp_path: Path)
     assert recorded_seq(str(tmp_path / "one.json")) == entry.attestation.seq > 0
     assert recorded_seq(str(tmp_path / "broken.json")) == 0
     assert recorded_seq(str(tmp_path / "none.json")) == 0
+    write_registry(tmp_path / "unsigned.json", replace(entry, attestation=None))
+    assert recorded_seq(str(tmp_path / "unsigned.json")) == 0
