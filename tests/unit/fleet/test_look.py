@@ -65,6 +65,18 @@ def test_the_numbers_that_the_node_has_seen_are_told_where_it_trusts_signers(tmp
         assert look(tmp_path, config=config, paths={}, expected={}, min_seq=0)["seen"] == []
 
 
+def test_a_number_against_every_signer_is_told_for_the_place_of_the_nodes_peers_file_alone(tmp_path: Path) -> None:
+    default = str(tmp_path / "discovery-peers.json")
+    (tmp_path / SEEN_FILE_NAME).write_text(json.dumps({default: 7, "/srv/peers.json": 9}))
+
+    def told(**more: object) -> object:
+        config = json.dumps({"cluster": "test", "trusted_signers": [peer(1).iroh_node_id], **more}).encode()
+        return look(tmp_path, config=config, paths={}, expected={}, min_seq=0)["seen"]
+
+    assert told() == [{"signer": None, "seq": 7}]
+    assert told(peers_file="/srv/peers.json") == [{"signer": None, "seq": 9}]
+
+
 def test_a_key_of_an_account_that_is_not_there_has_a_number_for_an_owner(tmp_path: Path) -> None:
     if os.getuid():
         pytest.skip("only root gives files away")

@@ -71,10 +71,13 @@ def test_a_file_of_64_mebibytes_has_a_digest_and_a_larger_one_has_none(tmp_path:
 
 
 def test_a_file_that_turns_out_larger_than_it_was_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "MAX_DIGEST_BYTES", 3)
     version = Path("/proc/version")
+    content = version.read_bytes()
     assert version.stat().st_size == 0
 
+    monkeypatch.setattr(observing, "MAX_DIGEST_BYTES", len(content))
+    assert observe(version)["sha256"] == hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(observing, "MAX_DIGEST_BYTES", len(content) - 1)
     assert observe(version)["sha256"] is None
 
 

@@ -118,6 +118,7 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
     ("change", "place"),
     [
         ({"name": "../alpha"}, "/members/0/name"),
+        ({"name": "a" * 201}, "/members/0/name"),
         ({"node_id": 0}, "/members/0/node_id"),
         ({"iroh_node_id": "x"}, "/members/0/iroh_node_id"),
         ({"state": "perhaps"}, "/members/0/state"),
@@ -136,8 +137,8 @@ def test_a_member_of_another_form_is_refused_with_its_place(change: dict[str, An
     assert caught.value.place == place
 
 
-def test_the_least_numbers_are_taken() -> None:
-    members = (replace(members_of(RECORD)[0], node_id=1, seq=1),)
+def test_the_least_numbers_and_the_longest_name_are_taken() -> None:
+    members = (replace(members_of(RECORD)[0], name="a" * 200, node_id=1, seq=1),)
     data = manifest(members=members, now=datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc))
     assert (check(data).seq, check(data).members) == (1, members)
     with pytest.raises(InputError, match="/seq"):

@@ -136,6 +136,11 @@ def test_another_file_is_signed_above_the_present_number_and_the_one_signed_else
     assert renew_signature(DATA, present, FLEET, cluster=CLUSTER, now=NOW, previous_seq=elsewhere) == present
 
 
+def test_the_highest_number_that_can_be_written_is_no_end_where_the_clock_is_not_set() -> None:
+    power_cut = datetime(1970, 1, 1, 0, 5, tzinfo=timezone.utc)
+    assert parse_sig(sign(previous=2**53 - 1, now=power_cut))[1] == 300
+
+
 def test_a_cluster_name_that_cannot_be_used_is_not_signed() -> None:
     with pytest.raises(InputError, match="not a cluster name"):
         sign(cluster="a b")
