@@ -199,6 +199,11 @@ async def test_the_word_of_a_node_that_runs_as_it_is_to_run_counts_unless_a_newe
     assert _is_of_the_key(await _look_beside(tmp_path, config, told | {"entry": None}, min_seq=1), port)
 
 
+async def test_a_node_that_says_no_more_than_who_it_is_runs(tmp_path: Path) -> None:
+    seen = await _look_beside(tmp_path, None, {"config_sha256": "a", "version": "1", "iroh_node_id": "x"})
+    assert seen["agent"]["state"] == "running"
+
+
 async def test_without_settings_to_hold_it_against_the_word_of_the_running_node_counts(tmp_path: Path) -> None:
     told = _told("127.0.0.1:1")
     seen = await _look_beside(tmp_path, None, told, min_seq=8)

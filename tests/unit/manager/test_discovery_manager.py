@@ -22,6 +22,7 @@ from tests.unit.sources.files import peers_file_of, registry_of, write
 from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.manager import additions
 from blixard.model.addresses import HostPort, SocketAddress
+from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.peers.table import ABSENT_INTERVALS
 from blixard.sources.base import Found, Sighting
@@ -370,6 +371,20 @@ async def test_a_guest_that_signs_its_entry_becomes_a_peer_and_one_that_does_not
     found = mesh.manager.find(endpoint_id(7))
     assert found is not None
     assert found.source == "hello"
+
+
+def test_a_guest_whose_node_id_is_anothers_is_told_by_whose_word_first(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> EndpointId:
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
+        mesh.manager.add_peer(mesh.network.peer(mesh.others[0]))
+        assert not mesh.manager.add_peer(peer(7, node_id=2, seq=5), "hello")
+        await mesh.manager.stop()
+        return mesh.others[0].endpoint_id
+
+    holder = run(main())
+    reasons = [record.__dict__["reason"] for record in caplog.records if "reason" in record.__dict__]
+    assert reasons == [f"node 2 is {holder.short}, says manual"]
 
 
 @simulate
