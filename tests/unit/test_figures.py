@@ -91,6 +91,7 @@ FIGURES = [
     ("sources.file_stamps", "RACY", 2.0),
     ("sources.http_client", "MAX_REDIRECTS", 5),
     ("sources.remote_files", "TIMEOUT", 9.0),
+    ("sources.snapshots", "_NAME_LENGTH", 32),
     ("transport.acceptor", "MAX_CALLERS", 256),
     ("transport.acceptor", "CALLER_TIMEOUT", 10.0),
     ("transport.connection", "SILENCE", 13.0),
