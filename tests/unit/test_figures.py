@@ -97,6 +97,7 @@ FIGURES = [
     ("transport.connection", "SILENCE", 13.0),
     ("transport.connection", "MAX_DATAGRAMS", 100),
     ("transport.connection", "MAX_UNANSWERED", 32_768),
+    ("transport.connection", "_NONCE", 8),
     ("transport.hello", "MAX_HELLO_BYTES", 16_384),
     ("transport.hello", "MAX_REASON", 200),
     ("transport.hello", "VERSION", 1),

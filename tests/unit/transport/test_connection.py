@@ -246,6 +246,20 @@ def test_the_other_end_is_told_the_reason_in_200_bytes_at_most() -> None:
     run(main())
 
 
+def test_a_flood_that_takes_its_time_is_one_all_the_same() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock, beats=False)
+        for number in range(101):
+            assert not quic.end.done(), number
+            quic.incoming.put_nowait(b"?")
+            await clock.sleep(0.009)
+        assert quic.end.result() == "too many datagrams"
+
+    run(main())
+
+
 def test_a_hundred_datagrams_in_about_a_second_are_no_flood_and_one_more_is() -> None:
     async def main() -> None:
         clock = VirtualClock()
