@@ -28,13 +28,15 @@ class Quic:
         self.is_alive = True
         self.pings: list[float] = []
         self.nonces: list[bytes] = []
+        self.answers: list[bytes] = []
+        self.ways: list[Any] = []
         self.sent = 0
         self.received = 0
         self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def paths(self) -> list[Any]:
-        return []
+        return self.ways
 
     def stats(self) -> Any:
         return SimpleNamespace(udp_tx_bytes=self.sent, udp_rx_bytes=self.received)
@@ -43,6 +45,8 @@ class Quic:
         if datagram[:1] == b"i":
             self.pings.append(asyncio.get_running_loop().time())
             self.nonces.append(datagram[1:])
+        else:
+            self.answers.append(datagram)
         if self.is_alive and datagram[:1] == b"i":
             self.incoming.put_nowait(b"o" + datagram[1:])
 
@@ -52,7 +56,8 @@ class Quic:
     async def closed(self) -> str:
         return await self.end
 
-    def close(self, _: int, reason: bytes) -> None:
+    def close(self, code: int, reason: bytes) -> None:
+        assert code == 0
         if not self.end.done():
             self.end.set_result(reason.decode())
 
@@ -219,10 +224,11 @@ def test_a_late_answer_to_a_ping_is_none_to_the_next_one() -> None:
         clock = VirtualClock()
         quic = Quic()
         quic.is_alive = False
-        connection = watched(quic, clock, beats=False)
+        connection, started = watched(quic, clock, beats=False), clock.now()
         with pytest.raises(DialError, match=r"no answer to a ping in 0\.2 s"):
             await connection.ping(0.2)
-        late = quic.nonces[-1]
+        assert clock.now() - started == pytest.approx(0.2)
+        (late,) = quic.nonces
         second = asyncio.create_task(connection.ping(1.0))
         await clock.sleep(0.1)
         assert quic.nonces[-1] != late
@@ -231,6 +237,36 @@ def test_a_late_answer_to_a_ping_is_none_to_the_next_one() -> None:
         assert not second.done()
         quic.incoming.put_nowait(b"o" + quic.nonces[-1])
         assert round(await second) == 200
+
+    run(main())
+
+
+def test_a_ping_is_answered_with_what_it_brought_and_nothing_else_is() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock, beats=False)
+        for datagram in (b"i12345678", b"i1234567", b"i123456789", b"x12345678", b"o12345678", b"i", b""):
+            quic.incoming.put_nowait(datagram)
+        await clock.sleep(0.1)
+        assert quic.answers == [b"o12345678"]
+        assert not quic.end.done()
+
+    run(main())
+
+
+def test_the_path_is_that_of_the_ways_which_is_selected() -> None:
+    def way(*, selected: bool, relay: bool) -> SimpleNamespace:
+        return SimpleNamespace(is_selected=selected, is_relay=relay)
+
+    async def main() -> None:
+        quic = Quic()
+        connection = watched(quic, VirtualClock(), beats=False)
+        assert (connection.path, connection.remote) == (None, "192.0.2.2:7001")
+        quic.ways = [way(selected=False, relay=False), way(selected=True, relay=True)]
+        assert connection.path == "relay"
+        quic.ways = [way(selected=False, relay=True), way(selected=True, relay=False)]
+        assert connection.path == "direct"
 
     run(main())
 
