@@ -377,3 +377,17 @@ def test_a_request_that_cannot_be_used_is_refused_by_its_place(name: str, value:
     with pytest.raises(InputError) as caught:
         request_of({name: value})
     assert caught.value.place == f"/{name}"
+
+
+@pytest.mark.parametrize("timeout", [0.1, 3600])
+def test_an_edge_may_have_a_tenth_of_a_second_to_an_hour(timeout: float) -> None:
+    assert request_of({"timeout_s": timeout}) == (timeout, None)
+    for beyond in (0.09, 3600.1):
+        with pytest.raises(InputError, match=r"from 0\.1 to 3600"):
+            request_of({"timeout_s": beyond})
+
+
+def test_a_sample_has_one_peer_at_least() -> None:
+    assert request_of({"sample": 1}) == (10.0, 1)
+    with pytest.raises(InputError, match="/sample"):
+        request_of({"sample": 0})
