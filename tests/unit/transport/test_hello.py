@@ -273,3 +273,10 @@ def test_a_long_refusal_arrives_as_a_reason_of_200_characters_at_most() -> None:
     with pytest.raises(InputError, match="/reason"):
         decode_welcome(encode(Welcome(admitted=False, reason="x" * 201)))
     assert decode_welcome(encode(Welcome(admitted=False, reason="x" * 200))).reason == "x" * 200
+
+
+def test_a_message_of_16384_bytes_is_read() -> None:
+    data = encode(Welcome(admitted=True))
+    assert decode_welcome(data.ljust(16_384)) == Welcome(admitted=True)
+    with pytest.raises(InputError, match="longer than 16384 bytes"):
+        decode_welcome(data.ljust(16_385))
