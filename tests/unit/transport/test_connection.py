@@ -263,10 +263,11 @@ def test_the_path_is_that_of_the_ways_which_is_selected() -> None:
         quic = Quic()
         connection = watched(quic, VirtualClock(), beats=False)
         assert (connection.path, connection.remote) == (None, "192.0.2.2:7001")
-        quic.ways = [way(selected=False, relay=False), way(selected=True, relay=True)]
-        assert connection.path == "relay"
-        quic.ways = [way(selected=False, relay=True), way(selected=True, relay=False)]
-        assert connection.path == "direct"
+        seen = []
+        for is_relay in (True, False):
+            quic.ways = [way(selected=False, relay=not is_relay), way(selected=True, relay=is_relay)]
+            seen.append(connection.path)
+        assert seen == ["relay", "direct"]
 
     run(main())
 
