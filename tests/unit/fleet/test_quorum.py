@@ -141,6 +141,9 @@ def test_what_makes_a_restart_safe_is_said_in_the_terms_of_whoever_runs_it() -> 
     ours = "or run blixard.fleet.site, which works it out"
     assert safer(_voters(), ()) == "set blixard_serial to 2 or less"
     assert safer(_voters(), (), own_play=True) == f"give the play `serial: 2`, {ours}"
+    three = _voters(FIVE[:3])
+    assert safer(three, ()) == "set blixard_serial to 1 or less"
+    assert safer(three, (), own_play=True) == f"give the play `serial: 1`, {ours}"
     guessed = _voters(FIVE[:2], declared=False)
     assert safer(guessed, (), own_play=True) == f"give the play `serial: 1`, {ours}"
     first = "bring those back first, with --limit node1,node2 if they are only to be started"
