@@ -80,6 +80,7 @@ def test_it_is_never_behind_the_signature_of_the_peers_file() -> None:
     first = manifest()
     ahead = int(LATER.timestamp())
     assert check(manifest(first, at_least=ahead)).seq == ahead
+    assert manifest(first, at_least=check(first).seq, now=LATER) == first
 
 
 def test_a_number_that_a_wrong_clock_wrote_does_not_keep_the_fleet_from_signing() -> None:
