@@ -373,3 +373,18 @@ def test_that_peers_count_from_memory_is_logged_once_in_a_row_of_failures(caplog
     run(main())
     said = [record for record in caplog.records if record.message == "peers from memory"]
     assert [record.__dict__["memory_of"] for record in said] == ["2026-01-01T00:00:00Z"] * 2
+
+
+def test_a_file_that_nobody_has_looked_at_yet_is_asked_once_at_the_start_and_when_it_comes_later() -> None:
+    async def main() -> list[int]:
+        first, later = Watcher(), Watcher()
+        first.has_changed = later.has_changed = True
+        log = Log(first)
+        log.poller.start()
+        await asyncio.sleep(0.5)
+        log.poller.change([first, later], interval=INTERVAL)
+        await asyncio.sleep(0.5)
+        await log.poller.stop()
+        return [first.fetches, later.fetches]
+
+    assert run(main()) == [1, 1]
