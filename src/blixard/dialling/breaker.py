@@ -115,7 +115,7 @@ class Breaker:
         """The peer is alive, whichever way that was seen: closes, and keeps the trips until it is proven."""
         if self.circuit == "closed":
             return replace(self, failures=0)
-        return replace(self, circuit="closed", failures=0, generation=self.generation + 1)
+        return replace(self, circuit="closed", generation=self.generation + 1)
 
     def proven(self) -> Breaker:
         """A connection lived long enough: the next trip is a first one again."""

@@ -169,6 +169,16 @@ def test_the_peer_answering_by_another_way_closes_it() -> None:
     assert opened().answered().circuit == "closed"
 
 
+def test_one_that_was_closed_opens_at_the_fifth_failure_again() -> None:
+    breaker = opened().answered()
+    for number in range(1, 6):
+        assert breaker.circuit == "closed", number
+        breaker, permit = breaker.begin(0.0, RNG)
+        assert permit is not None
+        breaker = breaker.failed(permit, 0.0, RNG)
+    assert breaker.circuit == "open"
+
+
 def test_trips_are_remembered_until_the_peer_is_proven() -> None:
     closed = opened().answered()
     assert closed.trips == 1

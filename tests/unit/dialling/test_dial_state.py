@@ -117,6 +117,14 @@ def test_a_probe_that_fails_for_a_reason_here_is_not_made_again_at_once() -> Non
     assert made.next_at >= now + 0.25
 
 
+def test_a_dial_that_was_given_up_may_be_made_again_at_once() -> None:
+    made, rng = dial_state(), Random(1)
+    permit = made.begin(5.0, rng, PEER.direct_addresses)
+    assert permit is not None
+    made.cancelled(permit, 6.0, rng)
+    assert (made.state, made.next_at, made.failures) == ("backing_off", 6.0, 0)
+
+
 def test_a_connection_is_proven_when_it_has_lived_for_thirty_seconds() -> None:
     made = failed(2)
     made.connected(10.0)
