@@ -29,13 +29,10 @@ from blixard.fleet import (
     inventory_check,
     membership,
     observe,
-    pending,
     places,
     registry,
     report,
-    report_text,
     role_words,
-    rotation_order,
     signature,
     staying,
     steps,
@@ -250,14 +247,14 @@ def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts =
     return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting)
 
 
-def table(report: Json, file: str = "") -> str:
+def table(document: Json, file: str = "") -> str:
     """Return the report for a terminal; `file` is where the whole of it is."""
-    return report_text.table(_plain(report), file)
+    return report.table(_plain(document), file)
 
 
-def troubles(report: Json, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
+def troubles(document: Json, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
     """Return what is wrong in a report; nothing is expected of the hosts `excused`."""
-    return report_text.troubles(_plain(report), excused, file)
+    return report.troubles(_plain(document), excused, file)
 
 
 def _plain(value: Json) -> Json:
@@ -320,7 +317,7 @@ def rotation(hostvars: HostVars, hosts: Hosts, chosen: t.Sequence[str], min_age:
     """Return who gets a new key in which `batches`, those `begun` before and those `due`, and the `summary` of it."""
     found = _views(hostvars, hosts)
     sizes = [int(host.variables.get("blixard_rotate_batch", 1)) for host in found.values()]
-    order = rotation_order.rotation_order(found, [] if list(chosen) == membership.EVERYBODY else chosen, sizes)
+    order = batches.rotation_order(found, [] if list(chosen) == membership.EVERYBODY else chosen, sizes)
     return {**dataclasses.asdict(order), "summary": order.summary(min_age)}
 
 
@@ -356,8 +353,8 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "data_dir": data_dir_files.paths,
     "fleet_dir": places.fleet_dir_or_nowhere,
     "gathered": gathered,
-    "has_key": pending.has_key,
-    "has_peers": pending.has_peers,
+    "has_key": observe.has_key,
+    "has_peers": observe.has_peers,
     "hosts": hosts,
     "join_files": join_files,
     "json": json_text,
@@ -372,7 +369,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "observe": observe.observe,
     "package": wanted_package.package_or_refusal,
     "pattern": membership.pattern,
-    "pending": pending.pending,
+    "pending": observe.pending,
     "pip_runs": wanted_package.pip_runs,
     "refused_inventory": refused_inventory,
     "refused_key": signature.refused_key,

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Set
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,6 @@ from blixard.dialling.protocols import STOPPED, DialError
 from blixard.dialling.scheduler import DialScheduler
 from blixard.errors import BlixardError
 from blixard.manager.additions import AddedBy, Additions
-from blixard.manager.discovery_config import DiscoveryConfig
 from blixard.manager.event_log import guest_lines, log_dropped, log_event
 from blixard.manager.peer_status import peer_status
 from blixard.manager.polling import SOURCE_TIMEOUT, Poller
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from blixard.peers.status import PeerStatus, SourceStatus
     from blixard.peers.table import Change
     from blixard.sources.base import Answer, Source
+    from blixard.sources.factory import Named
+
 
 __all__ = ["DiscoveredPeer", "DiscoveryConfig", "DiscoveryManager", "DiscoverySource"]
 
@@ -57,6 +60,35 @@ _START_WAIT = 3.0
 
 _INTRODUCTION_TIMEOUT = 0.8 * SOURCE_TIMEOUT
 """Seconds to ask a ticket's endpoint who it is; its own error is worth more than the source's time limit."""
+
+
+@dataclass(frozen=True)
+class DiscoveryConfig:
+    """What a manager works with.
+
+    Args:
+        sources: kinds from DiscoverySource, or any object with the Source interface; the earlier counts more.
+        refresh_interval: between two looks at the sources, seconds or a timedelta.
+        auto_connect: dial peers by itself.
+        trusted_signers: when not empty, a peers file counts only with a good signature of one of these keys.
+        full_mesh: up to so many peers are all dialled; above, a sparse overlay is.
+        state_dir: where the numbers of signed peers files are remembered, so that an older one is refused after
+            a restart too, and the last good peers files themselves, so that a damaged one takes nobody away; None
+            remembers the numbers in memory.
+    """
+
+    sources: Sequence[Named | Source] = ()
+    refresh_interval: timedelta | float = 60.0
+    auto_connect: bool = True
+    trusted_signers: Collection[EndpointId] = ()
+    full_mesh: int = 64
+    state_dir: Path | None = None
+
+    @property
+    def refresh_seconds(self) -> float:
+        """The refresh interval in seconds."""
+        interval = self.refresh_interval
+        return interval.total_seconds() if isinstance(interval, timedelta) else float(interval)
 
 
 class DiscoveryManager:

@@ -17,8 +17,8 @@ from tests.unit.documents.samples import attested
 from tests.unit.model.strategies import entries, peer_lists
 
 from blixard.agent.node_config import parse_config
-from blixard.documents.canonical import pretty_bytes
 from blixard.documents.entry_states import FIELDS
+from blixard.documents.json_bytes import pretty_bytes
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.documents.registry_file import format_registry
 from blixard.documents.schemas import validate_text

@@ -15,7 +15,7 @@ from tests.unit.documents.samples import CLUSTER, NOW, RUN, attested, entry, key
 from blixard.agent.node_config import parse_config
 from blixard.agent.own_entry import OwnEntry
 from blixard.clock import SystemClock
-from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
+from blixard.documents.json_bytes import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.documents.record import merge_record, write_record
 from blixard.documents.registry_file import write_registry

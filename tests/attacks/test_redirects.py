@@ -14,7 +14,7 @@ from tests.unit.peers.people import peer
 from tests.unit.sources.files import CHECK, in_an_hour, registry_of
 
 from blixard.errors import InputError
-from blixard.model.networks import Network, may_lead, network_of
+from blixard.model.addresses import Network, may_lead, network_of
 from blixard.sources import http_client
 from blixard.sources.base import Answer, Failed, Found, SourceContext
 from blixard.sources.http_client import Deadline, Limits, Target

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
 
 from blixard.agent.node_config import parse_config
+from blixard.documents.json_bytes import loads
 from blixard.documents.json_times import format_time, parse_time, upstream_time
 from blixard.documents.peers_file import build_peers, format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import load_schema
-from blixard.documents.strictjson import loads
 from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.encodings import encode_base32
 from blixard.model.ids import EndpointId

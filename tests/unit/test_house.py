@@ -13,7 +13,7 @@ SOURCE = Path(blixard.__file__).parent
 
 # Lowest first: a room imports only what stands above it in this list.
 ROOMS = (
-    *("errors", "clock", "tasks", "log_limit", "ordered_set"),
+    *("errors", "clock", "tasks", "ordered_set"),
     *("model", "documents", "trust", "sources", "peers", "dialling", "transport", "manager"),
     *("discovery_manager", "node_discovery", "agent", "cli", "fleet"),
 )

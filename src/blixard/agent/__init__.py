@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A running node: one process, one endpoint, one data directory.
 
-- `node`: `Node`, its whole life; `foreground` and `process`: as a process in front and behind; `notify`, `logs`.
+- `node`: `Node`, its whole life; `node` and `process`: as a process in front and behind; `process`, `logs`.
 - `node_config`, `options`: its settings; `data_dir`: its directory.
 - `own_entry`: what it says of itself; `advertise`: at which addresses; `interfaces`, `netlink`: what this host has.
 - `unwritten`: what it could not write yet.

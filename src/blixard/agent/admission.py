@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from blixard.log_limit import LineLimit
+from blixard.manager.event_log import LineLimit
 from blixard.transport.hello import Admission, AdmissionContext, Hello, Welcome, refusal
 
 if TYPE_CHECKING:

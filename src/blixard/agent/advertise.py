@@ -13,7 +13,7 @@ from blixard.agent.interfaces import Network as HostNetwork
 from blixard.agent.netlink import read_network
 from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
-from blixard.model.value_limits import MAX_ADDRESSES
+from blixard.model.limits import MAX_ADDRESSES
 
 Network = IPv4Network | IPv6Network
 

@@ -18,9 +18,9 @@ from blixard.dialling.backoff import delay
 from blixard.dialling.protocols import DialError
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
 from blixard.documents.connectivity_report import summary
-from blixard.documents.size_limits import MAX_PEERS
 from blixard.errors import InputError
 from blixard.model import fields
+from blixard.model.limits import MAX_PEERS
 from blixard.transport.hello import Hello, Purpose, turned_away
 from blixard.trust.keys import SecretKey, read_secret_key
 

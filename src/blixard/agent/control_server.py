@@ -16,8 +16,8 @@ from typing import Any
 
 from blixard.agent.control_client import short_socket_path
 from blixard.documents.data_dir_files import SOCKET_NAME
-from blixard.documents.own_files import check_own
-from blixard.documents.strictjson import loads
+from blixard.documents.files import check_own
+from blixard.documents.json_bytes import loads
 from blixard.errors import BlixardError, InputError
 from blixard.ordered_set import OrderedSet
 

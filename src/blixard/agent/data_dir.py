@@ -10,8 +10,7 @@ from pathlib import Path
 
 from blixard.documents.account import user_name
 from blixard.documents.data_dir_files import KEPT, KEY_FILE_NAME, Kept
-from blixard.documents.files import remove_leftovers
-from blixard.documents.own_files import OTHERS_WRITE, check_own
+from blixard.documents.files import OTHERS_WRITE, check_own, remove_leftovers
 from blixard.errors import InputError
 
 _KINDS = {"file": "a file", "socket": "a socket", "folder": "a folder"}

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from random import SystemRandom
@@ -22,10 +23,9 @@ from blixard.agent.logs import output, set_up
 from blixard.agent.metrics import NodeFacts
 from blixard.agent.metrics_server import monitored
 from blixard.agent.node_config import changed_settings, discovery_of
-from blixard.agent.notify import notify, reloading, watchdog_interval
 from blixard.agent.operations import Operations
 from blixard.agent.own_entry import OwnEntry, key_path
-from blixard.agent.process import PidFile, only_node_here
+from blixard.agent.process import PidFile, notify, only_node_here, reloading, watchdog_interval
 from blixard.agent.unwritten import Kept, Unwritten
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryManager
@@ -322,3 +322,36 @@ async def _feed_watchdog() -> None:
     while interval is not None:
         notify("WATCHDOG=1")
         await asyncio.sleep(interval)
+
+
+def run_until_signal(read_config: Callable[[], NodeConfig]) -> int:
+    """Run the node until SIGTERM or SIGINT; returns 0 after a clean stop. SIGHUP reads the configuration again.
+
+    Raises:
+        InputError: the configuration cannot be used.
+    """
+    config = read_config()
+    set_up(config.log_level, config.log_format)
+    asyncio.run(_run(config, read_config))
+    return 0
+
+
+async def _run(config: NodeConfig, read_config: Callable[[], NodeConfig]) -> None:
+    node = Node(config, read_config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(_reload(node))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await node.run()
+
+
+async def _reload(node: Node) -> None:
+    with contextlib.suppress(InputError):  # which is logged there
+        await node.reload()

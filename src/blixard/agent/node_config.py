@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from blixard.agent.advertise import AdvertisePolicy
 from blixard.agent.options import OPTIONS, PATHS, Bind, from_words
 from blixard.discovery_manager import DiscoveryConfig, DiscoverySource
-from blixard.documents.canonical import sha256_hex
 from blixard.documents.data_dir_files import PEERS_FILE_NAME as PEERS_FILE_NAME
 from blixard.documents.files import read_limited
-from blixard.documents.size_limits import MAX_CONFIG_BYTES
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import loads, sha256_hex
 from blixard.errors import InputError
 from blixard.model import fields
+from blixard.model.limits import MAX_CONFIG_BYTES
 from blixard.model.words import MISSING, UNKNOWN, wrong_kind
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from blixard.documents.data_dir_files import REGISTRY_FILE_NAME as REGISTRY_FILE
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.peers_file import read_peers
 from blixard.documents.registry_file import format_registry, read_registry
-from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import InputError, TrustError
 from blixard.model.entry import NodeRegistryEntry
+from blixard.model.limits import MAX_REGISTRY_BYTES
 from blixard.model.numbers import is_ahead
 from blixard.trust.attestation import attest, verify_attestation
 from blixard.trust.keys import KEY_FILE_NAME, SecretKey, read_secret_key

@@ -15,14 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from blixard.agent.data_dir import make_data_dir
 from blixard.documents.account import as_owner_of
 from blixard.documents.data_dir_files import LOG_FILE_NAME as LOG_FILE_NAME
 from blixard.documents.data_dir_files import PID_FILE_NAME as PID_FILE_NAME
-from blixard.documents.own_files import open_own
+from blixard.documents.files import open_own
 from blixard.errors import BlixardError, InputError
 
 READY_TIMEOUT = 30.0
@@ -252,3 +252,32 @@ def _check_owner(pid: int, data_dir: Path) -> None:
 def _not_ours(data_dir: Path, pid: int) -> InputError:
     mend = f"stop it as that user, or look at it and end it by hand: kill {pid}"
     return InputError("its node runs as another user", file=str(data_dir), mend=mend)
+
+
+def notify(message: str) -> None:
+    """Send `message` (such as `READY=1`) to the service manager, if there is one.
+
+    Source: sd_notify(3). A manager that went away is no reason for the node to fail.
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with suppress(OSError), closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as link:
+        link.connect(address)
+        link.sendall(message.encode())
+
+
+def reloading() -> str:
+    """Return the message that a reload begins; `READY=1` ends it. Source: systemd.service(5), notify-reload."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+
+
+def watchdog_interval() -> float | None:
+    """Return how often (seconds) to send `WATCHDOG=1`: half of what the manager asks, or None."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    owner = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+    if not microseconds.isdecimal() or owner != str(os.getpid()):
+        return None
+    return int(microseconds) / 2_000_000 or None

@@ -45,7 +45,7 @@ def _run_node(args: argparse.Namespace) -> int:
         pid = start_detached([word for word in args.arguments if word != "--detach"], config.data_dir)
         print_line(f"node {config.node_id} runs as process {pid}, its log is {config.data_dir / LOG_FILE_NAME}")
         return 0
-    from blixard.agent.foreground import run_until_signal
+    from blixard.agent.node import run_until_signal
 
     return run_until_signal(read_config)
 

@@ -20,10 +20,10 @@ from blixard.documents.peers_file import (
     read_peers,
 )
 from blixard.documents.record import read_record
-from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import InputError, TrustError, one_line
 from blixard.model.fields import DEFAULT_CLUSTER
 from blixard.model.ids import EndpointId
+from blixard.model.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.trust.keys import read_secret_key
 from blixard.trust.manifest import FILE_NAME, keep_manifest, signed_number
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, renew_signature, verify_peers

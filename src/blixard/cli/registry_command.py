@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from blixard.cli.output import print_json
 from blixard.documents.files import read_limited
 from blixard.documents.registry_file import format_registry, parse_registry, read_registry, write_registry
-from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import InputError, TrustError, one_line
 from blixard.model.fields import DEFAULT_CLUSTER
+from blixard.model.limits import MAX_REGISTRY_BYTES
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.model.times import parse_rfc3339
 from blixard.trust.attestation import attest, verify_attestation

@@ -23,7 +23,7 @@ from blixard.dialling.connection_pool import CLOSE_WAIT, ConnectionPool
 from blixard.dialling.dial_state import DialState
 from blixard.dialling.pace import Pace
 from blixard.dialling.protocols import NOWHERE, REMOVED, STOPPED, DialError
-from blixard.model.value_limits import MAX_ADDRESSES
+from blixard.model.limits import MAX_ADDRESSES
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 
 - `registry_file`, `peers_file`, `record`: one node's entry, all peers of a cluster, the folder of all entries.
 - `entry_states`: what the record keeps beside an entry; `json_times`: the three forms of a moment in documents.
-- `strictjson`, `canonical`, `schemas`: parse JSON, write it as bytes, hold it against a schema.
-- `files`: read within a limit, write in one step; `own_files`: those that must be this user's own; `account`: work as
+- `json_bytes`, `schemas`: parse JSON, write it as bytes, hold it against a schema.
+- `files`: read within a limit, write in one step; `files`: those that must be this user's own; `account`: work as
   the account that owns a directory.
 - `connectivity_report`: the counts of a check; `data_dir_files`: the names of a node's files; `size_limits`: the
   bounds of documents.

@@ -7,15 +7,14 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from blixard.documents.canonical import pretty_bytes
 from blixard.documents.entry_states import ABSENT, changed_at, state_of
 from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.json_bytes import loads, pretty_bytes
 from blixard.documents.json_times import parse_time, upstream_time
-from blixard.documents.size_limits import MAX_PEERS, MAX_PEERS_BYTES
-from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.model.limits import MAX_PEERS, MAX_PEERS_BYTES
 from blixard.model.words import too_many, wrong_kind
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from blixard.documents.entry_states import (
     state_of,
 )
 from blixard.documents.registry_file import read_registry, write_registry
-from blixard.documents.size_limits import MAX_RECORD_ENTRIES
 from blixard.errors import InputError
+from blixard.model.limits import MAX_RECORD_ENTRIES
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
 from blixard.model.words import quoted, too_many

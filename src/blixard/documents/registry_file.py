@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import os
 
-from blixard.documents.canonical import pretty_bytes
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.size_limits import MAX_REGISTRY_BYTES
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import loads, pretty_bytes
 from blixard.errors import InputError
 from blixard.model.entry import NodeRegistryEntry
+from blixard.model.limits import MAX_REGISTRY_BYTES
 
 
 def parse_registry(data: bytes, *, file: str | None = None) -> NodeRegistryEntry:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.files import read_limited
+from blixard.documents.json_bytes import loads
 from blixard.documents.peers_file import parse_peers
 from blixard.documents.registry_file import parse_registry
-from blixard.documents.size_limits import MAX_CONFIG_BYTES
-from blixard.documents.strictjson import loads
 from blixard.errors import InputError
 from blixard.model import words
 from blixard.model.fields import pointer
+from blixard.model.limits import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
     import os

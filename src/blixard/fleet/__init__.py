@@ -11,11 +11,11 @@ On the controller:
 
 - `remote`, `answers`: ask a host, and parse what it answered; `host_view`: what this run knows of a host by now.
 - `places`, `wanted_package`, `membership`, `steps`: where the fleet's files are, which package, which hosts and steps.
-- `pending`: what has to be done on a host; `quorum`, `voters`, `batches`, `rotation_order`: what may restart at once,
+- `observe`: what has to be done on a host; `quorum`, `voters`, `batches`: what may restart at once,
   and in which order.
 - `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.
-- `registry`, `announcements`: the record, changes of key; `signature`, `seen_numbers`: signatures and their numbers;
-  `report`: the connectivity report, and `report_text`: the same for people.
+- `registry`: the record, changes of key; `signature`: signatures and their numbers;
+  `report`: the connectivity report, and `report`: the same for people.
 """

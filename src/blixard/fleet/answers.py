@@ -19,15 +19,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from blixard.documents.connectivity_report import summary
-from blixard.documents.size_limits import KIB, MAX_PEERS, MIB
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import loads
 from blixard.errors import MAX_LINES, InputError, bounded_lines, one_line
 from blixard.fleet.look import KEY_FILE_NAME
-from blixard.fleet.report_text import troubles
+from blixard.fleet.report import troubles
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.ids import EndpointId
-from blixard.model.value_limits import MAX_NODE_ID, MAX_SAFE_INTEGER
+from blixard.model.limits import KIB, MAX_NODE_ID, MAX_PEERS, MAX_SAFE_INTEGER, MIB
 from blixard.model.words import EMPTY, MISSING, quoted, too_large, too_long, too_many, too_small, wrong_kind
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.highest_seq import MOST_TOLD

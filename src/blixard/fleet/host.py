@@ -47,7 +47,7 @@ def _look(options: Options) -> dict[str, Any]:
 
 def _check(options: Options) -> dict[str, Any]:
     from blixard.fleet.check import check
-    from blixard.fleet.report_text import troubles
+    from blixard.fleet.report import troubles
 
     config = options["config"]
     report = check(

@@ -15,7 +15,7 @@ from blixard.errors import InputError, one_line
 from blixard.fleet.membership import EVERYBODY, named, names
 from blixard.fleet.quorum import batches
 from blixard.model.ids import EndpointId
-from blixard.model.value_limits import MAX_NODE_ID, MAX_SAFE_INTEGER
+from blixard.model.limits import MAX_NODE_ID, MAX_SAFE_INTEGER
 from blixard.model.words import quoted
 
 if TYPE_CHECKING:

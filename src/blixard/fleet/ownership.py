@@ -21,10 +21,10 @@ from pathlib import Path
 
 from blixard.documents.account import user_name, walk
 from blixard.documents.data_dir_files import KEPT, Kept
-from blixard.documents.own_files import file_type
-from blixard.documents.size_limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
-from blixard.documents.strictjson import loads
+from blixard.documents.files import file_type
+from blixard.documents.json_bytes import loads
 from blixard.errors import InputError
+from blixard.model.limits import MAX_KEY_BYTES, MAX_PEERS_BYTES
 from blixard.trust.keys import KEY_FORM
 
 MODE = 0o700

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import InputError
+from blixard.model.limits import MAX_REGISTRY_BYTES
 from blixard.model.words import quoted
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blixard.documents.account import as_owner_of
-from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.own_files import open_own
-from blixard.documents.size_limits import MAX_PEERS_BYTES
+from blixard.documents.files import open_own, read_limited, write_atomic
 from blixard.errors import InputError
+from blixard.model.limits import MAX_PEERS_BYTES
 
 MAX_SHOWN = 256 * 1024
 """Bytes of the file that was there which are returned for a diff."""

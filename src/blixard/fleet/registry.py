@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.entry_states import ABSENT, RECORDED_AT, state_of
+from blixard.documents.json_bytes import loads
 from blixard.documents.peers_file import PeersDiff, build_peers, diff_peers, format_peers, read_peers
 from blixard.documents.record import SUFFIX, MergeResult, merge_record, only_known, read_record, write_record
 from blixard.documents.registry_file import read_registry
-from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError, one_line
-from blixard.fleet.announcements import announced_ids
 from blixard.fleet.signature import parse_signers
 from blixard.fleet.staying import removed_unseen
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.trust.attestation import verify_attestation
+from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.signed_off import RESTORE, Expected, altered, hold, read_signed_off, too_many_removed
 
 if TYPE_CHECKING:
@@ -249,3 +249,35 @@ def _held(
 
 def _peers_before(path: Path | None) -> list[DiscoveredPeer] | None:
     return read_peers(path) if path is not None and path.exists() else None
+
+
+def announced_ids(
+    record: Mapping[str, NodeRegistryEntry], announcements: Mapping[str, Any], *, cluster: str
+) -> tuple[dict[str, EndpointId], list[str]]:
+    """Return the new id of each host whose announcement holds, and a line for each one that does not.
+
+    Args:
+        record: the record before the change; it says which key a host may speak with.
+        announcements: host name to announcement, as JSON.
+        cluster: the cluster they must be for.
+    """
+    ids: dict[str, EndpointId] = {}
+    refused = []
+    for name, obj in announcements.items():
+        try:
+            said = verify_announcement(obj, cluster=cluster)
+        except InputError as error:
+            refused.append(str(error.located(file=f"announcement of {name}")))
+            continue
+        except BlixardError as error:
+            refused.append(f"{name}: {error}")
+            continue
+        entry = record.get(name)
+        if entry is None or said.node_id != entry.node_id or entry.endpoint_id not in (said.old, said.new):
+            refused.append(
+                f"{name}: announces node {said.node_id} with the key {said.old.short}, which is not what the record"
+                " has for it"
+            )
+        else:
+            ids[name] = said.new
+    return ids, refused

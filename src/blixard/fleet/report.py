@@ -3,16 +3,34 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.connectivity_report import summary
+from blixard.documents.connectivity_report import is_bad, summary
 from blixard.errors import bounded_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from blixard.fleet.host_view import HostView
+
+    Report = Mapping[str, Any]
+    Edge = Mapping[str, Any]
+
+MAX_EDGE_LINES = 50
+"""A report with more edges than this is shown by nodes."""
+
+MAX_NODE_LINES = 40
+"""Lines of that table; the worst nodes come first."""
+
+MAX_BAD_EDGES = 20
+"""Lines of single edges, or of nodes in trouble, in what is wrong."""
+
+_EDGE_HEAD = ("FROM", "TO", "REACHED", "PATH", "RTT", "ATTEMPTS", "WAITED")
+_NODE_HEAD = ("NODE", "REACHED BY", "REACHES", "DIRECT", "WORST RTT", "MOST ATTEMPTS")
+
+_NODE_TROUBLES = {"not asked": "could not be asked", "not running": "its node is not running"}
 
 
 @dataclass(frozen=True)
@@ -87,3 +105,160 @@ def _node(part: Part) -> dict[str, Any]:
     own: Mapping[str, Any] = next(iter(part.report["nodes"]), {}) if part.report else {}
     node = {"node_id": part.node_id, "iroh_node_id": None, "agent": "not asked", **own, "name": part.name}
     return node if part.report else {**node, "error": part.problem}
+
+
+def troubles(report: Report, excused: Collection[str] = (), file: str = "") -> list[str]:
+    """Return what is wrong: nodes first, then exactly the edges that failed; of very many the first, and counts.
+
+    Args:
+        report: a report.
+        excused: names of hosts of whose nodes nothing is expected now.
+        file: where the whole report is, for those that find no room.
+    """
+    report = _without(report, excused)
+    nodes = [
+        ": ".join(filter(None, (_title(node), _NODE_TROUBLES[node["agent"]], node.get("error"))))
+        for node in report["nodes"]
+        if node["agent"] in _NODE_TROUBLES
+    ]
+    nodes += [f"{_title(node)} {line}" for node in report["nodes"] for line in node.get("problems", ())]
+    return [*_first(nodes, "more nodes in trouble", file), *_bad_edges(report["edges"], file)]
+
+
+def _bad_edges(edges: Sequence[Edge], file: str) -> list[str]:
+    bad = [edge for edge in edges if is_bad(edge)]
+    if len(edges) <= MAX_EDGE_LINES:
+        return [_edge_line(edge) for edge in bad]
+    alone, single = _reached_by_none(edges)
+    lines = [f"{name}: reached by none of {count} nodes: {why}" for name, count, why in alone]
+    worst = sorted((edge for edge in single), key=lambda edge: -edge["waited_s"])
+    lines += [_edge_line(edge) for edge in worst]
+    shown = _first(lines, "more", file)
+    return [*shown, *([_kinds(bad)] if len(lines) > MAX_BAD_EDGES else [])]
+
+
+def _reached_by_none(edges: Sequence[Edge]) -> tuple[list[tuple[str, int, str]], list[Edge]]:
+    """Return nodes that none of several reached, with how many and the commonest reason; and all other bad edges."""
+    by_end: dict[str, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        by_end[_end(edge, "to")].append(edge)
+    alone = {name: own for name, own in by_end.items() if len(own) > 1 and all(map(is_bad, own))}
+    said = [(name, len(own), _commonest(own)) for name, own in alone.items()]
+    return said, [edge for edge in edges if is_bad(edge) and _end(edge, "to") not in alone]
+
+
+def _commonest(edges: Sequence[Edge]) -> str:
+    ((reason, _),) = Counter(f"{kind}: {message}" for kind, message in map(_reason, edges)).most_common(1)
+    return reason
+
+
+def _kinds(bad: Sequence[Edge]) -> str:
+    counts = Counter(kind for kind, _ in map(_reason, bad))
+    return f"{len(bad)} edges in all: " + ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+
+
+def _first(lines: list[str], more: str, file: str) -> list[str]:
+    left = len(lines) - MAX_BAD_EDGES
+    return [*lines[:MAX_BAD_EDGES], *([f"… and {left} {more}{_see(file)}"] if left > 0 else [])]
+
+
+def _see(file: str) -> str:
+    return f", see {file}" if file else ""
+
+
+def _without(report: Report, hosts: Collection[str]) -> Report:
+    nodes = [node for node in report["nodes"] if node.get("name") not in hosts]
+    ends = ("from_name", "to_name")
+    edges = [edge for edge in report["edges"] if not any(edge.get(end) in hosts for end in ends if edge.get(end))]
+    return {**report, "nodes": nodes, "edges": edges}
+
+
+def _title(node: Mapping[str, Any]) -> str:
+    return f"{node['name']} (node {node['node_id']})" if node.get("name") else f"node {node['node_id']}"
+
+
+def _end(edge: Edge, end: str) -> str:
+    name = edge.get(f"{end}_name")
+    return str(name) if name else f"node {edge[end]}"
+
+
+def _reason(edge: Edge) -> tuple[str, str]:
+    error = edge["error"] or {"kind": "refused", "message": "the peer does not let this node in"}
+    return error["kind"], error["message"]
+
+
+def _edge_line(edge: Edge) -> str:
+    kind, message = _reason(edge)
+    tried = f"{edge['attempts']} attempt{'' if edge['attempts'] == 1 else 's'} in {edge['waited_s']:.1f} s"
+    return f"{_end(edge, 'from')} → {_end(edge, 'to')}: {kind}: {message}; {tried}"
+
+
+def table(report: Report, file: str = "") -> str:
+    """Return the report for a terminal: a line an edge; in a large fleet a line a node, the worst first.
+
+    Args:
+        report: a report.
+        file: where the whole report is, for the nodes that find no room.
+    """
+    edges = report["edges"]
+    counts = report["summary"]
+    reached = f"{counts['reached']} of {counts['edges']} edges reached"
+    last = f"{reached} between {counts['nodes']} nodes of {report['cluster']}"
+    if not edges:
+        return last
+    if len(edges) <= MAX_EDGE_LINES:
+        return "\n".join([*_columns([_EDGE_HEAD, *map(_edge_row, edges)]), last])
+    rows = sorted(_node_rows(edges))
+    left = len(rows) - MAX_NODE_LINES
+    more = [f"… and {left} more nodes{_see(file)}"] if left > 0 else []
+    return "\n".join([*_columns([_NODE_HEAD, *(row for _, row in rows[:MAX_NODE_LINES])]), *more, last])
+
+
+def _edge_row(edge: Edge) -> tuple[str, ...]:
+    reached = "yes" if not is_bad(edge) else "refused" if edge["reached"] else "NO"
+    return (
+        _end(edge, "from"),
+        _end(edge, "to"),
+        reached,
+        edge["path"] or "-",
+        _milliseconds(edge["rtt_ms"]),
+        str(edge["attempts"]),
+        f"{edge['waited_s']:.2f} s",
+    )
+
+
+def _node_rows(edges: Sequence[Edge]) -> Iterator[tuple[tuple[int, int], tuple[str, ...]]]:
+    """Yield a row for each node, behind what rows are sorted by: those with the most bad edges first."""
+    from_it: dict[str, list[Edge]] = defaultdict(list)
+    to_it: dict[str, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        from_it[_end(edge, "from")].append(edge)
+        to_it[_end(edge, "to")].append(edge)
+    for place, name in enumerate({**from_it, **to_it}):
+        good = [edge for edge in from_it[name] if not is_bad(edge)]
+        bad = sum(map(is_bad, (*from_it[name], *to_it[name])))
+        yield (
+            (-bad, place),
+            (
+                name,
+                _share(to_it[name]),
+                _share(from_it[name]),
+                str(sum(edge["path"] == "direct" for edge in good)),
+                _milliseconds(max((edge["rtt_ms"] for edge in good if edge["rtt_ms"] is not None), default=None)),
+                str(max((edge["attempts"] for edge in from_it[name]), default=0)),
+            ),
+        )
+
+
+def _share(edges: Sequence[Edge]) -> str:
+    return f"{sum(not is_bad(edge) for edge in edges)}/{len(edges)}" if edges else "-"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} ms"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return ["  ".join(row).rstrip() for row in padded]

@@ -12,8 +12,8 @@ from blixard.model import fields
 from blixard.model.addresses import SocketAddress
 from blixard.model.encodings import decode_base64
 from blixard.model.ids import EndpointId
+from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.times import EPOCH, format_time, parse_whole_second
-from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.model.words import MISSING, UNKNOWN, wrong_kind
 
 if TYPE_CHECKING:

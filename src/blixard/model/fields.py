@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from blixard.errors import InputError
 from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.ids import EndpointId
-from blixard.model.value_limits import MAX_ADDRESSES, MAX_CLUSTER, MAX_NODE_ID, MAX_SOURCE
-from blixard.model.words import EMPTY, quoted, too_large, too_long, too_many, too_small, wrong_kind
+from blixard.model.limits import MAX_ADDRESSES, MAX_CLUSTER, MAX_NODE_ID, MAX_SOURCE
+from blixard.model.words import EMPTY, MISSING, UNKNOWN, quoted, too_large, too_long, too_many, too_small, wrong_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,3 +111,22 @@ def address(value: object, place: str = "/address") -> str:
     """Return the `host:port` that the node listens on, as it is written."""
     at(place, HostPort.parse, value)
     return str(value)
+
+
+def members(obj: object, *, names: Sequence[str], domain: str | None = None) -> Mapping[str, object]:
+    """Return `obj` when it is an object with exactly these members; a statement's own `domain` is one of them.
+
+    Raises:
+        InputError: it is not; with the place of the first thing that is wrong.
+    """
+    if not isinstance(obj, Mapping):
+        raise InputError(wrong_kind("an object", obj))
+    for name in names:
+        if name not in obj:
+            raise InputError(MISSING, place=f"/{name}")
+    for name in sorted(obj):
+        if name not in names:
+            raise InputError(UNKNOWN, place=pointer(name))
+    if domain is not None and obj["domain"] != domain:
+        raise InputError(f"must be {quoted(domain)}", place="/domain")
+    return obj

@@ -10,7 +10,7 @@ from blixard.errors import InputError
 from blixard.model.addresses import IPAddress, SocketAddress, parse_relay_url
 from blixard.model.encodings import decode_base32
 from blixard.model.ids import ID_BYTES, EndpointId
-from blixard.model.value_limits import MAX_ADDRESSES, MAX_TICKET
+from blixard.model.limits import MAX_ADDRESSES, MAX_TICKET
 from blixard.model.words import quoted, too_long, too_many, wrong_kind
 
 _PRESENT = "endpoint"

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Literal
 from blixard.documents.json_times import parse_time
 from blixard.model.numbers import is_ahead
 from blixard.ordered_set import OrderedSet
-from blixard.peers.claims import OPERATORS, Claim, Dropped, Known, Origin, dropped_addresses, merge, newest
-from blixard.peers.node_id_owners import NodeIdOwners
+from blixard.peers.claims import (
+    OPERATORS,
+    Claim,
+    Dropped,
+    Known,
+    NodeIdOwners,
+    Origin,
+    dropped_addresses,
+    merge,
+    newest,
+)
 from blixard.sources.base import Failed, Found
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 """Where peers come from: one file a source, behind `base.Source`.
 
 - `base`: `Source`, the three answers `Found`, `Nothing` and `Failed`, `Sighting`, and what sources need from outside.
-- The sources: `static_file`, `registry_files`, `http_document`, `remote_files` (fsspec), `ticket`, `host_port`.
+- The sources: `static_file`, `registry_files`, `http_document`, `remote_files` (fsspec), `node_locations`.
 - `factory`: from a configuration to sources.
 - `registry_reader`, `peers_reader`, `document_reader`: from bytes to sightings.
 - `snapshots`: the last good peers file of each source, for a restart.

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from blixard.model.addresses import HostPort
     from blixard.model.entry import DiscoveredPeer
     from blixard.model.ids import EndpointId
-    from blixard.sources.host_port import IsKnown
+    from blixard.sources.node_locations import Introduce, IsKnown
     from blixard.sources.snapshots import SnapshotStore
-    from blixard.sources.ticket import Introduce
     from blixard.trust.attestation import AttestationCheck
     from blixard.trust.highest_seq import HighestSeq
 

@@ -13,10 +13,9 @@ from blixard.errors import InputError
 from blixard.model.addresses import HostPort
 from blixard.model.tickets import looks_like_ticket, parse_ticket
 from blixard.sources.base import Answer, Failed
-from blixard.sources.host_port import HostPortLocation
+from blixard.sources.node_locations import HostPortLocation, TicketLocation
 from blixard.sources.registry_files import RegistryFiles
 from blixard.sources.static_file import StaticFile
-from blixard.sources.ticket import TicketLocation
 from blixard.sources.urls import name_of, scheme_of
 
 if TYPE_CHECKING:

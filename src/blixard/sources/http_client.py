@@ -24,9 +24,8 @@ from typing import cast
 
 import blixard
 from blixard.errors import InputError
-from blixard.model.addresses import HostPort
-from blixard.model.networks import Network, may_lead, network_of
-from blixard.model.value_limits import MAX_URL
+from blixard.model.addresses import HostPort, Network, may_lead, network_of
+from blixard.model.limits import MAX_URL
 from blixard.sources.file_stamps import RACY
 from blixard.sources.urls import scheme_of, shown
 

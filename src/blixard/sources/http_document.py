@@ -7,8 +7,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError
+from blixard.model.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.sources.base import Answer, Failed, Found
 from blixard.sources.document_reader import DocumentReader
 from blixard.sources.http_client import Deadline, Limits, Target, Validators, get

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blixard.documents.canonical import sha256_hex
+from blixard.documents.json_bytes import sha256_hex
 from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.sources.base import Failed, Found, Sighting

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.size_limits import MAX_REGISTRY_BYTES
 from blixard.errors import BlixardError, InputError
+from blixard.model.limits import MAX_REGISTRY_BYTES
 from blixard.sources.base import Answer, Failed
 from blixard.sources.file_stamps import Stamp, stamp, stamp_of
 from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from blixard.documents.entry_states import PRESENT, state_of
 from blixard.documents.json_times import parse_time
 from blixard.documents.registry_file import parse_registry
-from blixard.documents.size_limits import MAX_RECORD_ENTRIES
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.addresses import HostPort
 from blixard.model.entry import DiscoveredPeer
+from blixard.model.limits import MAX_RECORD_ENTRIES
 from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting, unique
 
 if TYPE_CHECKING:

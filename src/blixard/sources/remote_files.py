@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError, InputError, TrustError
+from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
 from blixard.sources.base import Answer, Failed
 from blixard.sources.document_reader import DocumentReader
 from blixard.sources.file_stamps import RACY

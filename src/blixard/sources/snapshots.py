@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from blixard.documents.canonical import canonical_bytes, sha256_hex
 from blixard.documents.data_dir_files import SNAPSHOTS_FOLDER_NAME
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import canonical_bytes, loads, sha256_hex
 from blixard.errors import InputError
+from blixard.model.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.model.times import format_time, parse_rfc3339
 
 _HEAD = 4 * MAX_SIGNATURE_BYTES

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.documents.files import read_limited
-from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError
+from blixard.model.limits import MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.sources.base import Answer, Failed, Nothing
 from blixard.sources.file_stamps import Stamp, stamp
 from blixard.sources.peers_reader import PeersReader

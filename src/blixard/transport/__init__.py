@@ -3,5 +3,5 @@
 
 - `connector`: bind an endpoint and dial; `acceptor`: answer callers; `caller_slots`: who keeps its place in a flood.
 - `hello`: the first message of both sides, and who is let in.
-- `connection`: `IrohConnection`, its pings and its end; `stream_guard`: the one stream that a connection may have.
+- `connection`: `IrohConnection`, its pings and its end; `connection`: the one stream that a connection may have.
 """

@@ -17,9 +17,8 @@ from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.ids import EndpointId
 from blixard.transport.caller_slots import CallerSlots
-from blixard.transport.connection import IrohConnection
+from blixard.transport.connection import IrohConnection, StreamGuard
 from blixard.transport.hello import MAX_HELLO_BYTES, Hello, Welcome, decode_hello, encode
-from blixard.transport.stream_guard import StreamGuard
 
 if TYPE_CHECKING:
     from blixard.clock import Clock

@@ -13,6 +13,7 @@ import iroh
 from blixard.dialling.address_proofs import normal
 from blixard.dialling.protocols import DialError
 from blixard.errors import one_line
+from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +41,11 @@ MAX_UNANSWERED = 32 * 1024
 
 _PING, _PONG = b"i", b"o"
 _NONCE = 8
+
+_TOO_MANY_STREAMS = b"more than one stream"
+
+# They end with their connections; the event loop keeps no task by itself.
+_watching: set[asyncio.Task[None]] = set()
 
 
 class IrohConnection:
@@ -195,3 +201,42 @@ class IrohConnection:
 def _remote_of(connection: iroh.Connection) -> str | None:
     selected = (path for path in connection.paths() if path.is_selected and path.is_ip)
     return next((normal(path.remote_addr) for path in selected), None)
+
+
+class StreamGuard:
+    """Watches a connection from its handshake to its end.
+
+    Attributes:
+        hello: the first stream that the other end opens; on the dialling side there must be none.
+    """
+
+    def __init__(self, connection: iroh.Connection, *, is_dialler: bool) -> None:
+        self._connection = connection
+        self.hello: asyncio.Future[iroh.BiStream] = asyncio.get_running_loop().create_future()
+        if is_dialler:
+            self.hello.cancel()
+        for work in (self._both_ways(), self._one_way()):
+            task = spawn(work, "watching the streams of a connection")
+            _watching.add(task)
+            task.add_done_callback(_watching.discard)
+
+    async def _both_ways(self) -> None:
+        try:
+            if not self.hello.done():
+                stream = await self._connection.accept_bi()
+                if not self.hello.done():
+                    self.hello.set_result(stream)
+            await self._connection.accept_bi()
+            self._end()
+        except iroh.IrohError as error:
+            if not self.hello.done():
+                self.hello.set_exception(error)
+                self.hello.exception()  # whoever waited for it may have given up
+
+    async def _one_way(self) -> None:
+        with contextlib.suppress(iroh.IrohError):
+            await self._connection.accept_uni()
+            self._end()
+
+    def _end(self) -> None:
+        self._connection.close(1, _TOO_MANY_STREAMS)

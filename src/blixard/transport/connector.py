@@ -18,7 +18,7 @@ from blixard.dialling.protocols import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.words import how_to_bind
-from blixard.transport.connection import IrohConnection
+from blixard.transport.connection import IrohConnection, StreamGuard
 from blixard.transport.hello import (
     DISCOVERY_ALPN,
     MAX_HELLO_BYTES,
@@ -29,7 +29,6 @@ from blixard.transport.hello import (
     encode,
     turned_away,
 )
-from blixard.transport.stream_guard import StreamGuard
 from blixard.trust.keys import SecretKey
 
 if TYPE_CHECKING:

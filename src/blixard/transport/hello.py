@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from blixard.dialling.protocols import REFUSALS, DialError
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import loads
 from blixard.errors import InputError, TrustError, one_line
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from blixard.documents.canonical import canonical_bytes
+from blixard.documents.json_bytes import canonical_bytes
 from blixard.errors import InputError, TrustError
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import Attestation, Content, DiscoveredPeer, NodeRegistryEntry, parse_signature
+from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.numbers import AHEAD, check_number, is_ahead, is_clock_set
 from blixard.model.times import format_time, parse_whole_second
-from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.trust.keys import SecretKey, verify
 
 if TYPE_CHECKING:

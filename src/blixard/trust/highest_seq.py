@@ -13,14 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from blixard.documents.canonical import pretty_bytes, sha256_hex
 from blixard.documents.data_dir_files import SEEN_FILE_NAME
 from blixard.documents.files import read_limited, write_atomic
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import loads, pretty_bytes, sha256_hex
 from blixard.errors import InputError
 from blixard.model.ids import EndpointId
+from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.numbers import is_ahead
-from blixard.model.value_limits import MAX_SAFE_INTEGER
 
 Key = TypeVar("Key")
 _Value = TypeVar("_Value")

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from blixard.documents.canonical import canonical_bytes
+from blixard.documents.json_bytes import canonical_bytes
 from blixard.errors import InputError, TrustError
 from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
+from blixard.model.fields import members
+from blixard.model.limits import MAX_SAFE_INTEGER
 from blixard.model.times import format_time, parse_whole_second
-from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.model.words import quoted
 from blixard.trust.keys import verify
-from blixard.trust.statement import members
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId

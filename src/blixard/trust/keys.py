@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from blixard.documents.data_dir_files import KEY_FILE_NAME as KEY_FILE_NAME
 from blixard.documents.files import create_atomic, read_limited
-from blixard.documents.size_limits import MAX_KEY_BYTES
 from blixard.errors import InputError
 from blixard.model.ids import EndpointId
+from blixard.model.limits import MAX_KEY_BYTES
 
 _KEY_BYTES = 32
 

@@ -10,21 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.documents.entry_states import parse_state, retired_ids, state_of
 from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.json_bytes import canonical_bytes, loads, pretty_bytes, sha256_hex
 from blixard.documents.record import check_name, read_record
-from blixard.documents.size_limits import MAX_MANIFEST_BYTES, MAX_RECORD_ENTRIES
-from blixard.documents.strictjson import loads
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
+from blixard.model.fields import members as members_of_statement
+from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_RECORD_ENTRIES, MAX_SAFE_INTEGER
 from blixard.model.numbers import is_ahead
-from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.model.words import quoted, too_many, wrong_kind
 from blixard.trust.keys import verify
-from blixard.trust.statement import members as members_of_statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.documents.data_dir_files import SIGNATURE_SUFFIX as SIGNATURE_SUFFIX
-from blixard.documents.size_limits import MAX_SIGNATURE_BYTES
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import canonical_bytes, loads, pretty_bytes, sha256_hex
 from blixard.errors import InputError, TrustError
 from blixard.model import fields
 from blixard.model.encodings import encode_base64
 from blixard.model.entry import parse_signature
+from blixard.model.fields import members
+from blixard.model.limits import MAX_SAFE_INTEGER, MAX_SIGNATURE_BYTES
 from blixard.model.numbers import check_number, is_ahead
-from blixard.model.value_limits import MAX_SAFE_INTEGER
 from blixard.model.words import quoted
 from blixard.trust.keys import verify
-from blixard.trust.statement import members
 
 if TYPE_CHECKING:
     from collections.abc import Collection

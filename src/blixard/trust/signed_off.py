@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from blixard.documents.entry_states import ABSENT, announcements_of, retired_ids, state_of
 from blixard.documents.files import read_limited
 from blixard.documents.record import SUFFIX, announced_option
-from blixard.documents.size_limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
+from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.model.numbers import check_number, is_ahead
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.key_announcement import verify_announcement

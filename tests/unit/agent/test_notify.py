@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.agent.notify import notify, reloading, watchdog_interval
+from blixard.agent.process import notify, reloading, watchdog_interval
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -24,9 +24,9 @@ from blixard.documents.peers_file import (
     read_peers,
     write_peers,
 )
-from blixard.documents.size_limits import MAX_PEERS, MAX_PEERS_BYTES
 from blixard.errors import InputError
 from blixard.model.entry import DiscoveredPeer
+from blixard.model.limits import MAX_PEERS, MAX_PEERS_BYTES
 
 
 @given(peer_lists, st.booleans(), st.randoms(use_true_random=False))

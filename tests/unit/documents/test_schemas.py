@@ -21,7 +21,7 @@ from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import NAMES, load_schema, validate, validate_text
 from blixard.errors import InputError
-from blixard.model import value_limits
+from blixard.model import limits
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.trust.attestation import verify_attestation
 
@@ -187,12 +187,12 @@ def test_a_rule_that_stands_in_several_schemas_is_the_same_in_all() -> None:
 
 def test_the_bounds_in_the_schemas_are_those_of_the_parsers() -> None:
     defs = load_schema("discovery-peers")["$defs"]
-    assert defs["nodeId"]["maximum"] == value_limits.MAX_NODE_ID
-    assert defs["directAddresses"]["maxItems"] == value_limits.MAX_ADDRESSES
-    assert defs["relayUrl"]["maxLength"] == value_limits.MAX_URL
-    assert defs["clusterName"]["maxLength"] == value_limits.MAX_CLUSTER
-    assert defs["attestation"]["properties"]["seq"]["maximum"] == value_limits.MAX_SAFE_INTEGER
-    assert load_schema("discovery-peers")["items"]["properties"]["source"]["maxLength"] == value_limits.MAX_SOURCE
+    assert defs["nodeId"]["maximum"] == limits.MAX_NODE_ID
+    assert defs["directAddresses"]["maxItems"] == limits.MAX_ADDRESSES
+    assert defs["relayUrl"]["maxLength"] == limits.MAX_URL
+    assert defs["clusterName"]["maxLength"] == limits.MAX_CLUSTER
+    assert defs["attestation"]["properties"]["seq"]["maximum"] == limits.MAX_SAFE_INTEGER
+    assert load_schema("discovery-peers")["items"]["properties"]["source"]["maxLength"] == limits.MAX_SOURCE
 
 
 def test_the_seeds_own_examples_fit_the_schemas_with_real_ids_in_them() -> None:

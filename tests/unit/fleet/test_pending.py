@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blixard.fleet.pending import has_key, has_peers, pending
+from blixard.fleet.observe import has_key, has_peers, pending
 
 CONFIG = "/etc/blixard/node-config.json"
 UNIT = "/etc/systemd/system/blixard.service"

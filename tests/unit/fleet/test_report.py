@@ -11,8 +11,7 @@ from tests.unit.documents.samples import key
 
 from blixard.documents.schemas import validate
 from blixard.fleet.host_view import HostView
-from blixard.fleet.report import Part, fleet_report, merge
-from blixard.fleet.report_text import table, troubles
+from blixard.fleet.report import Part, fleet_report, merge, table, troubles
 
 NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.unit.fleet.host_views import by_name
 
+from blixard.fleet.batches import rotation_order
 from blixard.fleet.host_view import HostView
-from blixard.fleet.rotation_order import rotation_order
 
 
 def host(name: str, **state: Any) -> HostView:

@@ -13,8 +13,7 @@ from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.documents.registry_file import write_registry
 from blixard.errors import TrustError
-from blixard.fleet.seen_numbers import agreed, held_against, refuse_lower
-from blixard.fleet.signature import Signature, keep_signature
+from blixard.fleet.signature import Signature, agreed, held_against, keep_signature, refuse_lower
 from blixard.model.numbers import AHEAD
 
 FLEET, OTHER = key(100), key(101)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 
-from blixard.documents.canonical import sha256_hex
+from blixard.documents.json_bytes import sha256_hex
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.errors import InputError, TrustError
 from blixard.fleet.signature import Signature, fleet_key, keep_signature, refused_key

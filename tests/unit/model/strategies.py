@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
-from blixard.model.value_limits import MAX_NODE_ID
+from blixard.model.limits import MAX_NODE_ID
 from blixard.trust.keys import SecretKey
 
 secret_keys = st.binary(min_size=32, max_size=32).map(SecretKey.from_bytes)

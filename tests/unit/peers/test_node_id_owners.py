@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tests.unit.peers.people import endpoint_id
 
-from blixard.peers.node_id_owners import NodeIdOwners
+from blixard.peers.claims import NodeIdOwners
 
 ONE, TWO = endpoint_id(1), endpoint_id(2)
 BETTER, WORSE = (False, 1, 0, 0, "a"), (False, 2, 0, 0, "a")

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.peers.people import CLUSTER, NOON, key, peer
 from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, registry_of, write
 
-from blixard.documents.size_limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES
+from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES
 from blixard.sources.base import Answer, Failed, Found, SourceContext
 from blixard.sources.factory import registry_at
 from blixard.sources.remote_files import RemoteSource

@@ -19,9 +19,8 @@ from blixard.model.entry import Attestation, DiscoveredPeer
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.sources.base import Failed, Found, Nothing, SourceContext
 from blixard.sources.factory import DiscoverySource, Unusable, make_sources, registry_at
-from blixard.sources.host_port import HostPortLocation
+from blixard.sources.node_locations import HostPortLocation, TicketLocation
 from blixard.sources.registry_files import RegistryFiles
-from blixard.sources.ticket import TicketLocation
 from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.attestation import AttestationCheck, verify_attestation
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, key
 
-from blixard.documents.canonical import canonical_bytes
+from blixard.documents.json_bytes import canonical_bytes
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.encodings import encode_base64
 from blixard.trust.key_announcement import DOMAIN, Announcement, announce, verify_announcement

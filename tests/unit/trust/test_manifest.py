@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key
 
-from blixard.documents.canonical import canonical_bytes, sha256_hex
+from blixard.documents.json_bytes import canonical_bytes, sha256_hex
 from blixard.documents.record import write_record
 from blixard.documents.schemas import validate
 from blixard.errors import BlixardError, InputError, TrustError

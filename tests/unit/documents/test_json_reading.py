@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from tests.unit.model.strategies import json_values
 
-from blixard.documents.size_limits import MAX_DEPTH
-from blixard.documents.strictjson import loads
+from blixard.documents.json_bytes import loads
 from blixard.errors import InputError
+from blixard.model.limits import MAX_DEPTH
 
 
 @given(json_values)

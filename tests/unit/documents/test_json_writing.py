@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from tests.unit.model.strategies import json_values
 
-from blixard.documents.canonical import canonical_bytes, pretty_bytes, sha256_hex
+from blixard.documents.json_bytes import canonical_bytes, pretty_bytes, sha256_hex
 from blixard.errors import InputError
 
 

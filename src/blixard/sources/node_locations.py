@@ -11,6 +11,7 @@ from blixard.model.entry import DiscoveredPeer
 from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting
 
 if TYPE_CHECKING:
+    from blixard.model.addresses import HostPort
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
     from blixard.sources.base import SourceKind
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Introduce = Callable[["Ticket"], Awaitable[DiscoveredPeer]]
 """Dials a ticket's endpoint and returns it as a peer; raises BlixardError when that fails."""
+
+IsKnown = Callable[["HostPort"], bool]
 
 
 class TicketLocation:
@@ -57,3 +60,27 @@ class TicketLocation:
         ticket = self._ticket
         given = (*map(str, ticket.direct_addresses), *([ticket.relay_url] if ticket.relay_url else []))
         return Found((Sighting(peer, self.name, given=given),))
+
+
+class HostPortLocation:
+    """Says whether some registry or peers file knows the node at an address.
+
+    An address alone has no key to dial. So it adds no peer of its own: the registry that has the address does.
+    """
+
+    kind: SourceKind = "registry"
+
+    def __init__(self, where: HostPort, is_known: IsKnown) -> None:
+        self.name = f"registry:{where}"
+        self._where = where
+        self._is_known = is_known
+        self._found = Found(())
+
+    async def fetch(self) -> Answer:
+        """Look in the table, as `Source.fetch`."""
+        if self._is_known(self._where):
+            return self._found
+        return Failed(
+            f"{self._where}: no registry that is known here has this address, and an address alone names no key; "
+            "give the node's registry file or ticket"
+        )

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from dataclasses import dataclass
+from typing import Any, cast
 
-from blixard.documents.size_limits import MAX_DEPTH, MAX_INTEGER_DIGITS
 from blixard.errors import InputError
 from blixard.model.fields import pointer
+from blixard.model.limits import MAX_DEPTH, MAX_INTEGER_DIGITS
 from blixard.model.words import quoted
 
 
@@ -146,3 +148,27 @@ def _check_string(text: str, path: tuple[str | int, ...]) -> None:
         escaped = text.encode("utf-8", "backslashreplace").decode("utf-8")
         reason = f"{quoted(escaped)} has half of a surrogate pair in it"
         raise InputError(reason, place=pointer(*path)) from None
+
+
+def canonical_bytes(obj: object) -> bytes:
+    """Return the RFC 8785 canonical JSON of `obj`.
+
+    Raises:
+        InputError: it holds an integer beyond 2^53 - 1, NaN, Infinity or text that is no Unicode.
+    """
+    import rfc8785
+
+    try:
+        return rfc8785.dumps(cast("Any", obj))  # what it cannot take it refuses
+    except rfc8785.CanonicalizationError as error:
+        raise InputError(f"has no canonical form: {error}") from None
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of `data` in 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def pretty_bytes(obj: object) -> bytes:
+    """Return `obj` as it is written to disk: two-space indent, UTF-8 unescaped, final newline, order kept."""
+    return (json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
