@@ -247,7 +247,7 @@ class DiscoveryManager:
                 self._reconciler.begin(
                     came=came,
                     gone=old.keys() - {source.name for source in sources},
-                    distrusted=came & old.keys() if narrowed else (),
+                    distrusted=came if narrowed else (),
                 )
             )
             self._choose()

@@ -129,6 +129,26 @@ def test_a_number_within_a_day_of_the_clock_holds(seq: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("issued_at", "expires_at", "words"),
+    [
+        ("2026-01-16T09:30:00Z", None, None),
+        ("2026-01-16T09:30:01Z", None, "more than a day ahead"),
+        ("2026-01-15T09:30:00Z", "2026-01-15T09:30:00Z", "not after it was signed"),
+        ("2026-01-15T09:30:00Z", "2026-01-15T09:30:01Z", None),
+    ],
+)
+def test_an_attestation_begins_within_a_day_of_the_clock_and_before_it_ends(
+    issued_at: str, expires_at: str | None, words: str | None
+) -> None:
+    one = signed_as(SECONDS, issued_at=issued_at, expires_at=expires_at)
+    if words is None:
+        assert verify_attestation(one, now=NOW)
+    else:
+        with pytest.raises(TrustError, match=words):
+            verify_attestation(one, now=NOW)
+
+
 def test_a_machine_whose_clock_is_not_set_refuses_nobody_for_it() -> None:
     assert verify_attestation(attested(1), now=POWER_CUT)
     sig = sign_peers(DATA, FLEET, cluster=CLUSTER, previous_seq=None, now=NOW)

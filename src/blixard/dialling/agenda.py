@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -12,17 +13,17 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-_SLACK = 64
-"""Outdated items that may stay in the heap beyond the live ones before it is rebuilt."""
-
 
 class Agenda(Generic[Key]):
-    """At most one planned time for each key. Items that were replaced stay in the heap and are skipped later."""
+    """At most one planned time for each key.
+
+    Items that were replaced stay in the heap and are skipped later; it is rebuilt when they are more than half of it.
+    """
 
     def __init__(self) -> None:
         self._planned: dict[Key, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, Key]] = []
-        self._count = 0
+        self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._planned)
@@ -30,11 +31,11 @@ class Agenda(Generic[Key]):
     def plan(self, key: Key, at: float) -> None:
         """Plan `key` for `at`, instead of any time planned before."""
         # The running number keeps keys from being compared, and items of one time in the order they were planned.
-        self._count += 1
-        self._planned[key] = (at, self._count)
-        heapq.heappush(self._heap, (at, self._count, key))
-        if len(self._heap) > 2 * len(self._planned) + _SLACK:
-            self._heap = [(when, number, each) for each, (when, number) in self._planned.items()]
+        number = next(self._numbers)
+        self._planned[key] = (at, number)
+        heapq.heappush(self._heap, (at, number, key))
+        if len(self._heap) > 2 * len(self._planned):
+            self._heap = [(when, place, each) for each, (when, place) in self._planned.items()]
             heapq.heapify(self._heap)
 
     def cancel(self, key: Key) -> None:

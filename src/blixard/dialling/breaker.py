@@ -67,10 +67,6 @@ class Breaker:
     until: float = 0.0
     generation: int = 0
 
-    def ready_at(self, now: float) -> float:
-        """Return the earliest time at which a dial would be let through; `now` or earlier means now."""
-        return now if self.circuit == "closed" else self.until
-
     def begin(self, now: float, rng: Random) -> tuple[Breaker, Permit | None]:
         """Ask for leave to dial; None when it is refused at this time."""
         current = self.expired(now, rng)
@@ -119,7 +115,7 @@ class Breaker:
         """The peer is alive, whichever way that was seen: closes, and keeps the trips until it is proven."""
         if self.circuit == "closed":
             return replace(self, failures=0)
-        return replace(self, circuit="closed", failures=0, until=0.0, generation=self.generation + 1)
+        return replace(self, circuit="closed", generation=self.generation + 1)
 
     def proven(self) -> Breaker:
         """A connection lived long enough: the next trip is a first one again."""
@@ -134,7 +130,7 @@ class Breaker:
         return self._open_for(_open_time(trips, rng), now, trips)
 
     def _open_for(self, seconds: float, now: float, trips: int) -> Breaker:
-        return Breaker("open", 0, trips, now + seconds, self.generation + 1)
+        return Breaker("open", trips=trips, until=now + seconds, generation=self.generation + 1)
 
 
 def _open_time(trips: int, rng: Random) -> float:

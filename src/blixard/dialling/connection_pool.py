@@ -50,7 +50,7 @@ CLOSE_WAIT = 5.0
 _OnLost = Callable[["EndpointId", str], None]
 
 
-@dataclass(eq=False)
+@dataclass
 class _Pooled:
     """A live connection, who dialled it, and the task that waits for its end."""
 

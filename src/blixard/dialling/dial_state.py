@@ -71,7 +71,7 @@ class DialState:
         """Start a dial over `ways` (addresses, relay); None when the breaker refuses, `next_at` then says when."""
         self.breaker, permit = self.breaker.begin(now, rng)
         if permit is None:
-            self.next_at = self.breaker.ready_at(now)
+            self.next_at = self.breaker.until
             return None
         self.attempts += 1
         self._enter("connecting", now)

@@ -32,7 +32,7 @@ _PLACES = struct.Struct(f">{_MAX_RINGS}Q")
 
 def rings_for(nodes: int) -> int:
     """Return the number of rings for a mesh of so many nodes: its base-2 logarithm, rounded up."""
-    return min(_MAX_RINGS, max(_FEWEST_RINGS, (max(nodes, 1) - 1).bit_length()))
+    return min(_MAX_RINGS, max(_FEWEST_RINGS, (nodes - 1).bit_length()))
 
 
 def places(endpoint_id: EndpointId) -> tuple[int, ...]:

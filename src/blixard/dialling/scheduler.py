@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import heapq
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class DialScheduler:
         self._wanted: Set[EndpointId] = frozenset()
         self._flights: dict[EndpointId, _Flight] = {}
         self._ready: list[tuple[int, int, EndpointId]] = []
-        self._count = 0
+        self._numbers = itertools.count()
         self._pace = Pace()
         self._agenda: Agenda[tuple[Literal["dial", "lease"], EndpointId]] = Agenda()
         self._alarm = Alarm(clock)
@@ -224,8 +225,7 @@ class DialScheduler:
         dial_state = self._dial_states.get(endpoint_id)
         if what == "dial" and dial_state is not None:
             # Those found or lost just now go before those that keep failing, which may be many.
-            self._count += 1
-            heapq.heappush(self._ready, (dial_state.urgency, self._count, endpoint_id))
+            heapq.heappush(self._ready, (dial_state.urgency, next(self._numbers), endpoint_id))
         elif what == "lease" and endpoint_id in self._flights:
             self._flights[endpoint_id].is_overdue = True
             self._flights[endpoint_id].cancel()

@@ -33,7 +33,7 @@ INFO = (
 
 
 def look(
-    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str], min_seq: int = 0
+    data_dir: Path, *, config: bytes | None, paths: Mapping[str, str], expected: Mapping[str, str], min_seq: int
 ) -> dict[str, Any]:
     """Return what is on this host; nothing is written.
 

@@ -53,18 +53,20 @@ def _digest(path: str | os.PathLike[str]) -> str | None:
     digest = hashlib.sha256()
     left = MAX_DIGEST_BYTES
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
-            while left >= 0 and (block := os.read(descriptor, 1 << 20)):
-                digest.update(block)
+            while block := os.read(descriptor, 1 << 20):
                 left -= len(block)
+                if left < 0:
+                    return None
+                digest.update(block)
         finally:
             os.close(descriptor)
     except OSError:
         return None
-    return digest.hexdigest() if left >= 0 else None
+    return digest.hexdigest()
 
 
 def group_name(number: int) -> str:

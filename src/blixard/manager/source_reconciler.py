@@ -32,7 +32,7 @@ class SourceReconciler:
         Args:
             came: names of the sources that are new.
             gone: names of those that are no longer asked.
-            distrusted: names of new ones that stand for one of the same name whose answers were believed for a
+            distrusted: names of new ones of which an earlier one of the same name, if there was any, was believed for a
                 signature that counts no longer: what that one has said goes with the first answer, good or bad.
         """
         self._former = (self._former | set(gone)) - set(came)

@@ -250,12 +250,11 @@ class NodeIdOwners:
         return self._elect(node_id)
 
     def _elect(self, node_id: int) -> list[EndpointId]:
-        before = self._holders.get(node_id)
         contenders = self._contenders[node_id]
         if not contenders:
             del self._contenders[node_id]
-            self._holders.pop(node_id, None)
-            return [] if before is None else [before]
+            return [self._holders.pop(node_id)]
+        before = self._holders.get(node_id)
         after = min(contenders, key=lambda each: contenders[each])
         if after == before:
             return []

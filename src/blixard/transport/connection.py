@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import iroh
@@ -77,7 +78,7 @@ class IrohConnection:
         self._clock = clock
         self._rtt_ms = hello_ms
         self._remote = normal(remote) if remote is not None else _remote_of(connection)
-        self._nonce = 0
+        self._numbers = itertools.count()
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._heard = self._clock.now()
         self._reason: str | None = None
@@ -109,8 +110,7 @@ class IrohConnection:
         Raises:
             DialError: `timeout` when no answer came in `timeout` seconds, `closed` when the connection ended.
         """
-        self._nonce += 1
-        nonce = self._nonce.to_bytes(_NONCE, "big")
+        nonce = next(self._numbers).to_bytes(_NONCE, "big")
         answered = asyncio.get_running_loop().create_future()
         self._waiting[nonce] = answered
         started, pause = self._clock.now(), _PING_AGAIN

@@ -59,7 +59,7 @@ def attest(
     last = _last(previous, cluster, key, now)
     if _still_good(entry, previous, last, end, now):
         return dataclasses.replace(entry, attestation=last)
-    seq = max(last.seq + 1 if last else 1, int(now.timestamp()), 1)
+    seq = max(last.seq + 1 if last else 1, int(now.timestamp()))
     issued_at = _second(now)
     if end is not None and parse_whole_second(end) <= parse_whole_second(issued_at):
         raise InputError(f"{end} is not after now, {issued_at}", place="/expires_at", mend="choose a later end")
@@ -177,13 +177,13 @@ def _still_good(
         and last is not None
         and entry.content() == previous.content()
         and last.expires_at == end
-        and _holds(last, now)
+        and _is_timely(last, now)
     )
 
 
-def _holds(last: Attestation, now: datetime) -> bool:
+def _is_timely(attestation: Attestation, now: datetime) -> bool:
     try:
-        _check_timely(last, now)
+        _check_timely(attestation, now)
     except TrustError:
         return False
     return True

@@ -114,6 +114,16 @@ def test_a_crowd_of_callers_costs_no_more_memory_than_a_few(
     assert caplog.records == []
 
 
+def test_of_many_callers_the_one_that_was_refused_longest_ago_is_forgotten_first(
+    manager: FakeManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blixard.agent.admission.CALLERS_REMEMBERED", 2)
+    door = admission_control(manager, clock)
+    for caller, lines in (("a", 1), ("b", 2), ("c", 3), ("c", 3), ("b", 3), ("a", 4)):
+        door.turned_away("unknown", caller, "is not known")
+        assert len(caplog.records) == lines
+
+
 def test_a_reason_always_fits_into_the_welcome(manager: FakeManager, clock: VirtualClock) -> None:
     nuisance = Hello(cluster="\U0010ffff" * 64, node_id=2, entry=None)
     welcome = admission_control(manager, clock).welcome(nuisance, key(2).public())

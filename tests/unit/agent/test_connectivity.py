@@ -93,8 +93,10 @@ class FakeVetter:
 
     impostors: set[str]
     silent: set[str] = field(default_factory=set)
+    timeouts: list[float] = field(default_factory=list)
 
     async def probe(self, address: SocketAddress, endpoint_id: EndpointId, *, timeout: float) -> bool:
+        self.timeouts.append(timeout)
         if str(address) in self.silent:
             raise DialError("timeout", "no answer")
         return str(address) not in self.impostors
@@ -224,6 +226,14 @@ async def test_a_dead_connection_of_the_mesh_is_not_the_last_word(clock: Virtual
     assert (edge.outcome.reached, edge.attempts, len(prober.dialled)) == (True, 1, 1)
 
 
+async def test_a_dead_connection_of_the_mesh_takes_half_of_a_short_time_and_leaves_the_other_to_a_dial(
+    clock: VirtualClock,
+) -> None:
+    dead = FakeLink(clock, alive=False)
+    _, prober = await checked(FakeLink(clock), clock=clock, timeout=1.0, connected=lambda _: dead)
+    assert [(at, timeout) for at, _, timeout in prober.dialled] == [(0.5, 0.5)]
+
+
 GOOD, BAD = "192.168.1.2:7001", "172.17.0.1:7001"
 RELAY = "https://relay.example.org"
 
@@ -269,6 +279,7 @@ async def test_an_address_at_which_nobody_answers_is_not_held_against_the_peer(c
     edge, elsewhere = await impostor_at(clock, BAD, GOOD, impostors={BAD}, silent={GOOD})
     assert edge.outcome.reached
     assert [each.direct_addresses for each in elsewhere.dialled] == [(GOOD,)]
+    assert elsewhere.vetter.timeouts == [1.5, 1.5], "half of the three seconds that one attempt has"
 
 
 async def test_a_machine_that_was_too_busy_to_dial_without_the_address_of_another_node_says_so(
@@ -451,3 +462,16 @@ def test_a_request_that_cannot_be_used_is_refused_by_its_place(name: str, value:
     with pytest.raises(InputError) as caught:
         request_of({name: value})
     assert caught.value.place == f"/{name}"
+
+
+@pytest.mark.parametrize("timeout", [0.1, 3600])
+def test_an_edge_may_have_a_tenth_of_a_second_to_an_hour(timeout: float) -> None:
+    assert request_of({"timeout_s": timeout}) == (timeout, "all")
+    for beyond in (0.09, 3600.1):
+        with pytest.raises(InputError, match=r"from 0\.1 to 3600"):
+            request_of({"timeout_s": beyond})
+
+
+def test_a_sample_of_none_is_all() -> None:
+    assert request_of({"sample": 1}) == (10.0, 1)
+    assert request_of({"sample": 0}) == (10.0, "all"), "as the role says it"

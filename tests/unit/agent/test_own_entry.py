@@ -216,6 +216,7 @@ def test_a_running_node_writes_its_registry_only_when_it_must(tmp_path: Path) ->
     own = OwnEntry(config, key(1), {4: 7001}, SystemClock())
     assert own.update(config) is False
     first = path.stat()
+    assert first.st_mode & 0o777 == 0o644
     assert read_registry(path) == own.entry
     assert OwnEntry(config, key(1), {4: 7001}, SystemClock()).update(config) is False
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (first.st_ino, first.st_mtime_ns)

@@ -112,6 +112,18 @@ def test_a_guest_is_dialled_at_few_addresses_however_many_it_came_from(proofs: P
     assert len(proofs.counting(ALICE)) == 4
 
 
+def test_the_eight_addresses_at_which_a_member_was_met_last_count_and_its_host_is_that_of_the_last(
+    proofs: Proofs,
+) -> None:
+    met = [f"198.51.100.{number}:7001" for number in range(1, 10)]
+    member(proofs, *met, vouched=())
+    assert (proofs.host(ALICE), proofs.host(BOB)) == (None, None)
+    for address in met:
+        proofs.met(ALICE, address)
+    assert proofs.counting(ALICE) == tuple(met[1:])
+    assert proofs.host(ALICE) == "198.51.100.9"
+
+
 def test_all_addresses_of_one_ipv6_network_are_one_host(proofs: Proofs) -> None:
     for number in range(1, 10):
         member(proofs, f"[2001:db8::{number}]:7001", vouched=(), number=number)

@@ -47,8 +47,20 @@ def test_planning_one_thing_over_and_over_does_not_grow_the_heap() -> None:
     agenda: Agenda[str] = Agenda()
     for at in range(10_000):
         agenda.plan("a", float(at))
-    assert len(agenda._heap) < 200
+        assert len(agenda._heap) <= 2
     assert agenda.next_at() == 9_999.0
+
+
+def test_what_was_replaced_is_cleared_away_only_when_it_is_half_of_the_heap() -> None:
+    agenda: Agenda[int] = Agenda()
+    for key in range(100):
+        agenda.plan(key, 1.0)
+    rebuilt = 0
+    for step in range(1010):
+        before = agenda._heap
+        agenda.plan(step % 100, 2.0)
+        rebuilt += agenda._heap is not before
+    assert rebuilt == 10
 
 
 def test_the_alarm_wakes_at_its_time() -> None:
@@ -59,6 +71,17 @@ def test_the_alarm_wakes_at_its_time() -> None:
         return clock.now() - started
 
     assert run(main()) == 7.0
+
+
+def test_an_alarm_for_no_time_wakes_when_it_is_rung() -> None:
+    async def main() -> float:
+        clock = VirtualClock()
+        alarm, started = Alarm(clock), clock.now()
+        asyncio.get_running_loop().call_later(2.0, alarm.ring)
+        await alarm.wait(None)
+        return clock.now() - started
+
+    assert run(main()) == 2.0
 
 
 def test_ringing_wakes_before_the_time_and_only_once() -> None:

@@ -151,8 +151,32 @@ def test_a_probe_that_fails_for_a_local_reason_may_be_made_again_at_once() -> No
     assert again.is_probe
 
 
+@pytest.mark.parametrize("result", [Breaker.failed, Breaker.cancelled, Breaker.local_error])
+def test_a_probe_that_has_ended_in_vain_can_no_longer_close_it(
+    result: Callable[[Breaker, Permit, float, Random], Breaker],
+) -> None:
+    breaker, permit, now = half_open()
+    ended = result(breaker, permit, now, RNG)
+    assert ended.succeeded(permit, now, RNG) == ended
+
+
+def test_a_probe_that_is_given_up_when_the_peer_was_proven_meanwhile_opens_it_as_the_first_time() -> None:
+    breaker, permit, now = half_open()
+    assert breaker.proven().cancelled(permit, now, RNG).until >= now + 24.0
+
+
 def test_the_peer_answering_by_another_way_closes_it() -> None:
     assert opened().answered().circuit == "closed"
+
+
+def test_one_that_was_closed_opens_at_the_fifth_failure_again() -> None:
+    breaker = opened().answered()
+    for number in range(1, 6):
+        assert breaker.circuit == "closed", number
+        breaker, permit = breaker.begin(0.0, RNG)
+        assert permit is not None
+        breaker = breaker.failed(permit, 0.0, RNG)
+    assert breaker.circuit == "open"
 
 
 def test_trips_are_remembered_until_the_peer_is_proven() -> None:
@@ -243,7 +267,7 @@ class BreakerTraces(RuleBasedStateMachine):
 
     @invariant()
     def a_healthy_peer_gets_through_within_the_longest_refusal(self) -> None:
-        at = max(self.now, self.breaker.ready_at(self.now))
+        at = max(self.now, self.breaker.until)
         breaker, permit = self.breaker.begin(at, self.rng)
         if permit is None:
             # The lease of a lost probe ended: one more open time, and then nothing stands in the way.

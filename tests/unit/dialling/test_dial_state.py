@@ -86,6 +86,91 @@ def test_ways_are_not_remembered_without_end() -> None:
     assert not made.learn(peer(1, f"10.0.0.1:{2 * MAX_REMEMBERED}"))
 
 
+def test_every_dial_is_counted() -> None:
+    assert dial_state().attempts == 0
+    assert failed(3).attempts == 3
+
+
+def test_a_peer_found_or_lost_just_now_goes_before_one_that_fails_and_a_guest_goes_last() -> None:
+    guest = dial_state()
+    guest.is_guest = True
+    assert dial_state().urgency < failed(1).urgency < guest.urgency
+
+
+def test_a_connection_and_a_failure_elsewhere_end_the_row_of_failures_that_lie_here() -> None:
+    connected, elsewhere = failed(3, "local"), failed(3, "local")
+    connected.connected(100.0)
+    permit = elsewhere.begin(100.0, Random(1), PEER.direct_addresses)
+    assert permit is not None
+    elsewhere.failed(permit, DialError("timeout", "no"), 100.0, Random(1))
+    assert (connected.local_failures, elsewhere.local_failures) == (0, 0)
+
+
+def test_a_probe_that_fails_for_a_reason_here_is_not_made_again_at_once() -> None:
+    made, rng = failed(5), Random(1)
+    now = made.next_at
+    assert now is not None
+    permit = made.begin(now, rng, PEER.direct_addresses)
+    assert permit is not None
+    made.failed(permit, DialError("local", "no"), now, rng)
+    assert made.next_at is not None
+    assert made.next_at >= now + 0.25
+
+
+def test_a_dial_that_was_given_up_may_be_made_again_at_once() -> None:
+    made, rng = dial_state(), Random(1)
+    permit = made.begin(5.0, rng, PEER.direct_addresses)
+    assert permit is not None
+    made.cancelled(permit, 6.0, rng)
+    assert (made.state, made.next_at, made.failures) == ("backing_off", 6.0, 0)
+
+
+def test_a_connection_is_proven_when_it_has_lived_for_thirty_seconds() -> None:
+    made = failed(2)
+    made.connected(10.0)
+    made.connected(20.0)
+    assert not made.settle(39.9)
+    assert (made.failures, made.is_proven) == (2, False)
+    assert made.settle(40.0)
+    assert (made.failures, made.is_proven) == (0, True)
+
+
+def test_a_connection_that_died_young_is_a_failure_and_one_that_was_proven_is_none() -> None:
+    young, old = failed(2), failed(2)
+    for made, end in ((young, 39.9), (old, 40.0)):
+        made.connected(10.0)
+        made.lost("gone", end, Random(1), 1)
+        assert (made.connected_at, made.alone_since, made.state) == (None, end, "backing_off")
+    assert (young.failures, old.failures) == (3, 0)
+    assert old.next_at is not None
+    assert old.next_at <= 40.05
+
+
+def test_a_new_way_skips_a_wait_once_and_only_where_one_waits() -> None:
+    made = failed(1)
+    waits_until = made.next_at
+    made.hurry_if_fresh(0.1)
+    assert made.next_at == waits_until
+    assert made.learn(peer(1, "10.0.0.9:1"))
+    made.hurry_if_fresh(0.1)
+    made.next_at = 7.0
+    made.hurry_if_fresh(0.2)
+    assert made.next_at == 7.0
+    connected = dial_state()
+    connected.connected(1.0)
+    connected.hurry(2.0)
+    assert connected.next_at is None
+
+
+def test_the_status_says_since_when_it_is_as_it_is() -> None:
+    made = dial_state()
+    made.connected(5.0)
+    made.connected(6.0)
+    assert (made.state, made.since) == ("connected", 5.0)
+    made.rest(7.0)
+    assert (made.state, made.since, made.next_at) == ("discovered", 7.0, None)
+
+
 class PursuitTraces(RuleBasedStateMachine):
     """Whatever happens in whatever order, the next dial is never far, and a success ends everything."""
 

@@ -82,6 +82,20 @@ def test_joining_and_leaving_gives_the_same_as_computing_anew(steps: list[tuple[
     assert overlay.neighbours() == neighbours(IDS[0], reversed(present))
 
 
-@pytest.mark.parametrize(("nodes", "rings"), [(0, 4), (2, 4), (16, 4), (17, 5), (65, 7), (1000, 10), (10**6, 16)])
+def test_a_node_counts_itself_among_the_nodes_for_which_there_are_rings() -> None:
+    overlay = Overlay(IDS[0])
+    for number in range(1, 16):
+        overlay.add(IDS[number])
+    assert len(overlay._rings) == 4, "16 nodes"
+    overlay.add(IDS[16])
+    assert len(overlay._rings) == 5, "17 nodes"
+
+
+def test_every_version_of_a_node_computes_the_same_graph() -> None:
+    around = [IDS.index(each) for each in neighbours(IDS[0], IDS[1:41])]
+    assert around == [28, 2, 22, 33, 20, 26, 27, 25, 15, 10, 24]
+
+
+@pytest.mark.parametrize(("nodes", "rings"), [(1, 4), (2, 4), (16, 4), (17, 5), (65, 7), (1000, 10), (10**6, 16)])
 def test_the_number_of_rings_is_the_logarithm_of_the_number_of_nodes(nodes: int, rings: int) -> None:
     assert rings_for(nodes) == rings

@@ -112,6 +112,25 @@ async def test_a_dead_peer_is_dialled_ever_more_rarely_and_its_circuit_opens_at_
 
 
 @simulate
+async def test_a_failure_and_a_loss_say_in_how_many_seconds_the_next_dial_is_due() -> None:
+    stand = Stand(others=2)
+    dead, alive = stand.others
+    dead.is_up, dead.fails_fast = False, True
+    stand.begin()
+    await asyncio.sleep(SOON)
+    first = stand.details("failed")[0]
+    assert first["failures"] == 1
+    assert isinstance(first["seconds"], float)
+    assert 0.25 <= first["seconds"] <= 0.5
+    await asyncio.sleep(60)
+    stand.network.crash(alive)
+    await asyncio.sleep(20)
+    lost = stand.details("disconnected")[0]["seconds"]
+    assert isinstance(lost, float)
+    assert 0.0 <= lost <= 0.1
+
+
+@simulate
 async def test_a_dead_peer_that_comes_back_is_found_by_the_probe() -> None:
     stand = Stand()
     host = stand.others[0]

@@ -371,3 +371,12 @@ def test_a_host_that_signs_nothing_is_updated_in_run_after_run(tmp_path: Path) -
 
 def test_one_host_too_many_is_spoken_of_as_one() -> None:
     assert refused(fleet(1), {}, states={"node1": "absent"}, max_removals=0).startswith("1 host would be removed")
+
+
+def test_a_record_has_a_number_of_entries_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_record(tmp_path / "new" / "record", {}, fleet(1, 2, 3))
+    monkeypatch.setattr("blixard.documents.record.MAX_RECORD_ENTRIES", 3)
+    assert len(read_record(tmp_path / "new" / "record")) == 3
+    monkeypatch.setattr("blixard.documents.record.MAX_RECORD_ENTRIES", 2)
+    with pytest.raises(InputError, match="2"):
+        read_record(tmp_path / "new" / "record")

@@ -36,7 +36,7 @@ from blixard.trust.keys import create_secret_key
 def test_a_key_has_an_owner_and_nothing_else_is_said_of_it(tmp_path: Path) -> None:
     key = create_secret_key(tmp_path / KEY_FILE_NAME)
 
-    seen = look(tmp_path, config=None, paths={}, expected={})
+    seen = look(tmp_path, config=None, paths={}, expected={}, min_seq=0)
 
     assert seen["key"] == {
         "path": str(tmp_path / KEY_FILE_NAME),
@@ -54,7 +54,7 @@ def test_the_numbers_that_the_node_has_seen_are_told_where_it_trusts_signers(tmp
 
     def told(**more: object) -> object:
         config = json.dumps({**settings, **more}).encode()
-        return look(tmp_path, config=config, paths={}, expected={})["seen"]
+        return look(tmp_path, config=config, paths={}, expected={}, min_seq=0)["seen"]
 
     assert told() == []
     assert told(trusted_signers=[signer.hex]) == [{"signer": signer.base64, "seq": 5}]
@@ -62,7 +62,19 @@ def test_the_numbers_that_the_node_has_seen_are_told_where_it_trusts_signers(tmp
     (tmp_path / SEEN_FILE_NAME).write_text("[]")
     assert told(trusted_signers=[signer.hex]) == []
     for config in (None, b"[]", b"{"):
-        assert look(tmp_path, config=config, paths={}, expected={})["seen"] == []
+        assert look(tmp_path, config=config, paths={}, expected={}, min_seq=0)["seen"] == []
+
+
+def test_a_number_against_every_signer_is_told_for_the_place_of_the_nodes_peers_file_alone(tmp_path: Path) -> None:
+    default = str(tmp_path / "discovery-peers.json")
+    (tmp_path / SEEN_FILE_NAME).write_text(json.dumps({default: 7, "/srv/peers.json": 9}))
+
+    def told(**more: object) -> object:
+        config = json.dumps({"cluster": "test", "trusted_signers": [peer(1).iroh_node_id], **more}).encode()
+        return look(tmp_path, config=config, paths={}, expected={}, min_seq=0)["seen"]
+
+    assert told() == [{"signer": None, "seq": 7}]
+    assert told(peers_file="/srv/peers.json") == [{"signer": None, "seq": 9}]
 
 
 def test_a_key_of_an_account_that_is_not_there_has_a_number_for_an_owner(tmp_path: Path) -> None:
@@ -71,7 +83,7 @@ def test_a_key_of_an_account_that_is_not_there_has_a_number_for_an_owner(tmp_pat
     create_secret_key(tmp_path / KEY_FILE_NAME)
     os.chown(tmp_path / KEY_FILE_NAME, 54321, 54321)
 
-    key = look(tmp_path, config=None, paths={}, expected={})["key"]
+    key = look(tmp_path, config=None, paths={}, expected={}, min_seq=0)["key"]
 
     assert (key["owner"], key["group"]) == ("54321", "54321")
 
@@ -98,7 +110,7 @@ def _told(*addresses: str, config_sha256: str = "of another configuration", seq:
 
 
 async def _look_beside(
-    data_dir: Path, config: bytes | None, info: Mapping[str, Any] | None, **more: int
+    data_dir: Path, config: bytes | None, info: Mapping[str, Any] | None, *, min_seq: int = 0
 ) -> dict[str, Any]:
     """Look at a host whose node says `info`, and None: hangs."""
 
@@ -110,7 +122,7 @@ async def _look_beside(
     server = ControlServer(data_dir, {"info": say})
     await server.start()
     try:
-        return await asyncio.to_thread(look, data_dir, config=config, paths={}, expected={}, **more)
+        return await asyncio.to_thread(look, data_dir, config=config, paths={}, expected={}, min_seq=min_seq)
     finally:
         await server.stop()
 
@@ -181,8 +193,15 @@ async def test_the_word_of_a_node_that_runs_as_it_is_to_run_counts_unless_a_newe
     assert seen["agent"]["started"] > 0.0
     assert "entry" not in seen["agent"]
 
+    unsigned = told | {"entry": {**told["entry"], "attestation": None}}
+    assert (await _look_beside(tmp_path, config, unsigned))["entry_source"] == "agent"
     assert _is_of_the_key(await _look_beside(tmp_path, config, told, min_seq=8), port)
     assert _is_of_the_key(await _look_beside(tmp_path, config, told | {"entry": None}, min_seq=1), port)
+
+
+async def test_a_node_that_says_no_more_than_who_it_is_runs(tmp_path: Path) -> None:
+    seen = await _look_beside(tmp_path, None, {"config_sha256": "a", "version": "1", "iroh_node_id": "x"})
+    assert seen["agent"]["state"] == "running"
 
 
 async def test_without_settings_to_hold_it_against_the_word_of_the_running_node_counts(tmp_path: Path) -> None:
@@ -200,7 +219,7 @@ def test_a_host_that_is_left_with_loopback_alone_says_so_before_its_node_first_r
 
     def why(bind: str) -> Any:
         config = json.dumps({"node_id": 5, "bind": bind, "data_dir": str(tmp_path), "cluster": "test"}).encode()
-        return look(tmp_path, config=config, paths={}, expected={})["not_reachable"]
+        return look(tmp_path, config=config, paths={}, expected={}, min_seq=0)["not_reachable"]
 
     assert "is left to tell the peers" in why("0.0.0.0:0")
     assert why("127.0.0.1:0") is None
@@ -209,11 +228,11 @@ def test_a_host_that_is_left_with_loopback_alone_says_so_before_its_node_first_r
 def test_a_host_that_has_settings_and_no_key_yet_has_no_entry_but_that_of_a_registry_file(
     tmp_path: Path, port: int
 ) -> None:
-    seen = look(tmp_path, config=_config(tmp_path, port), paths={}, expected={})
+    seen = look(tmp_path, config=_config(tmp_path, port), paths={}, expected={}, min_seq=0)
     assert (seen["entry"], seen["entry_source"], seen["key"]["state"]) == (None, None, "absent")
 
     (tmp_path / "node-1-registry.json").write_bytes(registry_of(peer(4)))
-    seen = look(tmp_path, config=_config(tmp_path, port), paths={}, expected={})
+    seen = look(tmp_path, config=_config(tmp_path, port), paths={}, expected={}, min_seq=0)
     assert (seen["entry"]["cluster_node_id"], seen["entry_source"]) == (4, "registry")
 
 
@@ -221,14 +240,14 @@ def test_of_several_registry_files_the_one_with_the_plain_name_counts(tmp_path: 
     (tmp_path / "node-1-registry.json").write_bytes(registry_of(peer(1)))
     (tmp_path / "node-registry.json").write_bytes(registry_of(peer(2)))
     (tmp_path / "node-x-registry.json").write_bytes(registry_of(peer(3)))
-    assert look(tmp_path, config=None, paths={}, expected={})["entry"]["cluster_node_id"] == 2
+    assert look(tmp_path, config=None, paths={}, expected={}, min_seq=0)["entry"]["cluster_node_id"] == 2
 
 
 @pytest.mark.root
 def test_a_key_that_is_still_to_be_given_to_the_account_signs_nothing(tmp_path: Path, port: int) -> None:
     create_secret_key(tmp_path / KEY_FILE_NAME)
     os.chown(tmp_path / KEY_FILE_NAME, 54321, 54321)
-    seen = look(tmp_path, config=_config(tmp_path, port), paths={}, expected={})
+    seen = look(tmp_path, config=_config(tmp_path, port), paths={}, expected={}, min_seq=0)
     assert (seen["entry"], seen["entry_source"]) == (None, None)
 
 
@@ -238,7 +257,7 @@ def test_a_file_is_expected_only_with_the_digest_that_it_is_to_have(tmp_path: Pa
         (tmp_path / name).write_text("content")
     digest = hashlib.sha256(b"content").hexdigest()
     expected = {"same": digest, "other": "0" * 64, "gone": digest, "no path": digest}
-    files = look(tmp_path, config=None, paths=paths, expected=expected)["files"]
+    files = look(tmp_path, config=None, paths=paths, expected=expected, min_seq=0)["files"]
     assert {name: file.get("expected") for name, file in files.items()} == {
         "same": True,
         "other": False,

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from blixard.fleet import observe as observing
 from blixard.fleet.observe import differs, observe
+
+ZEROS_64_MIB = "3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5af7c01c421351"
 
 
 def test_a_file_is_told_with_digest_mode_and_owner(tmp_path: Path) -> None:
@@ -56,6 +59,35 @@ def test_a_sparse_file_of_a_gibibyte_is_not_read(tmp_path: Path) -> None:
         stream.truncate(1 << 30)
 
     assert observe(path)["sha256"] is None
+
+
+def test_a_file_of_64_mebibytes_has_a_digest_and_a_larger_one_has_none(tmp_path: Path) -> None:
+    for size in (67_108_864, 67_108_865):
+        with (tmp_path / str(size)).open("wb") as stream:
+            stream.truncate(size)
+
+    assert observe(tmp_path / "67108864")["sha256"] == ZEROS_64_MIB
+    assert observe(tmp_path / "67108865")["sha256"] is None
+
+
+def test_a_file_that_turns_out_larger_than_it_was_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = Path("/proc/version")
+    content = version.read_bytes()
+    assert version.stat().st_size == 0
+
+    monkeypatch.setattr(observing, "MAX_DIGEST_BYTES", len(content))
+    assert observe(version)["sha256"] == hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(observing, "MAX_DIGEST_BYTES", len(content) - 1)
+    assert observe(version)["sha256"] is None
+
+
+def test_a_pipe_or_link_that_takes_the_name_of_a_file_while_it_is_looked_at_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+
+    assert observing._digest(tmp_path / "link") is None
+    assert observing._digest(tmp_path / "pipe") is None
 
 
 def test_an_owner_without_a_name_is_told_by_number(tmp_path: Path) -> None:

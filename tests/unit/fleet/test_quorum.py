@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blixard.errors import InputError
-from blixard.fleet.quorum import Voters, batches, plan, spare
+from blixard.fleet.quorum import Voters, batches, plan, safer, spare
 
 FIVE = ("node1", "node2", "node3", "node4", "node5")
 MEND = "set blixard_serial to 2 or less"
@@ -131,6 +131,23 @@ def test_batches_that_were_asked_for_are_refused_when_one_of_them_is_too_large()
 )
 def test_batches_are_those_that_ansible_makes(serial: object, sizes: list[int]) -> None:
     assert [len(batch) for batch in batches(FIVE, serial)] == sizes
+
+
+def test_half_of_two_hundred_hosts_are_a_hundred() -> None:
+    assert [len(batch) for batch in batches([f"node{number}" for number in range(200)], "50%")] == [100, 100]
+
+
+def test_what_makes_a_restart_safe_is_said_in_the_terms_of_whoever_runs_it() -> None:
+    ours = "or run blixard.fleet.site, which works it out"
+    assert safer(_voters(), ()) == "set blixard_serial to 2 or less"
+    assert safer(_voters(), (), own_play=True) == f"give the play `serial: 2`, {ours}"
+    three = _voters(FIVE[:3])
+    assert safer(three, ()) == "set blixard_serial to 1 or less"
+    assert safer(three, (), own_play=True) == f"give the play `serial: 1`, {ours}"
+    guessed = _voters(FIVE[:2], declared=False)
+    assert safer(guessed, (), own_play=True) == f"give the play `serial: 1`, {ours}"
+    first = "bring those back first, with --limit node1,node2 if they are only to be started"
+    assert safer(_voters(), FIVE[:2], own_play=True) == safer(_voters(), FIVE[:2]) == first
 
 
 @pytest.mark.parametrize("serial", ["", "two", -1, 1.5, "1e9", [[]], "½"])

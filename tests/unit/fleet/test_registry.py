@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,16 @@ def test_a_name_whose_node_has_left_may_have_another_number_in_the_inventory(rec
     nodes["two"] = {"node_id": 6}
     refused = _update(record, {}, nodes=nodes).refused
     assert refused == ("two: says that it is node 2, and the inventory has it as node 6",)
+
+
+def test_a_member_leaves_only_when_no_other_host_that_stays_has_its_node_id(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()})
+    nodes = {"one": {"node_id": 1}, "two": {"node_id": 2}, "alpha": {"node_id": 2}}
+    leaving: dict[str, Any] = {"max_removals": 1, "nodes": nodes, "check": True}
+
+    (refused,) = _update(record, {}, states={"two": "absent", "alpha": "present"}, **leaving).refused
+    assert refused.startswith("two: would leave, and alpha has its node id 2 and was not asked who it is")
+    assert _update(record, {}, states={"two": "absent", "alpha": "absent"}, **leaving).refused == ()
 
 
 def test_a_tombstone_needs_no_attestation(record: Path) -> None:
@@ -306,3 +317,5 @@ def test_a_file_of_the_record_that_is_none_counts_as_number_zero(tmp_path: Path)
     assert recorded_seq(str(tmp_path / "one.json")) == entry.attestation.seq > 0
     assert recorded_seq(str(tmp_path / "broken.json")) == 0
     assert recorded_seq(str(tmp_path / "none.json")) == 0
+    write_registry(tmp_path / "unsigned.json", replace(entry, attestation=None))
+    assert recorded_seq(str(tmp_path / "unsigned.json")) == 0

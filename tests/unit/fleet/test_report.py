@@ -291,3 +291,21 @@ def test_a_host_that_the_playbook_leaves_out_is_not_one_that_left() -> None:
     lost = HostView("lost", number=8)
     report = fleet_report([out, lost], [out, lost], cluster="test")
     assert [node["name"] for node in report["nodes"]] == ["lost"]
+
+
+def test_a_host_without_a_report_says_whether_it_left_before_or_within_the_check() -> None:
+    before, within = HostView("one", number=1), HostView("two", number=2, variables={"__blixard_connectivity": {}})
+    report = fleet_report([before, within], [before, within], cluster="test")
+    assert [node["error"] for node in report["nodes"]] == [
+        "it left the run before the check",
+        "the check broke off, run with -vvv to see where",
+    ]
+    assert report["summary"]["not_asked"] == 2
+
+
+def test_peers_have_the_names_that_the_inventory_gives_them() -> None:
+    said = {"report": {"cluster": "test", "nodes": [], "edges": [_edge(1, 2), _edge(1, 3)], "summary": {}}}
+    alpha = HostView("alpha", number=1, variables={"__blixard_connectivity": said})
+    inventory = [alpha, HostView("beta", number=2), HostView("no number")]
+    report = fleet_report([alpha], inventory, cluster="test")
+    assert [edge["to_name"] for edge in report["edges"]] == ["beta", None]

@@ -22,6 +22,7 @@ from tests.unit.sources.files import peers_file_of, registry_of, write
 from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.manager import additions
 from blixard.model.addresses import HostPort, SocketAddress
+from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket
 from blixard.peers.table import ABSENT_INTERVALS
 from blixard.sources.base import Found, Sighting
@@ -372,6 +373,20 @@ async def test_a_guest_that_signs_its_entry_becomes_a_peer_and_one_that_does_not
     assert found.source == "hello"
 
 
+def test_a_guest_whose_node_id_is_anothers_is_told_by_whose_word_first(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> EndpointId:
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
+        mesh.manager.add_peer(mesh.network.peer(mesh.others[0]))
+        assert not mesh.manager.add_peer(peer(7, node_id=2, seq=5), "hello")
+        await mesh.manager.stop()
+        return mesh.others[0].endpoint_id
+
+    holder = run(main())
+    reasons = [record.__dict__["reason"] for record in caplog.records if "reason" in record.__dict__]
+    assert reasons == [f"node 2 is {holder.short}, says manual"]
+
+
 @simulate
 async def test_a_guest_cannot_take_a_known_peers_node_id() -> None:
     mesh = Mesh(others=1)
@@ -586,6 +601,21 @@ async def test_setting_the_wall_clock_changes_nothing() -> None:
 
 
 @simulate
+async def test_a_number_far_ahead_that_was_taken_while_the_clock_was_not_set_goes_when_it_is() -> None:
+    mesh = Mesh(others=0)
+    mesh.clock.wall_offset = timedelta(days=-20_000)
+    manager = mesh.make(mesh.me, mesh.source)
+    assert manager.add_peer(peer(7, seq=2_000_000_000))
+    await manager.start()
+    await asyncio.sleep(3 * INTERVAL)
+    assert [each.node_id for each in manager.get_peers()] == [7]
+    mesh.clock.wall_offset = timedelta()
+    await asyncio.sleep(3 * INTERVAL)
+    assert manager.get_peers() == []
+    await manager.stop()
+
+
+@simulate
 async def test_two_managers_that_know_each_other_end_up_with_one_connection() -> None:
     mesh = Mesh(others=1)
     other = mesh.others[0]
@@ -685,6 +715,18 @@ async def test_adopting_before_the_start_or_without_a_dialler_closes_the_connect
         inbound = mesh.call_in(mesh.others[0])
         assert not manager.adopt(inbound)
         assert not inbound.is_live
+
+
+@simulate
+async def test_a_manager_without_a_dialler_discovers_and_dials_nobody() -> None:
+    mesh = Mesh(others=2)
+    manager = DiscoveryManager(DiscoveryConfig((mesh.source,), INTERVAL), own=mesh.me.endpoint_id, clock=mesh.clock)
+    mesh.source.set([mesh.network.peer(mesh.others[0])])
+    await manager.start()
+    mesh.source.set(mesh.network.peer(host) for host in mesh.others)
+    await manager.refresh_peers()
+    assert [(each.node_id, each.state) for each in manager.status()] == [(2, "discovered"), (3, "discovered")]
+    await manager.stop()
 
 
 @simulate

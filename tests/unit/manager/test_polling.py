@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime, timezone
 from random import Random
 
 import pytest
@@ -37,7 +38,7 @@ class Watcher(SetSource):
 class Log:
     """A poller on some sources, and what it was told."""
 
-    def __init__(self, *sources: SetSource) -> None:
+    def __init__(self, *sources: SetSource, seed: int = 1) -> None:
         self.clock = VirtualClock()
         self.answers: list[tuple[float, str, Answer]] = []
         self.refreshes: list[float] = []
@@ -46,7 +47,7 @@ class Log:
             sources,
             interval=INTERVAL,
             clock=self.clock,
-            rng=Random(1),
+            rng=Random(seed),
             on_answer=self._take,
             on_refresh=lambda: self.refreshes.append(self.clock.now() - self.started),
         )
@@ -108,6 +109,41 @@ def test_a_source_that_fails_is_asked_again_soon_then_ever_more_rarely() -> None
     assert log.times()[1] <= 0.5
     assert len([at for at in log.times() if at < 0.8 * INTERVAL]) <= 12
     assert isinstance(log.answers[-1][2], Found)
+
+
+def test_a_source_that_fails_first_or_again_is_asked_again_a_quarter_to_half_a_second_later() -> None:
+    async def main(seed: int) -> list[float]:
+        source = SetSource()
+        source.fail()
+        log = Log(source, seed=seed)
+        log.poller.start()
+        await asyncio.sleep(0.51)
+        source.recover()
+        await log.poller.refresh()
+        source.fail()
+        await log.poller.refresh()
+        await asyncio.sleep(0.51)
+        await log.poller.stop()
+        first, second, *_ = log.times()
+        again, after, *_ = [at for at in log.times() if at >= 0.51][1:]
+        return [second - first, after - again]
+
+    waits = [wait for seed in range(20) for wait in run(main(seed))]
+    assert min(waits) >= 0.25
+    assert max(waits) <= 0.5
+
+
+def test_what_was_asked_leaves_no_task_and_no_memory_of_one() -> None:
+    async def main() -> tuple[int, int]:
+        log = Log(SetSource(), Watcher())
+        log.poller.start()
+        await asyncio.sleep(10 * INTERVAL + 0.5)
+        left = len(log.poller._tasks), len(asyncio.all_tasks())
+        await log.poller.stop()
+        return left
+
+    # The test itself, the poller, and its sleep.
+    assert run(main()) == (0, 3)
 
 
 def test_a_source_that_breaks_is_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -322,3 +358,33 @@ def test_another_error_of_a_source_is_logged_too(caplog: pytest.LogCaptureFixtur
 
     run(main())
     assert [record.__dict__["error"] for record in caplog.records] == ["down", "on fire"]
+
+
+def test_that_peers_count_from_memory_is_logged_once_in_a_row_of_failures(caplog: pytest.LogCaptureFixture) -> None:
+    remembered = Failed("down", Found(()), datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+    async def main() -> None:
+        source = SetSource()
+        log = Log(source)
+        for answer in (Failed("down"), remembered, remembered, Nothing(), remembered):
+            source.answer = answer
+            await log.poller.refresh()
+
+    run(main())
+    said = [record for record in caplog.records if record.message == "peers from memory"]
+    assert [record.__dict__["memory_of"] for record in said] == ["2026-01-01T00:00:00Z"] * 2
+
+
+def test_a_file_that_nobody_has_looked_at_yet_is_asked_once_at_the_start_and_when_it_comes_later() -> None:
+    async def main() -> list[int]:
+        first, later = Watcher(), Watcher()
+        first.has_changed = later.has_changed = True
+        log = Log(first)
+        log.poller.start()
+        await asyncio.sleep(0.5)
+        log.poller.change([first, later], interval=INTERVAL)
+        await asyncio.sleep(0.5)
+        await log.poller.stop()
+        return [first.fetches, later.fetches]
+
+    assert run(main()) == [1, 1]

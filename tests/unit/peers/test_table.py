@@ -530,3 +530,17 @@ def test_a_shorter_time_for_absent_peers_counts_from_the_next_answer_on(table: P
 def test_the_signed_word_of_a_stranger_is_not_remembered(table: PeerTable) -> None:
     assert table.attest(Sighting(peer(1, seq=5), "hello")) == []
     assert table.newest_seq(endpoint_id(1)) == 0
+
+
+def test_a_claim_without_a_number_is_not_told_as_one_whose_number_is_too_low(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, seq=5)), 0.0)
+    table.apply(REGISTRY, found(peer(1)), 0.0)
+    assert table.dropped() == []
+    assert table.newest_seq(endpoint_id(1)) == 5
+    assert table.newest_seq(endpoint_id(2)) == 0
+
+
+def test_the_least_number_is_refused_where_the_next_one_was_seen(table: PeerTable) -> None:
+    table.apply(STATIC, found(peer(1, seq=2)), 0.0)
+    table.apply(REGISTRY, found(peer(1, seq=1)), 0.0)
+    assert [line.reason for line in table.dropped()] == ["its attestation has number 1, and 2 was seen before"]

@@ -16,6 +16,7 @@ import pytest
 from tests.simulation.virtual_time import VirtualClock, run
 from tests.unit.documents.samples import key
 
+from blixard.dialling.protocols import DialError
 from blixard.transport.connection import IrohConnection
 from blixard.transport.connector import bind_endpoint, bound_port
 
@@ -26,13 +27,16 @@ class Quic:
     def __init__(self) -> None:
         self.is_alive = True
         self.pings: list[float] = []
+        self.nonces: list[bytes] = []
+        self.answers: list[bytes] = []
+        self.ways: list[Any] = []
         self.sent = 0
         self.received = 0
         self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def paths(self) -> list[Any]:
-        return []
+        return self.ways
 
     def stats(self) -> Any:
         return SimpleNamespace(udp_tx_bytes=self.sent, udp_rx_bytes=self.received)
@@ -40,6 +44,9 @@ class Quic:
     def send_datagram(self, datagram: bytes) -> None:
         if datagram[:1] == b"i":
             self.pings.append(asyncio.get_running_loop().time())
+            self.nonces.append(datagram[1:])
+        else:
+            self.answers.append(datagram)
         if self.is_alive and datagram[:1] == b"i":
             self.incoming.put_nowait(b"o" + datagram[1:])
 
@@ -49,12 +56,13 @@ class Quic:
     async def closed(self) -> str:
         return await self.end
 
-    def close(self, _: int, reason: bytes) -> None:
+    def close(self, code: int, reason: bytes) -> None:
+        assert code == 0
         if not self.end.done():
             self.end.set_result(reason.decode())
 
 
-def watched(quic: Quic, clock: VirtualClock, *, outgoing: bool = True) -> IrohConnection:
+def watched(quic: Quic, clock: VirtualClock, *, outgoing: bool = True, beats: bool = True) -> IrohConnection:
     connection = IrohConnection(
         cast(iroh.Connection, quic),
         key(2).public(),
@@ -64,7 +72,8 @@ def watched(quic: Quic, clock: VirtualClock, *, outgoing: bool = True) -> IrohCo
         clock=clock,
         remote="192.0.2.2:7001",
     )
-    connection.start_beats()
+    if beats:
+        connection.start_beats()
     return connection
 
 
@@ -114,6 +123,18 @@ def test_the_end_that_was_dialled_hears_the_beats_and_pings_itself_only_once_in_
 
     assert run(main(5.0)) <= 11
     assert run(main(12.0)) >= 50, "beats that fail to come are asked for"
+
+
+def test_the_end_that_was_dialled_measures_the_round_trip_at_once() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic, started = Quic(), clock.now()
+        connection = watched(quic, clock, outgoing=False)
+        await clock.sleep(0.1)
+        assert quic.pings == [started]
+        assert connection.rtt_ms == 0.0
+
+    run(main())
 
 
 def test_the_end_that_was_dialled_gives_a_silent_peer_up_as_soon_as_the_other_end_does() -> None:
@@ -194,6 +215,101 @@ def test_a_ping_that_is_lost_is_sent_again_and_the_round_trip_is_what_the_clock_
         # Sent at 0, 0.25 and 0.75 seconds; the third is answered.
         assert round(milliseconds) == 750
         assert connection.rtt_ms == milliseconds
+
+    run(main())
+
+
+def test_a_late_answer_to_a_ping_is_none_to_the_next_one() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        quic.is_alive = False
+        connection, started = watched(quic, clock, beats=False), clock.now()
+        with pytest.raises(DialError, match=r"no answer to a ping in 0\.2 s"):
+            await connection.ping(0.2)
+        assert clock.now() - started == pytest.approx(0.2)
+        (late,) = quic.nonces
+        second = asyncio.create_task(connection.ping(1.0))
+        await clock.sleep(0.1)
+        assert quic.nonces[-1] != late
+        quic.incoming.put_nowait(b"o" + late)
+        await clock.sleep(0.1)
+        assert not second.done()
+        quic.incoming.put_nowait(b"o" + quic.nonces[-1])
+        assert round(await second) == 200
+
+    run(main())
+
+
+def test_a_ping_is_answered_with_what_it_brought_and_nothing_else_is() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock, beats=False)
+        for datagram in (b"i12345678", b"i1234567", b"i123456789", b"x12345678", b"o12345678", b"i", b""):
+            quic.incoming.put_nowait(datagram)
+        await clock.sleep(0.1)
+        assert quic.answers == [b"o12345678"]
+        assert not quic.end.done()
+
+    run(main())
+
+
+def test_the_path_is_that_of_the_ways_which_is_selected() -> None:
+    def way(*, selected: bool, relay: bool) -> SimpleNamespace:
+        return SimpleNamespace(is_selected=selected, is_relay=relay)
+
+    async def main() -> None:
+        quic = Quic()
+        connection = watched(quic, VirtualClock(), beats=False)
+        assert (connection.path, connection.remote) == (None, "192.0.2.2:7001")
+        seen = []
+        for is_relay in (True, False):
+            quic.ways = [way(selected=False, relay=not is_relay), way(selected=True, relay=is_relay)]
+            seen.append(connection.path)
+        assert seen == ["relay", "direct"]
+
+    run(main())
+
+
+def test_the_other_end_is_told_the_reason_in_200_bytes_at_most() -> None:
+    async def main() -> None:
+        quic = Quic()
+        connection = watched(quic, VirtualClock())
+        connection.close("x" * 300)
+        assert quic.end.result() == "x" * 200
+        assert await connection.closed() == "x" * 300
+
+    run(main())
+
+
+def test_a_flood_that_takes_its_time_is_one_all_the_same() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        watched(quic, clock, beats=False)
+        for number in range(101):
+            assert not quic.end.done(), number
+            quic.incoming.put_nowait(b"?")
+            await clock.sleep(0.009)
+        assert quic.end.result() == "too many datagrams"
+
+    run(main())
+
+
+def test_a_hundred_datagrams_in_about_a_second_are_no_flood_and_one_more_is() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        quic = Quic()
+        connection = watched(quic, clock, beats=False)
+        for _ in range(5):
+            for _ in range(100):
+                quic.incoming.put_nowait(b"?")
+            await clock.sleep(1.5)
+            assert not quic.end.done()
+        for _ in range(101):
+            quic.incoming.put_nowait(b"?")
+        assert await connection.closed() == "too many datagrams"
 
     run(main())
 

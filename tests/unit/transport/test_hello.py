@@ -264,3 +264,19 @@ def test_any_other_refusal_is_refused_with_the_whole_reason(reason: str) -> None
 @pytest.mark.parametrize("reason", [None, ""])
 def test_a_refusal_without_a_reason_says_so(reason: str | None) -> None:
     assert str(turned_away(reason)) == "refused: no reason given"
+
+
+def test_a_long_refusal_arrives_as_a_reason_of_200_characters_at_most() -> None:
+    said = str(Refusal("bad_entry", "x" * 1000))
+    assert len(said) <= 200
+    assert decode_welcome(encode(Welcome(admitted=False, reason=said))).reason == said
+    with pytest.raises(InputError, match="/reason"):
+        decode_welcome(encode(Welcome(admitted=False, reason="x" * 201)))
+    assert decode_welcome(encode(Welcome(admitted=False, reason="x" * 200))).reason == "x" * 200
+
+
+def test_a_message_of_16384_bytes_is_read() -> None:
+    data = encode(Welcome(admitted=True))
+    assert decode_welcome(data.ljust(16_384)) == Welcome(admitted=True)
+    with pytest.raises(InputError, match="longer than 16384 bytes"):
+        decode_welcome(data.ljust(16_385))

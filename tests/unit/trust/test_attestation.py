@@ -118,6 +118,24 @@ def test_an_attestation_is_refused_from_the_moment_of_its_end() -> None:
         verify_attestation(one, now=LATER)
 
 
+def test_an_attestation_that_would_end_when_it_begins_is_not_signed() -> None:
+    with pytest.raises(InputError, match=r"/expires_at: .* is not after now"):
+        sign(entry(1), expires_at=NOW)
+
+
+def test_the_largest_node_id_that_canonical_json_can_write_is_signed_and_holds() -> None:
+    assert verify_attestation(sign(entry(1, cluster_node_id=9_007_199_254_740_991)))
+
+
+def test_no_more_attestations_are_remembered_as_good_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blixard.trust.attestation.MAX_REMEMBERED", 2)
+    check = AttestationCheck(cluster=None, wall=lambda: NOW)
+    for number in range(1, 4):
+        one = DiscoveredPeer.from_entry(sign(entry(number), number), "hello", NOW)
+        assert check.problem(one) is None
+        assert len(check._good) <= 2
+
+
 def test_an_attestation_for_another_cluster_is_refused() -> None:
     with pytest.raises(TrustError, match='attested for cluster "blixard", not "other"'):
         verify_attestation(attested(1), cluster="other")

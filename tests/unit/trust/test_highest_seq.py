@@ -178,3 +178,32 @@ def test_a_place_that_has_a_number_known_from_elsewhere_is_remembered_over_a_res
     again = HighestSeq(tmp_path, now)
     assert again.lowest("b", CLUSTER, NEW, [OLD, NEW]) == 5
     assert again.lowest("c", CLUSTER, NEW, [OLD, NEW]) == 0
+
+
+def test_what_has_seen_nothing_writes_nothing(tmp_path: Path) -> None:
+    HighestSeq(tmp_path, now).write_again()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_least_numbers_are_remembered_too(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"/etc/peers.json": 0}\n')
+    HighestSeq(tmp_path, now).raise_to("a", CLUSTER, OLD, 1)
+    assert lowest(HighestSeq(tmp_path, now), "b") == 1
+
+
+def test_of_too_many_signers_the_one_seen_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blixard.trust.highest_seq.MOST", 2)
+    seen = HighestSeq(None, now)
+    signers = [endpoint_id(number) for number in (1000, 1001, 1002)]
+    for number, signer in ((5, signers[0]), (6, signers[1]), (7, signers[0]), (8, signers[2])):
+        seen.raise_to(f"place {number}", CLUSTER, signer, number)
+    assert [seen.lowest("elsewhere", CLUSTER, signer, signers) for signer in signers] == [7, 0, 8]
+
+
+def test_a_place_is_written_as_it_is_up_to_256_bytes(tmp_path: Path) -> None:
+    seen = HighestSeq(tmp_path, now)
+    for place in ("x" * 256, "y" * 257):
+        seen.raise_to(place, CLUSTER, OLD, 5)
+    short, long = json.loads((tmp_path / FILE).read_text())["places"]
+    assert short == "x" * 256
+    assert long.startswith("sha256:")

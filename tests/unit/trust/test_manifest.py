@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from blixard.documents.schemas import validate
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.encodings import decode_base64
 from blixard.trust.keys import verify
-from blixard.trust.manifest import keep_manifest, members_of, renew_manifest, verify_manifest
+from blixard.trust.manifest import keep_manifest, members_of, renew_manifest, signed_number, verify_manifest
 
 FLEET, OTHER = key(100), key(101)
 RECORD = {"alpha": attested(1), "beta": entry(2), "gone": entry(3, extra={"state": "absent"})}
@@ -79,6 +80,7 @@ def test_it_is_never_behind_the_signature_of_the_peers_file() -> None:
     first = manifest()
     ahead = int(LATER.timestamp())
     assert check(manifest(first, at_least=ahead)).seq == ahead
+    assert manifest(first, at_least=check(first).seq, now=LATER) == first
 
 
 def test_a_number_that_a_wrong_clock_wrote_does_not_keep_the_fleet_from_signing() -> None:
@@ -117,11 +119,14 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
     ("change", "place"),
     [
         ({"name": "../alpha"}, "/members/0/name"),
+        ({"name": "a" * 201}, "/members/0/name"),
         ({"node_id": 0}, "/members/0/node_id"),
         ({"iroh_node_id": "x"}, "/members/0/iroh_node_id"),
         ({"state": "perhaps"}, "/members/0/state"),
         ({"seq": -1}, "/members/0/seq"),
         ({"retired_ids": {}}, "/members/0/retired_ids"),
+        ({"seq": 0}, "/members/0/seq"),
+        ({"content": "a" * 65}, "/members/0/content"),
         ({"more": 1}, "/members/0/more"),
     ],
 )
@@ -131,6 +136,34 @@ def test_a_member_of_another_form_is_refused_with_its_place(change: dict[str, An
     with pytest.raises(InputError) as caught:
         check(json.dumps(document).encode())
     assert caught.value.place == place
+
+
+def test_the_least_numbers_and_the_longest_name_are_taken() -> None:
+    members = (replace(members_of(RECORD)[0], name="a" * 200, node_id=1, seq=1),)
+    data = manifest(members=members, now=datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc))
+    assert (check(data).seq, check(data).members) == (1, members)
+    with pytest.raises(InputError, match="/seq"):
+        check(json.dumps(json.loads(data) | {"seq": 0}).encode())
+
+
+def test_a_manifest_has_a_size_and_a_number_of_members_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = manifest()
+    for name, most in (("MAX_MANIFEST_BYTES", len(data)), ("MAX_RECORD_ENTRIES", 3)):
+        monkeypatch.setattr(f"blixard.trust.manifest.{name}", most)
+        assert check(data)
+        monkeypatch.setattr(f"blixard.trust.manifest.{name}", most - 1)
+        with pytest.raises(InputError, match=f"{most - 1}"):
+            check(data)
+        monkeypatch.undo()
+
+
+def test_the_number_of_a_manifest_that_is_missing_or_another_keys_is_0(tmp_path: Path) -> None:
+    assert signed_number(None, FLEET, cluster=CLUSTER) == 0
+    write_record(tmp_path, {}, {"alpha": attested(1)})
+    assert signed_number(tmp_path, FLEET, cluster=CLUSTER) == 0
+    keep_manifest(tmp_path, key=FLEET, cluster=CLUSTER, now=NOW)
+    assert signed_number(tmp_path, FLEET, cluster=CLUSTER) == 1768469400
+    assert signed_number(tmp_path, OTHER, cluster=CLUSTER) == 0
 
 
 def test_it_is_kept_in_the_folder_of_the_record_and_not_written_in_check_mode(tmp_path: Path) -> None:

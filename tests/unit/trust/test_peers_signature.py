@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import iroh
@@ -14,7 +15,7 @@ from tests.unit.documents.samples import CLUSTER, NOW, attested, key
 
 from blixard.documents.peers_file import build_peers, format_peers
 from blixard.errors import BlixardError, InputError, TrustError
-from blixard.trust.peers_signature import parse_sig, sign_peers, verify_peers
+from blixard.trust.peers_signature import parse_sig, renew_signature, sign_peers, verify_peers
 
 FLEET, NEXT, STRANGER = key(100), key(101), key(102)
 DATA = format_peers(build_peers([attested(1), attested(2)]))
@@ -114,6 +115,30 @@ def test_a_signature_file_without_one_of_its_fields_is_refused(name: str) -> Non
 def test_what_is_no_signature_file_is_refused(data: bytes) -> None:
     with pytest.raises(InputError):
         parse_sig(data)
+
+
+def test_a_signature_file_has_4096_bytes_at_most_and_a_number_from_1_on() -> None:
+    first = sign(now=datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc))
+    assert parse_sig(first.ljust(4096))[1] == 1
+    with pytest.raises(InputError, match="more than 4096 bytes"):
+        parse_sig(first.ljust(4097))
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "number"), [(0, SEQ + 11), (SEQ + 20, SEQ + 21), (2**53 - 1, SEQ + 11), (SEQ + 10, SEQ + 11)]
+)
+def test_another_file_is_signed_above_the_present_number_and_the_one_signed_elsewhere(
+    elsewhere: int, number: int
+) -> None:
+    present = sign(previous=SEQ + 9)
+    renewed = renew_signature(DATA + b" ", present, FLEET, cluster=CLUSTER, now=NOW, previous_seq=elsewhere)
+    assert check(DATA + b" ", renewed) == number
+    assert renew_signature(DATA, present, FLEET, cluster=CLUSTER, now=NOW, previous_seq=elsewhere) == present
+
+
+def test_the_highest_number_that_can_be_written_is_no_end_where_the_clock_is_not_set() -> None:
+    power_cut = datetime(1970, 1, 1, 0, 5, tzinfo=timezone.utc)
+    assert parse_sig(sign(previous=2**53 - 1, now=power_cut))[1] == 300
 
 
 def test_a_cluster_name_that_cannot_be_used_is_not_signed() -> None:
