@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Blixard Fleet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Merge what a run gathered into the fleet's record."""
+"""Documentation of the blixard_registry action; the work is done by the action plugin of this name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ description:
     signs one (see M(blixard.fleet.blixard_signature)), and the peers file at hand. Whoever edits the record cannot take
     an attestation away, put another node in a member's place, bring back who has left, or remove a member unseen.
   - Returns the peers that follow from the record, for the peers file.
-  - Runs on the controller; delegate it to C(localhost).
+  - Runs in the controller's own process, as whoever runs the playbook, wherever the task is delegated to.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -117,7 +117,7 @@ options:
     type: bool
     default: false
 requirements:
-  - blixard (in the environment of the Python that runs the module)
+  - blixard[controller] (on the controller)
 seealso:
   - module: blixard.fleet.iroh_node_info
 """
@@ -218,95 +218,3 @@ refused:
   elements: str
   sample: ["node1 and node2 have the same Iroh id 82f35843c8: a cloned machine needs a new key"]
 """
-
-import datetime
-import pathlib
-
-from ansible.module_utils.basic import AnsibleModule
-
-try:
-    from blixard.errors import BlixardError, trouble_with_files
-    from blixard.fleet.registry import update_record
-except ImportError:
-    # Only here, so that the module runs as a plain file, too.
-    from ansible_collections.blixard.fleet.plugins.module_utils.package import to_install
-
-    TROUBLE: str | None = to_install("in the environment of the Python that runs the module")
-else:
-    TROUBLE = None
-
-
-def main() -> None:
-    """Take the options, do it, and exit with the result."""
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "cluster": {"type": "str", "required": True},
-            "entries": {"type": "dict", "default": {}},
-            "states": {"type": "dict", "default": {}},
-            "announced": {"type": "dict", "default": {}},
-            "announcements": {"type": "dict", "default": {}},
-            "hosts": {"type": "list", "elements": "str"},
-            "prune": {"type": "bool", "default": False},
-            "max_removals": {"type": "int", "default": 0},
-            "guard_inventory": {"type": "bool", "default": True},
-            "signers": {"type": "list", "elements": "str", "default": []},
-            "nodes": {"type": "dict"},
-            "peers_file": {"type": "path"},
-            "brief": {"type": "bool", "default": False},
-            "upstream_compat": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    if TROUBLE:
-        module.fail_json(msg=TROUBLE)
-    params = module.params
-    try:
-        update = update_record(
-            pathlib.Path(params["path"]),
-            params["entries"],
-            cluster=params["cluster"],
-            now=datetime.datetime.now(datetime.timezone.utc),
-            max_removals=params["max_removals"],
-            states=params["states"],
-            announced=params["announced"],
-            announcements=params["announcements"],
-            hosts=params["hosts"],
-            prune=params["prune"],
-            guard_inventory=params["guard_inventory"],
-            signers=params["signers"],
-            nodes=params["nodes"],
-            peers_file=pathlib.Path(params["peers_file"]) if params["peers_file"] else None,
-            upstream_compat=params["upstream_compat"],
-            check=module.check_mode,
-            brief=params["brief"],
-        )
-    except BlixardError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=str(trouble_with_files(error, params["path"])))
-    if update.refused:
-        module.fail_json(msg="\n".join(["refused, nothing was written:", *update.refused]), refused=update.refused)
-    for line in update.dropped:
-        module.warn(line)
-    lines = [str(update.diff), *update.diff.lines()]
-    whole: dict[str, object] = {} if update.is_there else {"peers": update.peers}
-    if not params["brief"]:
-        whole["record"] = {name: entry.to_json() for name, entry in update.merged.record.items()}
-    module.exit_json(
-        **whole,
-        changed=update.touched,
-        sha256=update.sha256,
-        added=update.merged.added,
-        updated=update.merged.changed,
-        removed=update.merged.removed,
-        without_host=update.without_host,
-        dropped=update.dropped,
-        peers_changed=lines[0],
-        peers_changes=lines[1:],
-        diff={"prepared": "\n".join(lines) + "\n"} if update.diff else {},
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ from blixard.trust.signed_off import RESTORE, Expected, altered, hold, read_sign
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
 
     from blixard.trust.signed_off import SignedOff
 
@@ -200,6 +199,36 @@ def update_record(
     if brief and not gathered and present == text and not update.touched and not _has_ahead(signed_off, now):
         keep(folder, reading, told, now, {"without_host": left, "sha256": digest})
     return update
+
+
+def keep_record(options: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
+    """Return what blixard_registry returns for its options, all of which are there; see `update_record`."""
+    given = dict(options)
+    folder, gathered = Path(given.pop("path")), given.pop("entries")
+    peers_file = Path(given.pop("peers_file")) if given["peers_file"] else given.pop("peers_file")
+    now = datetime.now(timezone.utc)
+    update = update_record(folder, gathered, peers_file=peers_file, now=now, check=check, **given)
+    if update.refused:
+        said = "\n".join(["refused, nothing was written:", *update.refused])
+        return {"failed": True, "msg": said, "refused": list(update.refused)}
+    lines = [str(update.diff), *update.diff.lines()]
+    whole: dict[str, Any] = {} if update.is_there else {"peers": update.peers}
+    if not options["brief"]:
+        whole["record"] = {name: entry.to_json() for name, entry in update.merged.record.items()}
+    return {
+        **whole,
+        "changed": update.touched,
+        "sha256": update.sha256,
+        "added": update.merged.added,
+        "updated": update.merged.changed,
+        "removed": update.merged.removed,
+        "without_host": list(update.without_host),
+        "dropped": list(update.dropped),
+        "peers_changed": lines[0],
+        "peers_changes": lines[1:],
+        "diff": {"prepared": "\n".join(lines) + "\n"} if update.diff else {},
+        **({"warnings": list(update.dropped)} if update.dropped else {}),
+    }
 
 
 def _is_there(peers_file: Path | None, sha256: str) -> bool:
