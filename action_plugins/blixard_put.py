@@ -22,7 +22,6 @@ _OLDER = "KeyError: 'put'"
 class ActionModule(HostOperation):
     """The `blixard_put` action; its documentation is in library/blixard_put.py."""
 
-    TRANSFERS_FILES = True
     OPERATION = "put"
     SPEC: t.ClassVar[dict[str, t.Any]] = {
         "python": {"type": "str", "required": True},

@@ -53,7 +53,6 @@ COPY_OPTIONS: dict[str, t.Any] = {
 class ActionModule(CheckedAction):
     """The `schema_template` action; its documentation is in library/schema_template.py."""
 
-    TRANSFERS_FILES = True
     SPEC: t.ClassVar[dict[str, t.Any]] = {**OWN_OPTIONS, **COPY_OPTIONS}
     RULES: t.ClassVar[dict[str, t.Any]] = {
         "required_together": [["data_dir", "python"]],

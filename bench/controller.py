@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""What a large fleet costs the controller: `site.yml` over hosts that answer from a recording.
+
+    .venv/bin/python -m bench.controller [--hosts 1000]
+
+No host is touched: a connection plugin of the bench (connection_plugins/recorded.py) answers as the package does on a
+host whose node runs as wanted. So this measures Ansible and what we do on the controller, and nothing else. `new` is a
+run that records the fleet for the first time, `again` one that changes nothing. The reference of the same run is a play
+with one `raw` command over the same connection, the least that Ansible does to every host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.record import BIN, PROJECT, entry
+
+INVENTORY = """\
+blixard:
+  vars:
+    ansible_connection: recorded
+    bench_room: "{{{{ inventory_dir }}}}"
+    blixard_runtime_manage: false
+    blixard_service_manager: systemd
+  hosts:
+{hosts}
+"""
+
+RAW = """\
+- hosts: blixard
+  gather_facts: false
+  tasks:
+    - ansible.builtin.raw: "true"
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took: seconds of wall time and of processor, and the most memory of one process, in MiB."""
+
+    wall: float
+    processor: float
+    memory: float
+    lines: int
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s, {self.processor:.1f} s of processor, {self.memory:.0f} MiB, {self.lines} lines"
+
+
+def write_room(room: Path, hosts: int) -> None:
+    """Write an inventory of `hosts` hosts, and the entry of each."""
+    names = {number: f"node{number}" for number in range(1, hosts + 1)}
+    (room / "entries").mkdir()
+    for number, name in names.items():
+        (room / "entries" / f"{name}.json").write_text(json.dumps(entry(number).to_json()))
+    (room / "nodes").write_text(str(hosts))
+    lines = [f"    {name}: {{blixard_node_id: {number}}}" for number, name in names.items()]
+    (room / "hosts.yml").write_text(INVENTORY.format(hosts="\n".join(lines)))
+    (room / "raw.yml").write_text(RAW)
+
+
+def play(room: Path, playbook: Path) -> tuple[Cost, str]:
+    """Run a playbook; return what it took and what it printed. Ends the program if it fails."""
+    plugins = {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    plugins |= {"ANSIBLE_CONNECTION_PLUGINS": str(PROJECT / "bench" / "connection_plugins")}
+    command = [str(BIN / "ansible-playbook"), "-i", str(room / "hosts.yml"), str(playbook)]
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        os.chdir(PROJECT)
+        to = [(os.POSIX_SPAWN_DUP2, said.fileno(), 1), (os.POSIX_SPAWN_DUP2, said.fileno(), 2)]
+        _, status, used = os.wait4(os.posix_spawn(command[0], command, {**os.environ, **plugins}, file_actions=to), 0)
+        said.seek(0)
+        output = said.read()
+    if status:
+        sys.exit(f"{playbook} failed:\n{output[-4000:]}")
+    spent = used.ru_utime + used.ru_stime
+    return Cost(time.monotonic() - began, spent, used.ru_maxrss / 1024, len(output.splitlines())), output
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", type=int, default=1000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="blixard-controller-") as name:
+        room = Path(name)
+        write_room(room, args.hosts)
+        raw, _ = play(room, room / "raw.yml")
+        print(f"{args.hosts} hosts, one raw: {raw}", flush=True)
+        for run in ("new", "again"):
+            cost, output = play(room, PROJECT / "playbooks" / "site.yml")
+            if run == "again" and (changed := re.findall(r"changed=[1-9]\d*", output)):
+                sys.exit(f"not converged: {changed[:3]}\n{output[-4000:]}")
+            each = f"{1000 * cost.processor / args.hosts:.0f} ms of processor a host"
+            ratio = f"{cost.wall / raw.wall:.2f}, of processor time {cost.processor / raw.processor:.2f}"
+            print(f"{args.hosts} hosts, site.yml, {run}: {cost}; {each}; ratio {ratio}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
