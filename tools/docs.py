@@ -61,7 +61,7 @@ Python API <reference/python>
 :hidden:
 :caption: Background
 The protocol <docs/protocol>
-Growth <docs/scale>
+Performance <docs/performance>
 Security <docs/security>
 Faults <docs/faults>
 Testing <docs/testing>
