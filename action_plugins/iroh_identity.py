@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
@@ -33,4 +34,8 @@ class ActionModule(HostOperation):
             return t.cast("Result", self._execute_module("blixard.fleet.iroh_identity", given, task_vars=variables))
         path = options["path"]
         said = super().act({**options, "check": self._task.check_mode}, variables)
-        return said if said.get("failed") else Kept(**{**said, "given": tuple(said["given"])}).result(path)
+        if said.get("failed"):
+            return said
+        kept = Kept(**{each.name: said[each.name] for each in dataclasses.fields(Kept)})
+        warnings = {"warnings": said["warnings"]} if "warnings" in said else {}
+        return {**kept.result(path), **warnings}

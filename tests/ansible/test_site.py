@@ -220,7 +220,7 @@ def test_changed_settings_restart_that_node_alone_and_say_why(fleet: Fleet) -> N
 
     assert run.code == 0, run.output
     assert run.changed["node2"] == run.changed["node3"] == 0
-    assert "node1/node-config.json is not as wanted; the node runs with other settings" in run.words
+    assert "node1: node-config.json is not as wanted; the node runs with other settings" in run.words
     assert {host for host in HOSTS if fleet.pid(host) != pids[host]} == {"node1"}
     assert json.loads((fleet.root / "node1" / "node-config.json").read_bytes())["log_level"] == "debug"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Kept:
     exists: bool
     """Whether the file is there now."""
     removed: bool = False
-    given: tuple[str, ...] = ()
+    given: Sequence[str] = ()
     """What else was given to the account, see `blixard.fleet.ownership`."""
 
     @property
