@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents.account import as_owner_of
-from blixard.errors import BlixardError, bounded_lines
+from blixard.errors import BlixardError, InputError, bounded_lines
 from blixard.fleet.put import have_file
 
 if TYPE_CHECKING:
@@ -94,7 +94,20 @@ def _have_config(
     if is_below(data_dir, path):
         with as_owner_of(data_dir):
             return _have(path, data, CONFIG_MODE, below=data_dir, check=check, diff=diff)
+    if not check:
+        _make_folder(path.parent)
     return _have(path, data, CONFIG_MODE, group=_number(group, check=check), check=check, diff=diff)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those on the way to it, that the node's account can enter whatever umask root has."""
+    for each in (*reversed(folder.parents), folder):
+        try:
+            if not each.exists():
+                each.mkdir()
+                each.chmod(0o755)
+        except OSError as error:
+            raise InputError(f"cannot be made: {error.strerror}", file=str(each), mend="move it away") from None
 
 
 def _number(group: str | None, *, check: bool) -> int | None:

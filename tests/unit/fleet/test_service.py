@@ -50,6 +50,21 @@ def test_settings_that_the_node_refuses_are_written_and_its_own_word_is_the_erro
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_the_folders_of_the_settings_are_entered_by_the_node_s_account_whatever_umask_root_has(data_dir: Path) -> None:
+    path = data_dir.parent / "etc" / "blixard" / "node-config.json"
+    before = os.umask(0o377)
+    try:
+        with pytest.raises(NodeFailed):
+            run_with(data_dir, config_file=path, config=CONFIG)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, path.parent.parent)] == [
+        0o640,
+        0o755,
+        0o755,
+    ]
+
+
 def test_a_link_in_the_place_of_the_settings_is_replaced_and_not_followed(data_dir: Path) -> None:
     other = data_dir.parent / "other"
     other.write_text("mine\n")
