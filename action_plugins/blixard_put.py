@@ -10,13 +10,9 @@ import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result, difference
 
-from blixard.fleet.answers import printable
 from blixard.fleet.put import packed
-
-# What a package says that has no such operation yet.
-_OLDER = "KeyError: 'put'"
 
 
 class ActionModule(HostOperation):
@@ -42,7 +38,9 @@ class ActionModule(HostOperation):
         options |= {"sha256": hashlib.sha256(data).hexdigest(), "diff": bool(self._task.diff)}
         options |= {"source": None, "content": None if self._task.check_mode else packed(data)}
         try:
-            if not self._task.check_mode and options["content"] is None:
+            if options["content"] is not None:
+                self.OPERATION = "put_packed"
+            elif not self._task.check_mode:
                 options["source"] = self._send(source)
             said = super().act(options, variables)
         finally:
@@ -65,13 +63,7 @@ class ActionModule(HostOperation):
 
     def _outcome(self, said: Result, dest: str, data: bytes) -> Result:
         """Return the result; the host said what stood there, and what stands there now the controller knows itself."""
-        if _OLDER in said.get("msg", ""):
-            if self._task.check_mode:
-                return {"changed": True}
-            mend = "run site.yml first, which installs it"
-            return {**said, "msg": f"the package on the host is older than this role; {mend}"}
-        before = said.pop("before", None)
-        if not (said.get("changed") and self._task.diff):
+        if "before" not in said:
             return said
-        texts = {"before": before or "", "after": printable(data.decode(errors="replace"))}
-        return {**said, "diff": {**texts, "before_header": dest, "after_header": dest}}
+        before = said.pop("before")
+        return {**said, "diff": difference(dest, before, data)} if said["changed"] else said

@@ -9,12 +9,11 @@ import hashlib
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
-from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result, difference
+from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import render
 
 from blixard.documents.schemas import validate_text
 from blixard.errors import BlixardError
-from blixard.fleet.answers import printable
 
 
 class ActionModule(HostOperation):
@@ -36,33 +35,24 @@ class ActionModule(HostOperation):
         """Render settings and unit, hold the settings against their schema, and have the host do the rest."""
         config, unit = options.pop("config_src"), options.pop("unit_src")
         name, path = options.pop("name"), options["config_file"]
-        texts = {"config": self._rendered(config, variables)}
+        texts = {"config": render(self, config, variables)}
         try:
             validate_text("node-config", texts["config"], file=path)
         except BlixardError as error:
             raise AnsibleActionFail(f"{config} gives no good node-config: {error}") from None
         if unit:
-            texts["unit"] = self._rendered(unit, variables)
+            texts["unit"] = render(self, unit, variables)
         sent = {each: text.decode() for each, text in texts.items()}
         asked = {"check": self._task.check_mode, "diff": bool(self._task.diff)}
         said = super().act({"unit": None, "service": name, **options, **sent, **asked}, variables)
-        known = {"config_sha256": hashlib.sha256(texts["config"]).hexdigest()}
-        return {**said, **known, "diff": _diff(said, texts, {"config": path, "unit": f"{name}.service"})}
-
-    def _rendered(self, source: str, variables: t.Mapping[str, t.Any]) -> bytes:
-        return render(self, find_template(self, source), variables)
-
-
-def _diff(said: Result, texts: t.Mapping[str, bytes], names: t.Mapping[str, str]) -> list[dict[str, str]]:
-    """Return what differs, in Ansible's form; the host says what stood there, and what will the controller knows."""
-    there = {each: said.pop(each) for each in texts if each in said}
-    return [
-        {
-            "before": seen.get("before") or "",
-            "after": printable(texts[each].decode()),
-            "before_header": names[each],
-            "after_header": names[each],
+        if said.get("failed"):
+            return said
+        there = {each: said.pop(each) for each in texts if each in said}
+        names = {"config": path, "unit": f"{name}.service"}
+        return {
+            **said,
+            "config_sha256": hashlib.sha256(texts["config"]).hexdigest(),
+            "diff": [
+                difference(names[each], seen["before"], texts[each]) for each, seen in there.items() if seen["changed"]
+            ],
         }
-        for each, seen in there.items()
-        if seen["changed"]
-    ]

@@ -34,7 +34,7 @@ class ActionModule(HostOperation):
             return t.cast("Result", self._execute_module("blixard.fleet.iroh_identity", given, task_vars=variables))
         path = options["path"]
         said = super().act({**options, "check": self._task.check_mode}, variables)
-        if said.get("failed"):
+        if "exists" not in said:
             return said
         kept = Kept(**{each.name: said[each.name] for each in dataclasses.fields(Kept)})
         warnings = {"warnings": said["warnings"]} if "warnings" in said else {}

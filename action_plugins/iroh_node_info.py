@@ -9,7 +9,7 @@ import hashlib
 import typing as t
 
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result
-from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
+from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import render
 
 from blixard.fleet.wanted_service import NOTHING_TO_DO, service
 
@@ -44,13 +44,10 @@ class ActionModule(HostOperation):
         """Look, and say what follows for the service."""
         config, asked = options.pop("config_src"), options.pop("service")
         if config:
-            options["config"] = self._rendered(config, variables).decode()
+            options["config"] = render(self, config, variables).decode()
         for name, source in options.pop("expected_src").items():
-            options["expected"][name] = hashlib.sha256(self._rendered(source, variables)).hexdigest()
+            options["expected"][name] = hashlib.sha256(render(self, source, variables)).hexdigest()
         look = super().act(options, variables)
         if look.get("failed"):
             return look
         return {**look, "service": NOTHING_TO_DO if asked is None else service(look, **asked)}
-
-    def _rendered(self, source: str, variables: t.Mapping[str, t.Any]) -> bytes:
-        return render(self, find_template(self, source), variables)

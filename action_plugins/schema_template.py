@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
+import re
 import shutil
 import tempfile
 import typing as t
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
-from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import CheckedAction, Options, Result
-from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import find_template, render
+from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import CheckedAction, Options, Result, difference
+from ansible_collections.blixard.fleet.plugins.plugin_utils.rendering import render
 
 # Here, once in the controller's main process, and not anew in the process of every task.
 from jsonschema import validate as _validate  # noqa: F401
@@ -23,7 +23,7 @@ from jsonschema import validate as _validate  # noqa: F401
 from blixard.documents.schemas import validate_text
 from blixard.errors import BlixardError
 from blixard.fleet.observe import differs
-from blixard.fleet.put import have_file
+from blixard.fleet.put import have_file, name_in
 
 OWN_OPTIONS: dict[str, t.Any] = {
     "src": {"type": "str", "required": True},
@@ -64,9 +64,8 @@ class ActionModule(CheckedAction):
         foretold = options["sha256"]
         if foretold and self._is_there(options, foretold):
             return {"schema": options["schema"], "sha256": foretold, "dest": options["dest"]}
-        template = find_template(self, options["src"])
         blocks = {name: options[name] for name in ("trim_blocks", "lstrip_blocks")}
-        text = render(self, template, variables, **blocks)
+        text = render(self, options["src"], variables, **blocks)
         known = {"schema": options["schema"], "sha256": hashlib.sha256(text).hexdigest()}
         if known["sha256"] != foretold:
             _validate_text(options, text)
@@ -74,12 +73,12 @@ class ActionModule(CheckedAction):
             return {**known, "dest": options["dest"]}
         if options["parents"]:
             return {**self._keep_here(Path(options["dest"]), options["mode"], text, known["sha256"]), **known}
-        name = _name_in(options["data_dir"], options["dest"])
-        if name is None:
+        name = options["data_dir"] and name_in(options["data_dir"], options["dest"])
+        if not name:
             given = {each: value for each, value in self._task.args.items() if each in COPY_OPTIONS}
-            return {**self._hand_over("ansible.legacy.copy", given, text, template, variables), **known}
+            return {**self._hand_over("ansible.legacy.copy", given, text, variables), **known}
         given = {"python": options["python"], "data_dir": options["data_dir"], "name": name, "mode": options["mode"]}
-        return {**self._hand_over("blixard.fleet.blixard_put", given, text, template, variables), **known}
+        return {**self._hand_over("blixard.fleet.blixard_put", given, text, variables), **known}
 
     @staticmethod
     def _is_there(options: Options, digest: str) -> bool:
@@ -94,19 +93,17 @@ class ActionModule(CheckedAction):
         """Write on the controller, in this process: a module takes a second, and what it is to do is known here."""
         if self._connection.transport != "local":
             raise AnsibleActionFail("parents: files are kept so on the controller only, with the connection local")
-        if not isinstance(mode, str):
+        if not isinstance(mode, str) or not re.fullmatch("[0-7]{3,4}", mode):
             raise AnsibleActionFail("parents: mode is needed, as octal digits in quotes")
         said = have_file(dest, None if self._task.check_mode else text, sha256=digest, mode=int(mode, 8), diff=True)
-        diff = {"before": said["before"] or "", "after": text.decode()} if said["changed"] else {}
-        headers = {"before_header": str(dest), "after_header": str(dest)}
-        return {"dest": str(dest), "changed": said["changed"], **({"diff": {**diff, **headers}} if diff else {})}
+        before = said.pop("before")
+        shown = {"diff": difference(str(dest), before, text)} if said["changed"] else {}
+        return {"dest": str(dest), **said, **shown}
 
-    def _hand_over(
-        self, action: str, given: dict[str, t.Any], text: bytes, template: Path, variables: t.Mapping[str, t.Any]
-    ) -> Result:
+    def _hand_over(self, action: str, given: dict[str, t.Any], text: bytes, variables: t.Mapping[str, t.Any]) -> Result:
         """Hand over to copy, so that check mode, diff, backup and the rest are as people know them, or to put."""
         folder = Path(tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP))
-        rendered = folder / template.name
+        rendered = folder / Path(self._task.args["src"]).name
         task = self._task.copy()
         task.args = {**given, "src": str(rendered)}
         try:
@@ -131,9 +128,3 @@ def _validate_text(options: Options, text: bytes) -> None:
         validate_text(options["schema"], text, file=options["dest"])
     except BlixardError as error:
         raise AnsibleActionFail(f"{options['src']} gives no good {options['schema']}: {error}") from None
-
-
-def _name_in(data_dir: str | None, dest: str) -> str | None:
-    """Return the name of `dest` in the data directory; None where it lies elsewhere."""
-    home, place = (posixpath.normpath(each) for each in (data_dir or "/nowhere", dest))
-    return place[len(home) + 1 :] if data_dir and place.startswith(f"{home}/") else None

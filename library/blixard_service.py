@@ -66,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 config_sha256:
-  description: Digest of the settings that the node runs with now.
+  description: Digest of the settings, with which the node runs now; in check mode, of those that it would run with.
   returned: success
   type: str
   sample: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03

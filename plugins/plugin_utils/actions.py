@@ -14,6 +14,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.errors import BlixardError, trouble_with_files
+from blixard.fleet.answers import printable
+from blixard.fleet.host import too_old
+from blixard.fleet.put import MAX_SHOWN
 from blixard.fleet.remote import ask
 from blixard.fleet.role_words import in_role_words
 
@@ -51,12 +54,25 @@ class CheckedAction(ActionBase):
         """Return the result for these options; `variables` are those of the host."""
 
 
+def difference(dest: str, before: str | None, after: bytes) -> Result:
+    """Return what differs in a file, in Ansible's form; of one that is too large to be shown, that alone."""
+    if len(after) > MAX_SHOWN:
+        return {"prepared": f"{dest} differs, and is too large to be shown\n"}
+    texts = {"before": before or "", "after": printable(after.decode(errors="replace"))}
+    return {**texts, "before_header": dest, "after_header": dest}
+
+
 class HostOperation(CheckedAction):
     """An action that has the package on the host carry out one OPERATION of `blixard.fleet.host`."""
 
-    OPERATION: t.ClassVar[str]
+    OPERATION: str
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
-        """Ask the host."""
+        """Ask the host. Of one whose package is still to be installed, check mode foresees that something changes."""
         answer = ask(self, variables["inventory_hostname"], self.OPERATION, options)
-        return {**answer, "msg": in_role_words(answer["msg"], variables)} if "msg" in answer else answer
+        if "msg" not in answer:
+            return answer
+        said = too_old(self.OPERATION)
+        if answer["msg"] == said or f"KeyError: '{self.OPERATION}'" in answer["msg"]:
+            return {"changed": True} if self._task.check_mode else {"failed": True, "msg": said}
+        return {**answer, "msg": in_role_words(answer["msg"], variables)}

@@ -18,8 +18,7 @@ if t.TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 
-def find_template(action: ActionBase, source: str) -> Path:
-    """Return the path of a template on the controller, searched for as ansible.builtin.template does."""
+def _find(action: ActionBase, source: str) -> Path:
     try:
         return Path(action._find_needle("templates", source))
     except AnsibleError as error:
@@ -28,7 +27,7 @@ def find_template(action: ActionBase, source: str) -> Path:
 
 def render(
     action: ActionBase,
-    template: Path,
+    source: str,
     variables: t.Mapping[str, t.Any],
     *,
     trim_blocks: bool = True,
@@ -38,14 +37,15 @@ def render(
 
     Args:
         action: the plugin that renders it.
-        template: its path, see `find_template`.
+        source: its name on the controller, searched for as ansible.builtin.template does.
         variables: those of the host.
         trim_blocks: remove the first newline after a block.
         lstrip_blocks: remove spaces and tabs in front of a block.
     """
+    template = _find(action, source)
     roots = [*map(Path, variables.get("ansible_search_path", [])), Path(action._loader.get_basedir()), template.parent]
     search = [str(path) for root in roots for path in (root / "templates", root)]
     templar = action._templar.copy_with_new_env(searchpath=search, available_variables=variables)
-    source = trust_as_template(action._loader.get_text_file_contents(str(template)))
+    text = trust_as_template(action._loader.get_text_file_contents(str(template)))
     blocks = {"trim_blocks": trim_blocks, "lstrip_blocks": lstrip_blocks}
-    return str(templar.template(source, escape_backslashes=False, overrides=blocks)).encode()
+    return str(templar.template(text, escape_backslashes=False, overrides=blocks)).encode()

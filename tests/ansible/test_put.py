@@ -17,6 +17,7 @@ from tests.ansible.conftest import NewFleet
 from tests.ansible.fleet import Fleet, Run
 from tests.unit.documents.samples import attested
 
+from blixard.fleet.host import too_old
 from blixard.trust.keys import create_secret_key
 
 ACCOUNT = 54321
@@ -81,15 +82,31 @@ def test_a_file_is_put_once_and_shown_before(stage: Stage) -> None:
 
 def test_a_host_with_an_older_package_is_told_to_get_the_newer_one_and_foreseen_to_change(stage: Stage) -> None:
     older = stage.room / "python"
-    older.write_text("#!/bin/sh\necho 'Traceback (most recent call last):' >&2\necho \"KeyError: 'put'\" >&2\nexit 1\n")
+    older.write_text("#!/bin/sh\necho 'Traceback (most recent call last):' >&2\necho \"KeyError: '$4'\" >&2\nexit 1\n")
     older.chmod(0o755)
     put = stage.put("[1]\n", python=str(older))
 
     run = stage.run(put)
     assert run.failed == {"node1"}
-    assert "the package on the host is older than this role; run site.yml first" in run.words
+    assert "the package on this host is older than the role (put_packed); run site.yml first" in run.words
     would = stage.run(put, arguments=("--check",))
     assert (would.code, would.changed) == (0, {"node1": 1}), would.output
+
+    # One that knows the words for it says so itself, whatever it is asked to do.
+    said = json.dumps({"failed": True, "msg": too_old("$4")})
+    older.write_text(f"#!/bin/sh\ncat <<END\n{said}\nEND\n")
+    assert too_old("put_packed") in stage.run(put).words
+    would = stage.run(put, arguments=("--check",))
+    assert (would.code, would.changed) == (0, {"node1": 1}), would.output
+
+
+def test_a_file_that_is_too_large_to_be_shown_is_not_shown_as_one_that_was_empty(stage: Stage) -> None:
+    large = json.dumps(["x" * 300_000]) + "\n"
+    run = stage.run(stage.put(large), arguments=("--diff",))
+    assert run.code == 0, run.output
+    assert "peers.json differs, and is too large to be shown" in run.words
+    assert len(run.output) < 20_000
+    assert (stage.data_dir / "peers.json").read_text() == large
 
 
 @pytest.mark.parametrize(

@@ -527,5 +527,6 @@ _PARSERS = {
     "rotation": _Parser(_rotation, 64 * KIB),
     # A quarter of a mebibyte of the file that was there, of which each byte may have become an escape.
     "put": _Parser(_put, 2 * MIB),
+    "put_packed": _Parser(_put, 2 * MIB),
     "service": _Parser(_service, 4 * MIB),
 }

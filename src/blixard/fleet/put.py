@@ -23,6 +23,12 @@ MAX_SHOWN = 256 * 1024
 """Bytes of the file that was there which are returned for a diff."""
 
 
+def name_in(data_dir: str, path: str) -> str | None:
+    """Return the name of a file in the data directory, by the paths' words alone; None where it lies elsewhere."""
+    home, place = os.path.normpath(data_dir), os.path.normpath(path)
+    return place[len(home) + 1 :] if place.startswith(f"{home}/") else None
+
+
 def packed(data: bytes) -> str | None:
     """Return the content of a file as it goes along in a command; None where it is too large for that."""
     text = base64.b64encode(zlib.compress(data, 9)).decode()

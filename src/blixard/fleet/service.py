@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents.account import as_owner_of
 from blixard.errors import BlixardError, InputError, bounded_lines
-from blixard.fleet.put import have_file
+from blixard.fleet.put import have_file, name_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +90,7 @@ def run_with(
 def _have_config(
     data_dir: Path, path: Path, data: bytes, group: str | None, *, check: bool, diff: bool
 ) -> dict[str, Any]:
-    if is_below(data_dir, path):
+    if name_in(str(data_dir), str(path)):
         with as_owner_of(data_dir):
             return _have(path, data, CONFIG_MODE, below=data_dir, check=check, diff=diff)
     if not check:
@@ -116,11 +115,6 @@ def _number(group: str | None, *, check: bool) -> int | None:
     from blixard.fleet.ownership import Account
 
     return Account(None, group).gid
-
-
-def is_below(folder: Path, path: Path) -> bool:
-    """Tell whether `path` leads into `folder`, by its words alone."""
-    return Path(os.path.normpath(folder)) in Path(os.path.normpath(path)).parents
 
 
 def _have(path: Path, data: bytes, mode: str, *, check: bool, **wanted: Any) -> dict[str, Any]:
