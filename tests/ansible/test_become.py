@@ -32,7 +32,7 @@ printf '%s %s %s\\n' "$user" "$flagged" "$*" >>LOG
 exec "$@"
 """
 
-OPERATIONS = ("look", "put", "refresh", "check", "rotation")
+OPERATIONS = ("look", "put_packed", "refresh", "check", "rotation")
 
 
 @pytest.fixture
