@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.hosts import Host
 from tests.integration.nodes import Node, are_meshed, blixard, eventually, give_peers, killed_afterwards
 
 from blixard.documents.registry_file import read_registry
@@ -16,28 +15,6 @@ from blixard.documents.registry_file import read_registry
 pytestmark = pytest.mark.root
 
 EVERYWHERE = ("--bind", "0.0.0.0:7001", "--admission", "known")
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, timeout=60)
-
-
-class Host:
-    """A host: a network namespace with a cable, one end of which it has as eth0."""
-
-    def __init__(self, number: int) -> None:
-        self.name = f"blixard-{os.getpid()}-{number}"
-        ip("netns", "add", self.name)
-        self.ip("link", "set", "lo", "up")
-
-    def ip(self, *words: str) -> None:
-        ip("-netns", self.name, *words)
-
-    def node(self, number: int, room: Path) -> Node:
-        return Node(number, room, 7001, within=("ip", "netns", "exec", self.name))
-
-    def remove(self) -> None:
-        ip("netns", "delete", self.name)
 
 
 @pytest.fixture

@@ -380,7 +380,7 @@ async def check_from_files(
     entry = last_signed(config, key.public(), SystemClock().wall())
     hello = Hello(cluster=config.cluster, node_id=config.node_id, entry=entry, purpose="check")
     # Any free port: the node's own may be taken, and the check must not stand in its way.
-    found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relay_url)
+    found = _Found(key, discovery_of(config), lambda _: hello, config.node_id, config.cluster, config.relays)
     edges, about = await found.check(timeout, sample, tell, problems)
     node = {"node_id": config.node_id, "iroh_node_id": key.public().base64, "agent": "not running", **about}
     return report(config.cluster, [node], edges)
@@ -412,7 +412,7 @@ class _Found:
     hello: Callable[[Purpose], Hello]
     own_node_id: int | None = None
     cluster: str | None = None
-    relay_url: str | None = None
+    relays: Sequence[str] = ()
 
     async def check(
         self,
@@ -433,14 +433,16 @@ class _Found:
         clock = SystemClock()
         async with (
             lateness(clock) as watched,
-            scratch_connector(self.key, self.hello, clock=clock, relay_url=self.relay_url) as connector,
+            scratch_connector(self.key, self.hello, clock=clock, relays=self.relays) as connector,
         ):
             checker = Checker(
                 connector,
                 clock=clock,
                 rng=SystemRandom(),
                 own_node_id=self.own_node_id,
-                scratch=ScratchDials(ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=clock)),
+                scratch=ScratchDials(
+                    ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=clock, relays=None)
+                ),
                 was_late=watched.since,
             )
             await manager.refresh_peers()

@@ -175,6 +175,7 @@ class NodeFacts:
     not_remembered: int = 0
     not_written: int = 0
     is_reachable: bool = True
+    relay_connections: int = 0
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -198,6 +199,12 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         "gauge",
         "Whether the node has no address to tell that peers on other hosts can reach.",
         [({}, not node.is_reachable)],
+    )
+    yield Family(
+        "blixard_relay_connections",
+        "gauge",
+        "Relays that the node is connected to: its own, and those over which it met peers.",
+        [({}, node.relay_connections)],
     )
     yield Family(
         "blixard_refused_callers_total",

@@ -97,7 +97,7 @@ class Node:
         make_data_dir(self.config.data_dir)
         with only_node_here(self.config.data_dir) as self._pid_file:
             self.key = _keep_identity(self.config.data_dir)
-            endpoint = await bind_endpoint(self.key, str(self.config.bind), relay_url=self.config.relay_url)
+            endpoint = await bind_endpoint(self.key, str(self.config.bind), relays=self.config.relays)
             try:
                 await self._serve(endpoint)
             finally:
@@ -165,6 +165,7 @@ class Node:
             not_remembered=len(self.manager.not_remembered()),
             not_written=len(self.unwritten.lines()),
             is_reachable=self.own.not_reachable is None,
+            relay_connections=self.connector.relay_connections(),
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:

@@ -48,6 +48,11 @@ class NodeConfig:
     sha256: str | None = None
     """Digest of the configuration file that was read; null without one."""
 
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The relay, if there is one, as the transport takes it."""
+        return () if self.relay_url is None else (self.relay_url,)
+
 
 @dataclass(frozen=True)
 class _Given:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from blixard.transport.hello import Hello, Purpose
     from blixard.trust.keys import SecretKey
 
+_NO_RELAY = "not connected; is it up, and does it admit this node?"
+_RELAY_PATIENCE, _RELAY_LOOK = 5.0, 0.1
+"""Seconds that a check waits for the connection to the relay, which iroh makes some three after the start; how often
+it looks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
@@ -94,13 +99,19 @@ class Operations:
             "sources": [source.to_json() for source in self.manager.source_status()],
             "refused_callers": dict(self.refused),
             "not_remembered": self.manager.not_remembered(),
+            "relay": self._relay(),
         }
+
+    def _relay(self) -> dict[str, str | None] | None:
+        url = self.config().relay_url
+        return None if url is None else {"url": url, "error": _NO_RELAY if self._is_without_relay() else None}
 
     async def _check(self, request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """Check the edges to the peers, over the connections of the mesh where there are some."""
         config = self.config()
         timeout, sample = request_of(request)
         await look_again(self.manager, self.clock)
+        await self._await_relay()
         known = self.manager.get_dialled()
         async with lateness(self.clock) as watched:
             checker = Checker(
@@ -111,7 +122,7 @@ class Operations:
                 connected=lambda peer: self.manager.connection(peer.endpoint_id),
                 # Not over the relay, where this node's key already has an endpoint.
                 scratch=ScratchDials(
-                    ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=self.clock)
+                    ScratchProber(), lambda: scratch_connector(self.key, self.hello, clock=self.clock, relays=None)
                 ),
                 was_late=watched.since,
             )
@@ -128,6 +139,15 @@ class Operations:
         }
         return report(config.cluster, [about], edges)
 
+    async def _await_relay(self) -> None:
+        """Give a node that has just started, or whose relay has, the time that iroh takes to find it."""
+        deadline = self.clock.now() + _RELAY_PATIENCE
+        while self._is_without_relay() and self.clock.now() < deadline:
+            await self.clock.sleep(_RELAY_LOOK)
+
+    def _is_without_relay(self) -> bool:
+        return self.config().relay_url is not None and not self.connector.relay_connections()
+
     def _problems(self) -> list[str]:
         """Return what is wrong with this node while it reaches its peers all the same."""
         remembered = self.manager.not_remembered()
@@ -135,6 +155,8 @@ class Operations:
         lines += [f"cannot write, and tries again: {line}" for line in self.not_written() if line not in remembered]
         if self.own.not_reachable is not None and self._has_peers_elsewhere():
             lines.append(f"cannot be reached from other hosts: {self.own.not_reachable}")
+        if self._is_without_relay():
+            lines.append(f"relay {self.config().relay_url}: {_NO_RELAY}")
         return lines
 
     def _has_peers_elsewhere(self) -> bool:

@@ -128,7 +128,7 @@ async def current_entry(config: NodeConfig) -> NodeRegistryEntry:
     from blixard.transport.connector import bind_endpoint, bound_ports
 
     key = read_secret_key(key_path(config.data_dir), own=True)
-    endpoint = await bind_endpoint(key, str(config.bind))
+    endpoint = await bind_endpoint(key, str(config.bind), relays=None)
     try:
         ports = bound_ports(endpoint, str(config.bind))
     finally:

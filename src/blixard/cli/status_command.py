@@ -95,6 +95,9 @@ def _own_troubles(status: dict[str, Any]) -> Iterator[str]:
             yield f"cannot write, and tries again: {line}"
     if status.get("not_reachable"):
         yield f"cannot be reached from other hosts: {status['not_reachable']}"
+    relay = status.get("relay")
+    if relay and relay["error"]:
+        yield f"relay {relay['url']}: {relay['error']}"
     refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))
     if refused:
         yield f"callers turned away: {refused}"

@@ -48,11 +48,17 @@ _ALL_IPV4, _ALL_IPV6 = "0.0.0.0:", "[::]:"
 _SYSTEM_ERROR = re.compile(r"\(os error ([0-9]{1,4})\)")
 
 
-async def bind_endpoint(key: SecretKey, bind: str, *, relay_url: str | None = None) -> iroh.Endpoint:
+async def bind_endpoint(key: SecretKey, bind: str, *, relays: Sequence[str] | None = ()) -> iroh.Endpoint:
     """Bind an Iroh endpoint that speaks `blixard/discovery/1`.
 
     An unspecified address of either family, with a port, is bound in both families where that can be had.
     No preset of the n0 network is used: it would publish this node's addresses to a public DNS.
+
+    Args:
+        key: of the endpoint. A relay knows one endpoint a key: a second one takes the place of the first.
+        bind: `ip:port`.
+        relays: URLs of those through which this endpoint can be reached. Peers are dialled over their own relays too,
+            with none here as well; with None over none at all.
 
     Raises:
         InputError: the address or port cannot be bound.
@@ -62,9 +68,9 @@ async def bind_endpoint(key: SecretKey, bind: str, *, relay_url: str | None = No
     if other is not None:
         # It may be taken, or there may be no IPv6: then the node does with the family that was asked for.
         with contextlib.suppress(iroh.IrohError):
-            return await _bind(key, bind, relay_url, _AlsoAt(other))
+            return await _bind(key, bind, relays, _AlsoAt(other))
     try:
-        endpoint = await _bind(key, bind, relay_url, iroh.preset_minimal())
+        endpoint = await _bind(key, bind, relays, iroh.preset_minimal())
     except iroh.IrohError as error:
         reason = _last_line(error)
         code = _SYSTEM_ERROR.search(reason)
@@ -94,8 +100,8 @@ def _other_family(bind: str) -> str | None:
     return None
 
 
-async def _bind(key: SecretKey, bind: str, relay_url: str | None, preset: iroh.Preset) -> iroh.Endpoint:
-    relay = iroh.RelayMode.custom_from_urls([relay_url]) if relay_url else iroh.RelayMode.disabled()
+async def _bind(key: SecretKey, bind: str, relays: Sequence[str] | None, preset: iroh.Preset) -> iroh.Endpoint:
+    relay = iroh.RelayMode.disabled() if relays is None else iroh.RelayMode.custom_from_urls([*relays])
     options = iroh.EndpointOptions(
         preset=preset, relay_mode=relay, bind_addr=bind, secret_key=key.to_bytes(), alpns=[DISCOVERY_ALPN]
     )
@@ -187,6 +193,14 @@ class Connector:
         self._clock = clock
         self._learned = learned
         self._hello = hello
+
+    def relay_connections(self) -> int:
+        """Return how many relays the endpoint is connected to: its own, and those over which it met peers.
+
+        With none, nobody reaches it over its own relay, for certain: iroh does not tell which of them it is.
+        """
+        counts = self._endpoint.stats()
+        return counts["socket:relay_conns_success"].value - counts["socket:relay_conns_closed"].value
 
     async def dial(self, peer: DiscoveredPeer, *, timeout: float) -> IrohConnection:
         """Connect to `peer` for the mesh.
@@ -293,10 +307,13 @@ async def _say_hello(quic: iroh.Connection, hello: Hello) -> Welcome:
 
 @contextlib.asynccontextmanager
 async def scratch_connector(
-    key: SecretKey, hello: Callable[[Purpose], Hello], *, clock: Clock, relay_url: str | None = None
+    key: SecretKey, hello: Callable[[Purpose], Hello], *, clock: Clock, relays: Sequence[str] | None
 ) -> AsyncIterator[Connector]:
-    """Give a connector that has an endpoint of its own, on any free port, which knows nothing of earlier dials."""
-    endpoint = await bind_endpoint(key, "0.0.0.0:0", relay_url=relay_url)
+    """Give a connector that has an endpoint of its own, on any free port, which knows nothing of earlier dials.
+
+    `relays` as for `bind_endpoint`: None where an endpoint with this key runs already.
+    """
+    endpoint = await bind_endpoint(key, "0.0.0.0:0", relays=relays)
     try:
         yield Connector(endpoint, hello, clock=clock)
     finally:
@@ -313,7 +330,7 @@ class ScratchProber:
             DialError: nobody answered in `timeout` seconds.
         """
         bind = "[::]:0" if address.ip.version == 6 else "0.0.0.0:0"
-        endpoint = await bind_endpoint(SecretKey.generate(), bind)
+        endpoint = await bind_endpoint(SecretKey.generate(), bind, relays=None)
         remote = iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint_id.raw), None, [str(address)])
         try:
             quic = await asyncio.wait_for(endpoint.connect(remote, DISCOVERY_ALPN), timeout)

@@ -183,11 +183,13 @@ def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
     assert series["blixard_refused_callers_total", (("kind", "unknown"),)] == 3
     for name in ("blixard_not_remembered", "blixard_not_written", "blixard_not_reachable"):
         assert series[name, ()] == 0
-    worse = dataclasses.replace(about, not_remembered=2, not_written=3, is_reachable=False)
+    assert series["blixard_relay_connections", ()] == 0
+    worse = dataclasses.replace(about, not_remembered=2, not_written=3, is_reachable=False, relay_connections=2)
     bad = read(exposition(node_families(worse)))
     assert bad["blixard_not_remembered", ()] == 2
     assert bad["blixard_not_written", ()] == 3
     assert bad["blixard_not_reachable", ()] == 1
+    assert bad["blixard_relay_connections", ()] == 2
 
 
 async def fetched(port: int, request: bytes) -> tuple[bytes, bytes]:

@@ -81,6 +81,17 @@ def test_the_page_says_what_is_not_written_once_and_why_no_other_host_reaches_th
     ]
 
 
+def test_the_page_says_that_the_relay_is_not_there_and_nothing_of_one_that_is(answer: dict[str, Any]) -> None:
+    def line() -> list[str]:
+        return [each for each in blixard("status", "--data-dir", "/srv/n1").out.splitlines() if "relay" in each.lower()]
+
+    assert line() == []
+    answer["relay"] = {"url": "https://r.example/", "error": None}
+    assert line() == []
+    answer["relay"]["error"] = "not connected"
+    assert line() == ["relay https://r.example/: not connected"]
+
+
 @pytest.mark.usefixtures("answer")
 def test_the_page_says_how_each_peer_is_and_all_that_is_wrong() -> None:
     ran = blixard("status", "--data-dir", "/srv/n1")
