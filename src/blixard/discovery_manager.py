@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from blixard.clock import Clock
     from blixard.dialling.protocols import AddressProber, Connection, Dialler, Introducer
     from blixard.model.addresses import HostPort, SocketAddress
+    from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
     from blixard.model.tickets import Ticket
     from blixard.peers.claims import Known, Origin
@@ -110,6 +111,7 @@ class DiscoveryManager:
         introducer: Introducer | None = None,
         lookup: Lookup = system_lookup,
         relay_url: str | None = None,
+        own_entry: Callable[[], NodeRegistryEntry] | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
     ) -> None:
@@ -117,6 +119,8 @@ class DiscoveryManager:
 
         `lookup` resolves the host names that registries give as `address`. `relay_url` is this node's own relay; of the
         others only those are used that the operator's sources name.
+
+        `own_entry` gives what this node says of itself, for sources that announce it too.
 
         Raises:
             InputError: what `state_dir` remembers cannot be read.
@@ -172,6 +176,7 @@ class DiscoveryManager:
             seen=HighestSeq(config.state_dir, clock.wall),
             memory=SnapshotStore(config.state_dir) if config.state_dir is not None else None,
             node_ids=self._table.node_ids,
+            own_entry=own_entry,
         )
         self._poller = Poller(
             make_sources(config.sources, self._context),
@@ -210,13 +215,13 @@ class DiscoveryManager:
     async def stop(self) -> None:
         """Close all connections and end all tasks and subscriptions; returns when they have ended.
 
-        Stopping twice, or before a start, does nothing. What is known stays known.
+        Stopping twice does nothing; before a start, it closes what a look has opened. What is known stays known.
         """
         async with self._lifecycle:
+            await self._poller.stop()
             if not self._is_running:
                 return
             self._is_running = False
-            await self._poller.stop()
             if self._scheduler is not None:
                 await self._scheduler.stop()
             if self._keeping is not None:

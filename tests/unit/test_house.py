@@ -25,6 +25,7 @@ RANDOM = {"random.Random", "random.SystemRandom"}  # the type, and what a manage
 OWN_TIME = {
     "clock.py": "the one clock that all others are given",
     "documents/schemas.py": "no time at all: importlib.resources",
+    "sources/mdns_links.py": "a socket that hears multicasts",
     "sources/http_client.py": "asks servers in a thread, and has to give up in time",
     "dialling/host_lookup.py": "the system's resolver, in a thread",
 }

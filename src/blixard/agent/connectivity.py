@@ -445,7 +445,10 @@ class _Found:
                 ),
                 was_late=watched.since,
             )
-            await manager.refresh_peers()
+            try:
+                await manager.refresh_peers()
+            finally:
+                await manager.stop()
             known = manager.get_dialled()
             peers = chosen(known, self.own_node_id, sample)
             edges = await checker.check(peers, timeout=timeout, tell=tell)

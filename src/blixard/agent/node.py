@@ -189,6 +189,7 @@ class Node:
             prober=ScratchProber(),
             introducer=self.connector,
             relay_url=config.relay_url,
+            own_entry=lambda: self.own.entry,
             clock=self.clock,
             rng=SystemRandom(),
         )

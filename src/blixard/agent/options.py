@@ -188,6 +188,7 @@ OPTIONS = (
     ),
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
+    Option("mdns", _flag, "announce this node on its links, and find those that are", "true or false", _from_bool),
     Option("peers_file", _text, "peers file; DATA_DIR/discovery-peers.json by default", "a path", nullable=True),
     Option(
         "refresh_interval_s",

@@ -17,7 +17,7 @@ from blixard.model.times import format_time
 from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import UNSIGNED, Origin
 from blixard.peers.status import SourceStatus
-from blixard.sources.base import Answer, Failed, Found, Nothing, Watched
+from blixard.sources.base import Answer, Failed, Found, Nothing, Open, Watched
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
@@ -100,6 +100,13 @@ def _freshness(answer: Answer | None) -> float | None:
     return answer.fresh_for if isinstance(answer, (Found, Nothing)) else None
 
 
+async def _close(asked: _Asked) -> None:
+    """Close a source that holds something open, after what it is just doing."""
+    if isinstance(asked.source, Open):
+        async with asked.lock:
+            await asked.source.close()
+
+
 def _ordered(sources: Iterable[Source], *, signed: bool) -> list[_Asked]:
     return [
         _Asked(source, Origin(source.name, source.kind, order, is_hint=signed and source.kind in UNSIGNED))
@@ -171,6 +178,7 @@ class Poller:
         for asked in before.values():
             self._silent.discard(asked)
             self._agenda.cancel(asked)
+            self._spawn(_close(asked))
         if self._runner is not None:
             self._plan_refresh()
             self._agenda.plan("watch", self._clock.now() + WATCH_INTERVAL)
@@ -190,15 +198,15 @@ class Poller:
             await self._all_answered.wait()
 
     async def stop(self) -> None:
-        """Stop asking; returns when every task has ended."""
-        if self._runner is None:
-            return
-        self._all_answered.set()
-        runner, self._runner = self._runner, None
-        tasks = [runner, *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop asking, and close the sources; returns when every task has ended."""
+        if self._runner is not None:
+            self._all_answered.set()
+            runner, self._runner = self._runner, None
+            tasks = [runner, *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*map(_close, self._asked))
 
     async def refresh(self) -> None:
         """Ask all sources now; returns when each has answered, failed or run into its time limit."""

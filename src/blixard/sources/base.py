@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from blixard.model.addresses import HostPort
-    from blixard.model.entry import DiscoveredPeer
+    from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
     from blixard.model.ids import EndpointId
     from blixard.sources.node_locations import Introduce, IsKnown
     from blixard.sources.snapshots import SnapshotStore
@@ -139,6 +139,15 @@ class Watched(Protocol):
         ...
 
 
+@runtime_checkable
+class Open(Protocol):
+    """A source that holds something open from its first look on, such as sockets."""
+
+    async def close(self) -> None:
+        """Let go of it; the next look, if there is one, begins anew. Raises nothing but CancelledError."""
+        ...
+
+
 def unique(sightings: Iterable[Sighting]) -> tuple[tuple[Sighting, ...], tuple[str, ...]]:
     """Return the sightings with each endpoint id and each node id once, and a line for each one left out.
 
@@ -199,3 +208,4 @@ class SourceContext:
     seen: HighestSeq | None = None
     memory: SnapshotStore | None = None
     node_ids: Callable[[], Mapping[EndpointId, int]] = dict
+    own_entry: Callable[[], NodeRegistryEntry] | None = None

@@ -41,8 +41,15 @@ class DiscoverySource:
 
         path: str | Path
 
+    @dataclass(frozen=True)
+    class Mdns:
+        """What is announced on this host's links; a node announces itself there too."""
 
-Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile
+
+Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Mdns
+
+
+_INSTALL_MDNS = "pip install 'blixard[mdns]'"
 
 
 class Unusable:
@@ -72,6 +79,8 @@ def make_sources(named: Iterable[Named | Source], context: SourceContext) -> lis
 def _make(named: Named | Source, context: SourceContext) -> list[Source]:
     if isinstance(named, DiscoverySource.NodeRegistry):
         return [registry_at(location, context) for location in named.locations]
+    if isinstance(named, DiscoverySource.Mdns):
+        return [_mdns(context)]
     if isinstance(named, DiscoverySource.StaticFile):
         return [
             StaticFile(
@@ -85,6 +94,15 @@ def _make(named: Named | Source, context: SourceContext) -> list[Source]:
             )
         ]
     return [named]
+
+
+def _mdns(context: SourceContext) -> Source:
+    try:
+        # Imported here: zeroconf is there only where it was asked for.
+        from blixard.sources.mdns import MdnsSource
+    except ImportError:
+        return Unusable("mdns", InputError("needs a package that is not installed", file="mdns", mend=_INSTALL_MDNS))
+    return MdnsSource(context)
 
 
 def registry_at(location: str | Path, context: SourceContext) -> Source:
