@@ -15,6 +15,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.name
+import dns.rdataclass
 import dns.rdatatype
 import dns.resolver
 
@@ -171,20 +172,20 @@ class DnsClient:
             except dns.resolver.NXDOMAIN:
                 return Records(name_exists=False)
             except dns.resolver.LifetimeTimeout:
+                reason = f"{kind}: no DNS server answered in {QUERY_TIMEOUT:g} s"
                 mend = "does the server run, and does a firewall let UDP and TCP through?"
-                raise InputError(
-                    f"no DNS server answered for {kind} in {QUERY_TIMEOUT:g} s", file=name, mend=mend
-                ) from None
+                raise InputError(reason, file=name, mend=mend) from None
             except dns.resolver.NoNameservers as error:
                 raise InputError(f"{kind}: {_why(error)}", file=name) from None
             except (dns.exception.DNSException, OSError, ValueError) as error:
                 raise InputError(f"{kind}: {_words(error)}", file=name) from None
         if answer.response.flags & dns.flags.TC:
             raise InputError(f"{kind}: the answer is truncated over TCP too", file=name, mend="use more, smaller names")
-        return _records(answer)
+        return records_of(answer)
 
 
-def _records(answer: dns.resolver.Answer) -> Records:
+def records_of(answer: dns.resolver.Answer) -> Records:
+    """Return what an answer says, of one of the types that `Records` has."""
     if answer.rrset is None:
         return Records()
     ttl, kind = float(answer.chaining_result.minimum_ttl), answer.rrset.rdtype
@@ -202,7 +203,7 @@ def _records(answer: dns.resolver.Answer) -> Records:
 def _hosts(answer: dns.resolver.Answer) -> dict[str, Hosts]:
     found: dict[str, Hosts] = {}
     for rrset in answer.response.additional:
-        if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
+        if rrset.rdclass == dns.rdataclass.IN and rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
             addresses, ttl = found.get(_text(rrset.name), ((), float("inf")))
             rdatas: Iterable[Any] = rrset
             found[_text(rrset.name)] = (*addresses, *(rdata.address for rdata in rdatas)), min(ttl, float(rrset.ttl))
