@@ -23,6 +23,7 @@ from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.publishing.store import parse_index
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
 from blixard.sources.http_client import Target as HttpTarget
 from blixard.transport.hello import Hello, Welcome, decode_hello, decode_welcome, encode
@@ -188,6 +189,7 @@ TARGETS = [
             b"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\n\r\n",
         ),
     ),
+    Target("PUBLISHED", parse_index, (b'{"registry/n1.json": "0f", "registry/n-2.json": "aa", "other": 5}',)),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
     Target(
         "welcomes",
