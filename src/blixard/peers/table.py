@@ -316,8 +316,10 @@ class PeerTable:
         del claims[book.origin.name]
         if not claims:
             del self._claims[endpoint_id]
-            self._signed.pop(endpoint_id, None)
+        if all(claim.is_hint for claim in claims.values()):
+            # It is nobody's peer any more: what it signed is forgotten too, but for what the hints bring.
             self._brought.pop(endpoint_id, None)
+            self._sign_anew(endpoint_id)
 
     def _sign_anew(self, endpoint_id: EndpointId) -> None:
         """Find the attestation that counts among the claims that are left."""

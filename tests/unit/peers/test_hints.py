@@ -141,6 +141,16 @@ def test_a_hint_that_expires_takes_nothing_else_away(table: PeerTable) -> None:
     assert known.peer.direct_addresses == ("10.0.0.1:7001",)
 
 
+def test_what_a_peer_signed_is_forgotten_when_only_a_hint_of_it_is_left(table: PeerTable) -> None:
+    table.apply(HINT, found(peer(1, "10.0.0.2:1")), 0.0)
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    table.apply(STATIC, Found((), final=True), 1.0)
+    table.apply(STATIC, found(peer(1, "10.0.0.1:2")), 2.0)
+    known = table.get(1)
+    assert known is not None
+    assert set(known.vouched) == {"10.0.0.1:2"}
+
+
 def test_only_members_are_among_the_node_ids_that_sources_are_told(table: PeerTable) -> None:
     table.apply(STATIC, found(peer(1)), 0.0)
     table.apply(HINT, found(peer(2)), 0.0)
@@ -174,7 +184,11 @@ def test_hints_change_neither_who_is_a_peer_nor_under_which_node_id_nor_what_the
             without.apply(where, found(*peers), float(at))
     view = [{(k.endpoint_id, k.peer.node_id, k.is_guest, k.sources) for k in table} for table in (with_hints, without)]
     assert view[0] == view[1]
-    for known in without:
-        other = with_hints.find(known.endpoint_id)
-        assert other is not None
-        assert other.vouched <= known.vouched
+    by_operator = {
+        (each.endpoint_id, way)
+        for kind, peers in steps
+        if kind == "static"
+        for each in peers
+        for way in each.direct_addresses
+    }
+    assert {(known.endpoint_id, way) for known in with_hints for way in known.vouched} <= by_operator

@@ -48,7 +48,7 @@ def test_an_announcement_says_where_its_endpoint_is() -> None:
 
 def test_what_is_no_address_to_dial_is_left_out() -> None:
     packet = announcement(
-        endpoint_id, ("0.0.0.0", 1), ("10.0.0.7", 0), ("224.0.0.1", 1), ("10.0.0.7", 7001), relay="gopher://x/"
+        ID, ("0.0.0.0", 1), ("10.0.0.7", 0), ("224.0.0.1", 1), ("10.0.0.7", 7001), relay="gopher://x/"
     )
     assert parse_packet(packet) == {ID: Heard(("10.0.0.7:7001",), None)}
 
