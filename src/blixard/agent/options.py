@@ -149,6 +149,7 @@ class Option:
 
 _CIDRS = "a list of CIDRs, such as 10.0.0.0/8"
 _LOCATIONS = "a list of paths, directories, tickets, URLs or HOST:PORT"
+_DNS = "a list of NAME or dns://SERVER[:PORT]/NAME, such as fleet.example.org"
 
 _locations = _list_of(_text)
 _networks = _list_of(parse_network)
@@ -188,6 +189,7 @@ OPTIONS = (
     ),
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
+    Option("dns", _locations, "domains whose DNS records list peers", _DNS, from_words),
     Option("peers_file", _text, "peers file; DATA_DIR/discovery-peers.json by default", "a path", nullable=True),
     Option(
         "refresh_interval_s",
