@@ -17,7 +17,7 @@ from blixard.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "peers_file")}
+_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "cloud", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
 
 
@@ -67,4 +67,5 @@ def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:
 
     locations = [*from_words(given("join")), *from_words(given("registries"))]
     named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Cloud(from_words(given("cloud")))] if given("cloud") else []
     return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,8 @@ class DiscoverySource:
     class NodeRegistry:
         """Where registries are, each a source of its own.
 
-        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
-        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
+        A path, a directory, a glob, a ticket, `host:port`, what a cloud is asked (`aws:`), or a URL: `http(s)://` of a
+        registry or a peers file, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
         """
 
         locations: Sequence[str | Path]
@@ -41,18 +42,26 @@ class DiscoverySource:
 
         path: str | Path
 
+    @dataclass(frozen=True)
+    class Cloud:
+        """What a cloud is asked, each location a source of its own: `aws:`, `gcp:tag=KEY=VALUE` and so on."""
 
-Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile
+        locations: Sequence[str]
+
+
+_CLOUD = re.compile(r"(aws|gcp|azure):(?![0-9]+$)")
+"""A location in a cloud; `aws:7001` is a host and its port."""
+
+Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Cloud
 
 
 class Unusable:
     """Stands for a location that cannot be used, so that it is reported and hides no other."""
 
-    kind: SourceKind = "registry"
-
-    def __init__(self, location: str, error: InputError) -> None:
+    def __init__(self, location: str, error: InputError, kind: SourceKind = "registry") -> None:
         shown = location[:80] if scheme_of(location) is None else name_of(location)
-        self.name = f"registry:{shown}"
+        self.kind: SourceKind = kind
+        self.name = f"{kind}:{shown}"
         self._answer = Failed(str(error))
 
     async def fetch(self) -> Answer:
@@ -70,6 +79,8 @@ def make_sources(named: Iterable[Named | Source], context: SourceContext) -> lis
 
 
 def _make(named: Named | Source, context: SourceContext) -> list[Source]:
+    if isinstance(named, DiscoverySource.Cloud):
+        return [_cloud_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.NodeRegistry):
         return [registry_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.StaticFile):
@@ -107,6 +118,8 @@ def _understand(location: str | Path, context: SourceContext) -> Source:
     scheme = scheme_of(text)
     if scheme is not None:
         return _at_url(scheme, text, context)
+    if _CLOUD.match(text):
+        return _in_cloud(text, context)
     if looks_like_ticket(text):
         return TicketLocation(parse_ticket(text), introduce=context.introduce, check=context.check, own=context.own)
     where = _host_port(text)
@@ -124,6 +137,20 @@ def _at_url(scheme: str, url: str, context: SourceContext) -> Source:
     from blixard.sources.remote_files import RemoteSource
 
     return RemoteSource(url, context)
+
+
+def _cloud_at(location: str, context: SourceContext) -> Source:
+    try:
+        return _in_cloud(location, context)
+    except InputError as error:
+        return Unusable(location, error, kind="cloud")
+
+
+def _in_cloud(location: str, context: SourceContext) -> Source:
+    # Imported here, as above.
+    from blixard.sources.cloud import CloudLocation, CloudSource
+
+    return CloudSource(CloudLocation.parse(location), context)
 
 
 def _files(path: str, context: SourceContext) -> Source:

@@ -48,6 +48,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
         ("/srv/node1.json", "seed.example.org:7001"),
     ),
     "registries": (["/srv/registries"], "/srv/registries", ("/srv/registries",)),
+    "cloud": (["aws:", "gcp:tag=a=b"], "aws:,gcp:tag=a=b", ("aws:", "gcp:tag=a=b")),
     "peers_file": ("/etc/blixard/peers.json", "/etc/blixard/peers.json", Path("/etc/blixard/peers.json")),
     "refresh_interval_s": (2.5, "2.5", 2.5),
     "auto_connect": (False, "false", False),
@@ -70,6 +71,7 @@ OTHERS = {
     "advertise.bridges": "no",
     "join": "/srv/other.json",
     "registries": "/srv/others",
+    "cloud": "azure:",
     "peers_file": "/etc/blixard/others.json",
     "refresh_interval_s": "3",
     "auto_connect": "true",
@@ -102,6 +104,7 @@ WRONG: dict[str, list[Any]] = {
     "advertise.bridges": [0, "true", None],
     "join": ["/srv/node1.json", [""], [1], ["a\0b"], ["/x"] * 1025],
     "registries": [{}, [[]]],
+    "cloud": ["aws:", ["ibm:"], ["aws:tag=x"], [1]],
     "peers_file": ["", 1, []],
     "refresh_interval_s": [0, 0.05, -1, 86401, "60", True, None, 10**12],
     "auto_connect": [1, "yes", None],
@@ -298,10 +301,15 @@ def test_the_digest_is_that_of_the_file_and_absent_without_one(tmp_path: Path) -
     assert load_config(flags=flags_of("--id=1", "--bind=127.0.0.1:1")).sha256 is None
 
 
-def test_sources_are_what_was_joined_then_the_registries_then_the_peers_file() -> None:
-    config = parse_config(json.dumps(document(join=["a"], registries=["b", "c"])).encode(), file="c.json")
+def test_sources_are_what_was_joined_then_the_registries_then_clouds_then_the_peers_file() -> None:
+    given = document(join=["a"], registries=["b", "c"], cloud=["aws:"])
+    config = parse_config(json.dumps(given).encode(), file="c.json")
     peers_file = DiscoverySource.StaticFile(config.peers_file)
-    assert sources_of(config) == [DiscoverySource.NodeRegistry(["a", "b", "c"]), peers_file]
+    assert sources_of(config) == [
+        DiscoverySource.NodeRegistry(["a", "b", "c"]),
+        DiscoverySource.Cloud(("aws:",)),
+        peers_file,
+    ]
     alone = parse_config(json.dumps(document()).encode(), file="c.json")
     assert sources_of(alone) == [peers_file]
 
