@@ -14,7 +14,7 @@ SOURCE = Path(blixard.__file__).parent
 # Lowest first: a room imports only what stands above it in this list.
 ROOMS = (
     *("errors", "clock", "tasks", "ordered_set"),
-    *("model", "documents", "trust", "sources", "peers", "dialling", "transport", "manager"),
+    *("model", "documents", "trust", "sources", "publishing", "peers", "dialling", "transport", "manager"),
     *("discovery_manager", "node_discovery", "agent", "cli", "fleet"),
 )
 # cli and fleet are two roofs of one house.

@@ -37,6 +37,7 @@ class NodeConfig:
     advertise: AdvertisePolicy = field(default_factory=AdvertisePolicy)
     join: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
     cloud: tuple[str, ...] = ()
     peers_file: Path
     refresh_interval_s: float = 60.0
@@ -160,13 +161,14 @@ def _complete(values: dict[str, Any], file: str, data: bytes | None) -> NodeConf
     )
 
 
-AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Cloud
+AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Dns | DiscoverySource.Cloud
 
 
 def sources_of(config: NodeConfig) -> list[AnySource]:
     """Return where this node looks for peers, what the operator named first."""
     locations = [*config.join, *config.registries]
     named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Dns(config.dns)] if config.dns else []
     named += [DiscoverySource.Cloud(config.cloud)] if config.cloud else []
     return [*named, DiscoverySource.StaticFile(config.peers_file)]
 

@@ -149,6 +149,7 @@ class Option:
 
 _CIDRS = "a list of CIDRs, such as 10.0.0.0/8"
 _LOCATIONS = "a list of paths, directories, tickets, URLs or HOST:PORT"
+_DNS = "a list of NAME or dns://SERVER[:PORT]/NAME, such as fleet.example.org"
 
 
 def _cloud_location(text: str) -> str:
@@ -196,6 +197,7 @@ OPTIONS = (
     ),
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
+    Option("dns", _locations, "domains whose DNS records list peers", _DNS, from_words),
     Option(
         "cloud",
         _cloud_locations,

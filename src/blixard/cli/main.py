@@ -18,12 +18,16 @@ from blixard.cli import (
     key_command,
     node_command,
     peers_command,
+    publish_command,
     registry_command,
     status_command,
 )
 from blixard.errors import BlixardError, InputError, trouble_with_files
 
-_GROUPS = (node_command, status_command, discover_command, check_command, key_command, registry_command, peers_command)
+_GROUPS = (
+    *(node_command, status_command, discover_command, check_command),
+    *(key_command, registry_command, peers_command, publish_command),
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -30,8 +30,9 @@ class DiscoverySource:
     class NodeRegistry:
         """Where registries are, each a source of its own.
 
-        A path, a directory, a glob, a ticket, `host:port`, what a cloud is asked (`aws:`), or a URL: `http(s)://` of a
-        registry or a peers file, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
+        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
+        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME` as in `Dns`, and
+        `aws:` and the like as in `Cloud`.
         """
 
         locations: Sequence[str | Path]
@@ -43,6 +44,12 @@ class DiscoverySource:
         path: str | Path
 
     @dataclass(frozen=True)
+    class Dns:
+        """Domains that list nodes, each a source of its own: `NAME`, `dns:NAME` or `dns://SERVER[:PORT]/NAME`."""
+
+        names: Sequence[str]
+
+    @dataclass(frozen=True)
     class Cloud:
         """What a cloud is asked, each location a source of its own: `aws:`, `gcp:tag=KEY=VALUE` and so on."""
 
@@ -52,7 +59,7 @@ class DiscoverySource:
 _CLOUD = re.compile(r"(aws|gcp|azure):(?![0-9]+$)")
 """A location in a cloud; `aws:7001` is a host and its port."""
 
-Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Cloud
+Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Dns | DiscoverySource.Cloud
 
 
 class Unusable:
@@ -61,7 +68,7 @@ class Unusable:
     def __init__(self, location: str, error: InputError, kind: SourceKind = "registry") -> None:
         shown = location[:80] if scheme_of(location) is None else name_of(location)
         self.kind: SourceKind = kind
-        self.name = f"{kind}:{shown}"
+        self.name = f"{kind}:{shown.removeprefix(f'{kind}:')}"
         self._answer = Failed(str(error))
 
     async def fetch(self) -> Answer:
@@ -79,10 +86,12 @@ def make_sources(named: Iterable[Named | Source], context: SourceContext) -> lis
 
 
 def _make(named: Named | Source, context: SourceContext) -> list[Source]:
-    if isinstance(named, DiscoverySource.Cloud):
-        return [_cloud_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.NodeRegistry):
         return [registry_at(location, context) for location in named.locations]
+    if isinstance(named, DiscoverySource.Dns):
+        return [dns_at(name, context) for name in named.names]
+    if isinstance(named, DiscoverySource.Cloud):
+        return [cloud_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.StaticFile):
         return [
             StaticFile(
@@ -109,17 +118,45 @@ def registry_at(location: str | Path, context: SourceContext) -> Source:
         return Unusable(str(location), error)
 
 
+def dns_at(name: str, context: SourceContext) -> Source:
+    """Return the source for the nodes that a domain lists."""
+    try:
+        # Imported here: dnspython is there only where it was asked for.
+        from blixard.sources.dns import dns_source
+        from blixard.sources.dns_client import DnsLocation
+
+        return dns_source(DnsLocation.parse(name), context)
+    except ImportError:
+        mend = "pip install 'blixard[dns]'"
+        return Unusable(name, InputError("needs a package that is not installed", file=name, mend=mend), "dns")
+    except InputError as error:
+        return Unusable(name, error, "dns")
+
+
+def cloud_at(location: str, context: SourceContext) -> Source:
+    """Return the source for what a cloud is asked."""
+    # Imported here: it is for those alone who ask a cloud.
+    from blixard.sources.cloud import CloudLocation, CloudSource
+
+    try:
+        return CloudSource(CloudLocation.parse(location), context)
+    except InputError as error:
+        return Unusable(location, error, "cloud")
+
+
 def _understand(location: str | Path, context: SourceContext) -> Source:
     text = str(location)
     if not text or "\0" in text:
         raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
     if isinstance(location, Path) or os.path.lexists(text):
         return _files(text, context)
+    if text[:4].lower() == "dns:":
+        return dns_at(text, context)
     scheme = scheme_of(text)
     if scheme is not None:
         return _at_url(scheme, text, context)
     if _CLOUD.match(text):
-        return _in_cloud(text, context)
+        return cloud_at(text, context)
     if looks_like_ticket(text):
         return TicketLocation(parse_ticket(text), introduce=context.introduce, check=context.check, own=context.own)
     where = _host_port(text)
@@ -137,20 +174,6 @@ def _at_url(scheme: str, url: str, context: SourceContext) -> Source:
     from blixard.sources.remote_files import RemoteSource
 
     return RemoteSource(url, context)
-
-
-def _cloud_at(location: str, context: SourceContext) -> Source:
-    try:
-        return _in_cloud(location, context)
-    except InputError as error:
-        return Unusable(location, error, kind="cloud")
-
-
-def _in_cloud(location: str, context: SourceContext) -> Source:
-    # Imported here, as above.
-    from blixard.sources.cloud import CloudLocation, CloudSource
-
-    return CloudSource(CloudLocation.parse(location), context)
 
 
 def _files(path: str, context: SourceContext) -> Source:

@@ -48,6 +48,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
         ("/srv/node1.json", "seed.example.org:7001"),
     ),
     "registries": (["/srv/registries"], "/srv/registries", ("/srv/registries",)),
+    "dns": (["fleet.example.org"], "fleet.example.org", ("fleet.example.org",)),
     "cloud": (["aws:", "gcp:tag=a=b"], "aws:,gcp:tag=a=b", ("aws:", "gcp:tag=a=b")),
     "peers_file": ("/etc/blixard/peers.json", "/etc/blixard/peers.json", Path("/etc/blixard/peers.json")),
     "refresh_interval_s": (2.5, "2.5", 2.5),
@@ -71,6 +72,7 @@ OTHERS = {
     "advertise.bridges": "no",
     "join": "/srv/other.json",
     "registries": "/srv/others",
+    "dns": "other.example.org",
     "cloud": "azure:",
     "peers_file": "/etc/blixard/others.json",
     "refresh_interval_s": "3",
@@ -104,6 +106,7 @@ WRONG: dict[str, list[Any]] = {
     "advertise.bridges": [0, "true", None],
     "join": ["/srv/node1.json", [""], [1], ["a\0b"], ["/x"] * 1025],
     "registries": [{}, [[]]],
+    "dns": ["fleet.example.org", [""], [1]],
     "cloud": ["aws:", ["ibm:"], ["aws:tag=x"], [1]],
     "peers_file": ["", 1, []],
     "refresh_interval_s": [0, 0.05, -1, 86401, "60", True, None, 10**12],
@@ -200,7 +203,7 @@ def test_a_wrong_value_in_the_file_is_named_by_file_and_pointer(tmp_path: Path, 
     assert refused(path).startswith(f"{path}: /{name.replace('.', '/')}")
 
 
-@pytest.mark.parametrize("name", sorted(WRONG.keys() - {"data_dir", "peers_file", "join", "registries"}))
+@pytest.mark.parametrize("name", sorted(WRONG.keys() - {"data_dir", "peers_file", "join", "registries", "dns"}))
 def test_a_wrong_value_of_a_flag_or_a_variable_is_named_by_it(name: str) -> None:
     each = option(name)
     base = {"BLIXARD_NODE_ID": "1", "BLIXARD_BIND": "127.0.0.1:7001"}
@@ -301,15 +304,12 @@ def test_the_digest_is_that_of_the_file_and_absent_without_one(tmp_path: Path) -
     assert load_config(flags=flags_of("--id=1", "--bind=127.0.0.1:1")).sha256 is None
 
 
-def test_sources_are_what_was_joined_then_the_registries_then_clouds_then_the_peers_file() -> None:
-    given = document(join=["a"], registries=["b", "c"], cloud=["aws:"])
+def test_sources_are_what_was_joined_then_the_registries_then_domains_and_clouds_then_the_peers_file() -> None:
+    given = document(join=["a"], registries=["b", "c"], dns=["d"], cloud=["aws:"])
     config = parse_config(json.dumps(given).encode(), file="c.json")
     peers_file = DiscoverySource.StaticFile(config.peers_file)
-    assert sources_of(config) == [
-        DiscoverySource.NodeRegistry(["a", "b", "c"]),
-        DiscoverySource.Cloud(("aws:",)),
-        peers_file,
-    ]
+    further = [DiscoverySource.Dns(("d",)), DiscoverySource.Cloud(("aws:",))]
+    assert sources_of(config) == [DiscoverySource.NodeRegistry(["a", "b", "c"]), *further, peers_file]
     alone = parse_config(json.dumps(document()).encode(), file="c.json")
     assert sources_of(alone) == [peers_file]
 

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+"""Where a fleet's record and peers file are put for nodes and other controllers to read: one file a kind of place.
+
+- `base`: `Destination`, a `Publication`, its `Outcome`, and the rules that hold at every place: what is newer, and what
+  differs.
+- `store`: a folder, and what fsspec writes to (S3, SFTP, Google Cloud Storage, Azure), over `shelves`, which replace
+  each file as safely as the place can.
+- `factory`: from a location to its destination, and one publication to several of them.
+"""
