@@ -14,7 +14,7 @@ from blixard.fleet.wanted_package import EXTRAS, package
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "roles/blixard/files/requirements.lock"
-PIN = re.compile(r"([a-z0-9-]+)==([0-9.]+)(?: ; [^\\]+)?((?: --hash=sha256:[0-9a-f]{64})+)")
+PIN = re.compile(r"([a-z0-9-]+)==([0-9.]+(?:post[0-9]+)?)(?: ; [^\\]+)?((?: --hash=sha256:[0-9a-f]{64})+)")
 
 
 LOCKS = pytest.mark.parametrize("lock", sorted(LOCK.parent.glob("*.lock")), ids=lambda path: path.stem)
