@@ -45,6 +45,7 @@ CONTENTS = """
 :caption: Use
 The life of a fleet <docs/life>
 The peers file in CI <docs/ci>
+Publishing <docs/publishing>
 Running a node <docs/node>
 Scale <docs/scale>
 ```

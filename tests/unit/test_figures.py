@@ -102,6 +102,8 @@ FIGURES = [
     ("model.limits", "MAX_TICKET", 16_384),
     ("peers.events", "QUEUE_LENGTH", 1_024),
     ("peers.table", "ABSENT_INTERVALS", 3),
+    ("publishing.factory", "TIMEOUT", 600.0),
+    ("publishing.store", "MAX_INDEX_BYTES", 16_777_216),
     ("sources.file_stamps", "RACY", 2.0),
     ("sources.http_client", "MAX_REDIRECTS", 5),
     ("sources.remote_files", "TIMEOUT", 9.0),

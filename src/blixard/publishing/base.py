@@ -94,9 +94,11 @@ class PublishContext:
 
     Attributes:
         wall: the date and time.
+        tsig_key_file: the file with the key that DNS updates are signed with.
     """
 
     wall: Callable[[], datetime]
+    tsig_key_file: Path | None = None
 
 
 def read_publication(record: Path, peers_file: Path) -> Publication:

@@ -39,9 +39,20 @@ def _destination_at(location: str, context: PublishContext) -> Destination:
     if scheme in ("http", "https"):
         mend = "publish to the folder that the web server serves, or to the store behind it"
         raise InputError("cannot be written to", file=name_of(location), mend=mend)
+    if scheme == "zone" or location[:4].lower() == "dns:":
+        return _dns_at(location, context)
     from blixard.publishing.store import store_at
 
     return store_at(location, context)
+
+
+def _dns_at(location: str, context: PublishContext) -> Destination:
+    try:
+        from blixard.publishing.dns import dns_at
+    except ImportError:
+        mend = "pip install 'blixard[dns]'"
+        raise InputError("needs a package that is not installed", file=location, mend=mend) from None
+    return dns_at(location, context)
 
 
 async def publish_everywhere(
