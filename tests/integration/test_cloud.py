@@ -7,6 +7,7 @@ The first half is what each cloud demands and says; the second half is what a se
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -212,7 +213,7 @@ async def test_ec2_lists_the_running_instances_with_exactly_the_tag_in_the_regio
     assert again.sightings is answer.sightings
     public = nodes(await ask(f"aws:{TAG}&region=eu-central-1&public=true", Aws()))
     assert {len(each) for each in public.values()} == {2}
-    assert await ask("aws:tag=blixard-cluster=pro*&region=eu-central-1", Aws()) == Nothing(300)
+    assert await ask("aws:tag=blixard-cluster=pro*&region=eu-central-1", Aws()) == Nothing()
 
 
 @pytest.mark.usefixtures("credentials")
@@ -266,6 +267,16 @@ async def test_without_any_credentials_the_line_says_where_they_can_come_from() 
     assert "there are no credentials; give the instance a role" in error
 
 
+async def test_without_the_package_a_list_of_aws_is_a_line_with_what_installs_it_and_seeds_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("botocore", "botocore.session", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert "pip install 'blixard[aws]'" in said(await ask(f"aws:{TAG}", Aws()))
+    answer, _ = await ask_own("aws", aws_metadata(Machine(user_data=SEED)))
+    assert list(nodes(answer)) == [1]
+
+
 async def test_a_profile_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nosuch")
     assert "botocore finds no credentials: ProfileNotFound" in said(await ask(f"aws:{TAG}", Aws()))
@@ -306,7 +317,7 @@ async def test_a_value_that_no_label_can_have_never_reaches_the_filter_of_gcp() 
 async def test_an_identity_of_one_s_own_choice_is_asked_for_by_its_client_id() -> None:
     with running(azure_metadata(Machine())) as metadata, running(resource_manager([])) as api:
         answer = await ask(f"azure:{TAG}&client_id=1-2-3", provider("azure", metadata.url, api.url))
-    assert answer == Nothing(300)
+    assert answer == Nothing()
     assert metadata.asked[-1].query["client_id"] == "1-2-3"
     assert metadata.asked[-1].query["resource"] == f"{api.url}/"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import json
 import re
 import urllib.parse
@@ -26,7 +27,7 @@ from blixard.model.addresses import SocketAddress
 from blixard.model.entry import NodeRegistryEntry
 from blixard.model.limits import MAX_REGISTRY_BYTES
 from blixard.model.words import quoted
-from blixard.sources.base import Answer, Failed, Nothing
+from blixard.sources.base import Answer, Failed, Found
 from blixard.sources.registry_reader import RegistryReader, RegistrySet
 from blixard.sources.worker import StillBusy, Worker
 
@@ -197,14 +198,13 @@ def _address(ip: str, port: int) -> SocketAddress:
 
 
 def _spread(tags: Mapping[str, str], name: str) -> str:
-    """Return the text of a tag and of those that continue it: NAME, NAME-2, NAME-3 and so on."""
-    text = tags.get(name, "")
-    for number in range(2, MAX_PARTS + 1):
-        more = tags.get(f"{name}-{number}")
-        if not text or more is None:
-            break
-        text += more
-    return text
+    """Return the text that is spread over the tags of that name."""
+    return "".join(itertools.takewhile(bool, (tags.get(part, "") for part in parts_of(name))))
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the names of the tags over which a text may be spread: NAME, NAME-2, NAME-3 and so on."""
+    return [name, *(f"{name}-{number}" for number in range(2, MAX_PARTS + 1))]
 
 
 def seeds_of(own: Own) -> list[Instance] | None:
@@ -265,9 +265,7 @@ class CloudSource:
             raise InputError(what, mend=mend)
         self._instances = {f"{self._location.provider} {one_line(each.name, 128)}": each for each in named or ()}
         answer = self._set.look(self._instances)
-        if tag is None or isinstance(answer, Failed):
-            return answer
-        return Nothing(FRESH_FOR) if isinstance(answer, Nothing) else replace(answer, fresh_for=FRESH_FOR)
+        return replace(answer, fresh_for=FRESH_FOR) if tag is not None and isinstance(answer, Found) else answer
 
     def _read(self, place: str) -> bytes:
         try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from blixard.errors import InputError
-from blixard.sources.cloud import SEEDS, Instance, Own
+from blixard.sources.cloud import SEEDS, Instance, Own, parts_of
 from blixard.sources.cloud_services import (
     API_LIMITS,
     MAX_METADATA_BYTES,
@@ -68,7 +68,7 @@ class Aws:
         metadata = self._metadata()
         names = metadata.ask_whether(f"{_TAGS}/", most=MAX_METADATA_BYTES)
         listed = names.body.decode("utf-8", "replace").split() if names else []
-        tags = {name: _text(metadata, f"{_TAGS}/{name}") for name in _seed_tags(listed)}
+        tags = {name: _text(metadata, f"{_TAGS}/{name}") for name in parts_of(SEEDS) if name in listed}
         return Own(tags, _text(metadata, "/latest/user-data"), "" if names else _CLOSED)
 
     def instances(self, location: CloudLocation) -> Iterable[Instance]:
@@ -119,11 +119,6 @@ def _text(metadata: Service, path: str) -> str:
     """Return what the metadata have at a path; empty for nothing."""
     reply = metadata.ask_whether(path, most=MAX_METADATA_BYTES)
     return "" if reply is None else reply.body.decode("utf-8", "replace")
-
-
-def _seed_tags(names: Iterable[str]) -> list[str]:
-    """Return those of the tags' names that may have seeds; nothing else is asked for."""
-    return [name for name in names if re.fullmatch(rf"{SEEDS}(-[2-9])?", name)]
 
 
 def _of_role(metadata: Service) -> Any:

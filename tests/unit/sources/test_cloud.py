@@ -217,7 +217,7 @@ async def test_an_unchanged_list_is_the_very_same_answer_for_the_table() -> None
 async def test_a_list_that_becomes_empty_is_a_failure_and_one_that_always_was_names_nobody() -> None:
     fake = FakeCloud()
     source = CloudSource(TAGGED, TOOLS, fake)
-    assert await source.fetch() == Nothing(300)
+    assert await source.fetch() == Nothing()
     fake.listed = [instance(1)]
     assert len(found(await source.fetch()).peers) == 1
     fake.listed = []
