@@ -56,7 +56,7 @@ from blixard.trust.keys import SecretKey, create_secret_key
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, sign_peers
 
 if TYPE_CHECKING:
-    from blixard.agent.node_config import AnySource
+    from blixard.sources.factory import Named
     from blixard.transport.connection import IrohConnection
 
 CLUSTER = "bench"
@@ -230,7 +230,7 @@ async def _against_file(
 
     write(0)
     await asyncio.sleep(RACY)  # until then a file counts as changed
-    places: dict[str, AnySource] = {
+    places: dict[str, Named] = {
         "file": DiscoverySource.StaticFile(local / "peers.json"),
         name: DiscoverySource.NodeRegistry([location]),
     }

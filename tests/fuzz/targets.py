@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable
@@ -33,6 +34,10 @@ from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
 from blixard.publishing.dns_zone import read_file as read_zone_file
 from blixard.publishing.store import parse_index
+from blixard.sources.cloud import CloudLocation, Instance, Own, registry_of, seeds_of
+from blixard.sources.cloud_aws import parse_ec2
+from blixard.sources.cloud_azure import joined, parse_list
+from blixard.sources.cloud_gcp import parse_compute
 from blixard.sources.dns_client import DnsLocation, records_of
 from blixard.sources.dns_records import base32, format_node, id_of, parse_iroh, parse_node, strings_of
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
@@ -161,6 +166,74 @@ def _http(data: bytes) -> None:
     assert not isinstance(answer, Document) or len(answer.body) <= _MOST
 
 
+def _cloud_location(text: str) -> None:
+    one = CloudLocation.parse(text)
+    assert CloudLocation.parse(one.text) == one
+
+
+def _instances(data: bytes, found: Callable[[bytes], tuple[list[Instance], object]]) -> None:
+    """Take `data` for what a listing API answers, and read what it lists; one bad instance hides no other."""
+    for each in found(data)[0]:
+        with contextlib.suppress(InputError):
+            parse_registry(registry_of(each, is_public=True))
+
+
+def _azure(data: bytes) -> tuple[list[Instance], object]:
+    values, link = parse_list(data)
+    return joined(("blixard-cluster", "prod"), values, values, values), link
+
+
+def _seeds(data: bytes) -> None:
+    for each in seeds_of(Own({}, data.decode("utf-8", "replace"))) or ():
+        _registry(registry_of(each))
+
+
+_TAGS = {"blixard-cluster": "prod", "blixard-node-id": "1", "blixard-iroh-id": encode_base32(key(1).public().raw)}
+_EC2 = b"""<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet><item><instancesSet>
+<item><instanceId>i-1</instanceId><privateIpAddress>10.0.0.1</privateIpAddress><ipAddress>192.0.2.1</ipAddress><tagSet>
+%b</tagSet><networkInterfaceSet><item><ipv6AddressesSet><item><ipv6Address>fd00::1</ipv6Address></item>
+</ipv6AddressesSet><association><publicIp>192.0.2.1</publicIp></association></item></networkInterfaceSet></item>
+</instancesSet></item></reservationSet><nextToken>x</nextToken></DescribeInstancesResponse>"""
+_EC2_TAGS = "".join(f"<item><key>{name}</key><value>{value}</value></item>" for name, value in _TAGS.items())
+_COMPUTE = {
+    "items": {
+        "zones/a": {
+            "instances": [
+                {
+                    "name": "a",
+                    "status": "RUNNING",
+                    "labels": _TAGS,
+                    "metadata": {"items": [{"key": "blixard-port", "value": "7002"}]},
+                    "networkInterfaces": [{"networkIP": "10.0.0.1", "accessConfigs": [{"natIP": "192.0.2.1"}]}],
+                }
+            ]
+        }
+    },
+    "nextPageToken": "x",
+}
+_ARM = {
+    "value": [
+        {
+            "id": "/subscriptions/s/resourceGroups/g/providers/x/1",
+            "tags": _TAGS,
+            "properties": {
+                "virtualMachine": {"id": "/SUBSCRIPTIONS/s/resourceGroups/g/providers/x/1"},
+                "ipConfigurations": [
+                    {
+                        "properties": {
+                            "privateIPAddress": "10.0.0.1",
+                            "publicIPAddress": {"id": "/subscriptions/s/resourceGroups/g/providers/x/1"},
+                        }
+                    }
+                ],
+                "ipAddress": "192.0.2.1",
+            },
+        }
+    ],
+    "nextLink": "https://management.azure.com/x",
+}
+
+
 def _dns_message(kind: str, *records: str) -> bytes:
     """An answer with records of a type, a bounded one of each other kind beside them."""
     question = dns.message.make_query(DOMAIN, kind, id=1)
@@ -238,6 +311,19 @@ TARGETS = [
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n",
             b"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\n\r\n",
         ),
+    ),
+    Target(
+        "locations in clouds",
+        _of_text(_cloud_location),
+        (b"aws:", b"gcp:tag=k=v&project=a:b", b"azure:tag=k%3D=v&public=true"),
+    ),
+    Target("EC2's lists", lambda data: _instances(data, parse_ec2), (_EC2 % _EC2_TAGS.encode(),)),
+    Target("Compute's lists", lambda data: _instances(data, parse_compute), (json.dumps(_COMPUTE).encode(), b"{}")),
+    Target("the Resource Manager's lists", lambda data: _instances(data, _azure), (json.dumps(_ARM).encode(),)),
+    Target(
+        "seeds of a cloud",
+        _seeds,
+        (format_registry(attested(1)), b"[" + format_registry(attested(1)) + b"," + format_registry(entry(2)) + b"]"),
     ),
     Target(
         "TXT records",

@@ -26,11 +26,12 @@ from blixard.transport.hello import Hello, Purpose, turned_away
 from blixard.trust.keys import SecretKey, read_secret_key
 
 if TYPE_CHECKING:
-    from blixard.agent.node_config import AnySource, NodeConfig
+    from blixard.agent.node_config import NodeConfig
     from blixard.clock import Clock
     from blixard.dialling.protocols import AddressProber, Connection
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import DiscoveredPeer
+    from blixard.sources.factory import Named
     from blixard.transport.connector import Probed
 
 
@@ -387,7 +388,7 @@ async def check_from_files(
 
 
 async def check_as_stranger(
-    sources: Sequence[AnySource],
+    sources: Sequence[Named],
     *,
     timeout: float = DEFAULT_TIMEOUT,
     sample: Sample = "all",

@@ -22,6 +22,7 @@ from blixard.model.words import MISSING, UNKNOWN, wrong_kind
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
+    from blixard.sources.factory import Named
     from blixard.transport.hello import Admission
 
 
@@ -38,6 +39,7 @@ class NodeConfig:
     join: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
+    cloud: tuple[str, ...] = ()
     mdns: bool = False
     peers_file: Path
     refresh_interval_s: float = 60.0
@@ -166,14 +168,12 @@ def _complete(values: dict[str, Any], file: str, data: bytes | None) -> NodeConf
     )
 
 
-AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Dns | DiscoverySource.Mdns
-
-
-def sources_of(config: NodeConfig) -> list[AnySource]:
+def sources_of(config: NodeConfig) -> list[Named]:
     """Return where this node looks for peers, what the operator named first."""
     locations = [*config.join, *config.registries]
-    named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named: list[Named] = [DiscoverySource.NodeRegistry(locations)] if locations else []
     named += [DiscoverySource.Dns(config.dns)] if config.dns else []
+    named += [DiscoverySource.Cloud(config.cloud)] if config.cloud else []
     named += [DiscoverySource.Mdns()] if config.mdns else []
     return [*named, DiscoverySource.StaticFile(config.peers_file)]
 

@@ -151,7 +151,15 @@ _CIDRS = "a list of CIDRs, such as 10.0.0.0/8"
 _LOCATIONS = "a list of paths, directories, tickets, URLs or HOST:PORT"
 _DNS = "a list of NAME or dns://SERVER[:PORT]/NAME, such as fleet.example.org"
 
+
+def _cloud_location(text: str) -> str:
+    from blixard.sources.cloud import CloudLocation  # for those alone who ask a cloud
+
+    return CloudLocation.parse(text).text
+
+
 _locations = _list_of(_text)
+_cloud_locations = _list_of(_placed(_cloud_location))
 _networks = _list_of(parse_network)
 
 OPTIONS = (
@@ -190,6 +198,13 @@ OPTIONS = (
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
     Option("dns", _locations, "domains whose DNS records list peers", _DNS, from_words),
+    Option(
+        "cloud",
+        _cloud_locations,
+        "what a cloud is asked for peers",
+        "a list of aws:, gcp: or azure: for the seeds in this machine's metadata, or aws:tag=KEY=VALUE for instances",
+        from_words,
+    ),
     Option("mdns", _flag, "announce this node on its links, and find those that are", "true or false", _from_bool),
     Option("peers_file", _text, "peers file; DATA_DIR/discovery-peers.json by default", "a path", nullable=True),
     Option(

@@ -17,7 +17,7 @@ from blixard.documents.account import as_owner_of
 from blixard.errors import one_line
 
 if TYPE_CHECKING:
-    from blixard.agent.node_config import AnySource
+    from blixard.sources.factory import Named
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -75,7 +75,7 @@ def _found(args: argparse.Namespace) -> dict[str, Any]:
     return asyncio.run(_look(named))
 
 
-async def _look(named: list[AnySource]) -> dict[str, Any]:
+async def _look(named: list[Named]) -> dict[str, Any]:
     from blixard.agent.source_report import findings
     from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.agent.node_config import PEERS_FILE_NAME, AnySource
+from blixard.agent.node_config import PEERS_FILE_NAME
 from blixard.agent.options import OPTIONS, from_words
 from blixard.agent.own_entry import REGISTRY_FILE_NAME
 from blixard.discovery_manager import DiscoverySource
@@ -17,7 +17,9 @@ from blixard.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "dns", "peers_file")}
+    from blixard.sources.factory import Named
+
+_PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "cloud", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
 
 
@@ -37,13 +39,13 @@ def add_location_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def sources(args: argparse.Namespace) -> list[AnySource]:
+def sources(args: argparse.Namespace) -> list[Named]:
     """Return the sources that the flags name, in their order; where they name no file, those of a node's environment.
 
     Raises:
         InputError: none is named, or a peers file is not there (for a command it must be, for a node it may come).
     """
-    found: list[AnySource] = []
+    found: list[Named] = []
     if args.registry:
         found.append(DiscoverySource.NodeRegistry(args.registry))
     for path in args.peers:
@@ -63,13 +65,14 @@ def sources(args: argparse.Namespace) -> list[AnySource]:
     return found
 
 
-def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:
+def _of_environment(environ: Mapping[str, str]) -> list[Named]:
     """Return the sources that a node with this environment has, beside those in its data directory."""
 
     def given(key: str) -> str:
         return environ.get(_PLACES[key].env_name, "")
 
     locations = [*from_words(given("join")), *from_words(given("registries"))]
-    named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named: list[Named] = [DiscoverySource.NodeRegistry(locations)] if locations else []
     named += [DiscoverySource.Dns(from_words(given("dns")))] if given("dns") else []
+    named += [DiscoverySource.Cloud(from_words(given("cloud")))] if given("cloud") else []
     return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

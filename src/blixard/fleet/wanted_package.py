@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
 """A lock file of hundreds of packages, each with dozens of digests."""
-EXTRAS = ("dns", "mdns", "s3", "sftp")
+EXTRAS = ("aws", "dns", "mdns", "s3", "sftp")
 """Extras of the package that bring sources: named like the setting and the scheme of the locations that need them."""
 LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
 
@@ -82,8 +82,9 @@ def _needed(settings: Mapping[str, Sequence[str] | str | bool | None]) -> Iterat
         if value and setting in EXTRAS:
             yield setting
         for location in [value] if isinstance(value, (str, bool)) else value or ():
-            scheme = str(location).partition(":")[0].lower()
-            yield from [scheme] if scheme in EXTRAS else []
+            scheme, _, rest = str(location).partition(":")
+            # Nothing follows in `aws:`, the seeds of a machine's own metadata, which need no package.
+            yield from [scheme.lower()] if scheme.lower() in EXTRAS and rest else []
 
 
 def _lock_of(name: str, lock: Path) -> Path:

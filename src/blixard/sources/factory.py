@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ class DiscoverySource:
         """Where registries are, each a source of its own.
 
         A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
-        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME` as in `Dns`.
+        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME` as in `Dns`, and
+        `aws:` and the like as in `Cloud`.
         """
 
         locations: Sequence[str | Path]
@@ -48,11 +50,26 @@ class DiscoverySource:
         names: Sequence[str]
 
     @dataclass(frozen=True)
+    class Cloud:
+        """What a cloud is asked, each location a source of its own: `aws:`, `gcp:tag=KEY=VALUE` and so on."""
+
+        locations: Sequence[str]
+
+    @dataclass(frozen=True)
     class Mdns:
         """What is announced on this host's links; a node announces itself there too."""
 
 
-Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Dns | DiscoverySource.Mdns
+_CLOUD = re.compile(r"(aws|gcp|azure):(?![0-9]+$)")
+"""A location in a cloud; `aws:7001` is a host and its port."""
+
+Named = (
+    DiscoverySource.NodeRegistry
+    | DiscoverySource.StaticFile
+    | DiscoverySource.Dns
+    | DiscoverySource.Cloud
+    | DiscoverySource.Mdns
+)
 
 
 class Unusable:
@@ -83,6 +100,8 @@ def _make(named: Named | Source, context: SourceContext) -> list[Source]:
         return [registry_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.Dns):
         return [dns_at(name, context) for name in named.names]
+    if isinstance(named, DiscoverySource.Cloud):
+        return [cloud_at(location, context) for location in named.locations]
     if isinstance(named, DiscoverySource.Mdns):
         return [_mdns(context)]
     if isinstance(named, DiscoverySource.StaticFile):
@@ -136,6 +155,17 @@ def dns_at(name: str, context: SourceContext) -> Source:
         return Unusable(name, error, "dns")
 
 
+def cloud_at(location: str, context: SourceContext) -> Source:
+    """Return the source for what a cloud is asked."""
+    # Imported here: it is for those alone who ask a cloud.
+    from blixard.sources.cloud import CloudLocation, CloudSource
+
+    try:
+        return CloudSource(CloudLocation.parse(location), context)
+    except InputError as error:
+        return Unusable(location, error, "cloud")
+
+
 def _understand(location: str | Path, context: SourceContext) -> Source:
     text = str(location)
     if not text or "\0" in text:
@@ -147,6 +177,8 @@ def _understand(location: str | Path, context: SourceContext) -> Source:
     scheme = scheme_of(text)
     if scheme is not None:
         return _at_url(scheme, text, context)
+    if _CLOUD.match(text):
+        return cloud_at(text, context)
     if looks_like_ticket(text):
         return TicketLocation(parse_ticket(text), introduce=context.introduce, check=context.check, own=context.own)
     where = _host_port(text)

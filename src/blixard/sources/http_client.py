@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One HTTP GET, blocking, with a limit on everything that a server could send too much of or take too long for.
+"""One HTTP request, blocking, with a limit on everything that a server could send too much of or take too long for.
 
 Proxies of the environment are not used: what names a node's peers has to be reached when much else is down, and is as
 a rule in the same network. Nothing is decompressed; a body that is compressed all the same is refused.
@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -196,6 +196,29 @@ def exchange(
         return _answer(response, target, most, known)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a server answers, whatever its status is; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+def ask_once(target: Target, most: int, deadline: Deadline, headers: Mapping[str, str], method: str = "GET") -> Reply:
+    """Return what the server at `target` answers to one request without a body; no redirect is followed.
+
+    Raises:
+        InputError: there is no whole answer; the line says why, and shows nothing secret.
+    """
+    with _errors(target, deadline), _connect(target, deadline, None) as connection:
+        response = _send(_Wire(connection, deadline, 2 * most + _HEAD), target, headers, method)
+        _check_length(response, target, most)
+        # Of several headers of one name the first counts.
+        said = {name.lower(): value for name, value in reversed(response.getheaders())}
+        return Reply(response.status, said, _read(response, target, most))
+
+
 def _authorization(parts: urllib.parse.SplitResult) -> str | None:
     if "@" not in parts.netloc:
         return None
@@ -294,24 +317,30 @@ class _Wire(io.RawIOBase):
 def _ask(
     sock: socket.socket, target: Target, most: int, deadline: Deadline, known: Validators | None
 ) -> http.client.HTTPResponse:
+    headers = {}
+    if known is not None and known.url == target.url:
+        if known.etag is not None:
+            headers["If-None-Match"] = known.etag
+        if known.modified is not None:
+            headers["If-Modified-Since"] = known.modified
+    # Twice the size: a body in small chunks has much around it, and a chunk may claim any length.
+    return _send(_Wire(sock, deadline, 2 * most + _HEAD), target, headers)
+
+
+def _send(wire: _Wire, target: Target, more: Mapping[str, str], method: str = "GET") -> http.client.HTTPResponse:
     headers = {
         "Host": target.host_header,
         "User-Agent": f"blixard/{blixard.__version__}",
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "Connection": "close",
+        **more,
     }
     if target.authorization is not None:
         headers["Authorization"] = target.authorization
-    if known is not None and known.url == target.url:
-        if known.etag is not None:
-            headers["If-None-Match"] = known.etag
-        if known.modified is not None:
-            headers["If-Modified-Since"] = known.modified
     connection = http.client.HTTPConnection(target.where.host, target.where.port)
-    # Twice the size: a body in small chunks has much around it, and a chunk may claim any length.
-    connection.sock = cast("socket.socket", _Wire(sock, deadline, 2 * most + _HEAD))
-    connection.request("GET", target.path, headers=headers)
+    connection.sock = cast("socket.socket", wire)
+    connection.request(method, target.path, headers=headers)
     return connection.getresponse()
 
 
@@ -325,9 +354,13 @@ def _answer(response: http.client.HTTPResponse, target: Target, most: int, known
     encoding = (response.getheader("Content-Encoding") or "identity").strip().lower()
     if encoding != "identity":
         raise target.error("comes compressed, though that was not asked for", "serve it as it is")
+    _check_length(response, target, most)
+    return Document(_read(response, target, most), _validators(response, target.url))
+
+
+def _check_length(response: http.client.HTTPResponse, target: Target, most: int) -> None:
     if response.length is not None and response.length > most:
         raise target.error(f"is too large: {response.length} bytes, more than {most}")
-    return Document(_read(response, target, most), _validators(response, target.url))
 
 
 def _status(code: int) -> str:

@@ -19,16 +19,18 @@ from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting, uniqu
 
 if TYPE_CHECKING:
     from blixard.model.entry import NodeRegistryEntry
+    from blixard.sources.base import SourceKind
     from blixard.trust.attestation import AttestationCheck
 
 
 class RegistryReader:
     """Parses and verifies registries."""
 
-    def __init__(self, check: AttestationCheck, wall: Callable[[], datetime]) -> None:
-        """`wall` dates peers whose registry is not signed; a signed one says when it was."""
+    def __init__(self, check: AttestationCheck, wall: Callable[[], datetime], *, kind: SourceKind = "registry") -> None:
+        """`wall` dates peers whose registry is not signed; a signed one says when it was. `kind`: of the source."""
         self._check = check
         self._wall = wall
+        self._kind = kind
 
     def read(self, data: bytes, place: str, before: Sighting | None = None) -> Sighting | None:
         """Return what a registry says; None when it says that its node is leaving or has left.
@@ -49,7 +51,7 @@ class RegistryReader:
         if before is not None and _says_the_same(entry, listens_at, before):
             return before
         issued = entry.attestation.issued_at if entry.attestation else None
-        peer = DiscoveredPeer.from_entry(entry, "registry", parse_time(issued) if issued else self._wall())
+        peer = DiscoveredPeer.from_entry(entry, self._kind, parse_time(issued) if issued else self._wall())
         problem = self._check.problem(peer)
         if problem is not None:
             raise TrustError(f"{place}: {problem}")

@@ -49,6 +49,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     ),
     "registries": (["/srv/registries"], "/srv/registries", ("/srv/registries",)),
     "dns": (["fleet.example.org"], "fleet.example.org", ("fleet.example.org",)),
+    "cloud": (["aws:", "gcp:tag=a=b"], "aws:,gcp:tag=a=b", ("aws:", "gcp:tag=a=b")),
     "mdns": (True, "true", True),
     "peers_file": ("/etc/blixard/peers.json", "/etc/blixard/peers.json", Path("/etc/blixard/peers.json")),
     "refresh_interval_s": (2.5, "2.5", 2.5),
@@ -73,6 +74,7 @@ OTHERS = {
     "join": "/srv/other.json",
     "registries": "/srv/others",
     "dns": "other.example.org",
+    "cloud": "azure:",
     "mdns": "false",
     "peers_file": "/etc/blixard/others.json",
     "refresh_interval_s": "3",
@@ -107,6 +109,7 @@ WRONG: dict[str, list[Any]] = {
     "join": ["/srv/node1.json", [""], [1], ["a\0b"], ["/x"] * 1025],
     "registries": [{}, [[]]],
     "dns": ["fleet.example.org", [""], [1]],
+    "cloud": ["aws:", ["ibm:"], ["aws:tag=x"], [1]],
     "mdns": ["true", 1, None],
     "peers_file": ["", 1, []],
     "refresh_interval_s": [0, 0.05, -1, 86401, "60", True, None, 10**12],
@@ -304,11 +307,12 @@ def test_the_digest_is_that_of_the_file_and_absent_without_one(tmp_path: Path) -
     assert load_config(flags=flags_of("--id=1", "--bind=127.0.0.1:1")).sha256 is None
 
 
-def test_sources_are_what_was_joined_then_the_registries_then_the_domains_then_the_peers_file() -> None:
-    config = parse_config(json.dumps(document(join=["a"], registries=["b", "c"], dns=["d"])).encode(), file="c.json")
+def test_sources_are_what_was_joined_then_the_registries_then_domains_and_clouds_then_the_peers_file() -> None:
+    given = document(join=["a"], registries=["b", "c"], dns=["d"], cloud=["aws:"])
+    config = parse_config(json.dumps(given).encode(), file="c.json")
     peers_file = DiscoverySource.StaticFile(config.peers_file)
-    domains = DiscoverySource.Dns(("d",))
-    assert sources_of(config) == [DiscoverySource.NodeRegistry(["a", "b", "c"]), domains, peers_file]
+    further = [DiscoverySource.Dns(("d",)), DiscoverySource.Cloud(("aws:",))]
+    assert sources_of(config) == [DiscoverySource.NodeRegistry(["a", "b", "c"]), *further, peers_file]
     alone = parse_config(json.dumps(document()).encode(), file="c.json")
     assert sources_of(alone) == [peers_file]
 

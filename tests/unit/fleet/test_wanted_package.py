@@ -120,7 +120,7 @@ def extras(*asked: str, own: bool = False, **settings: Any) -> dict[str, Any]:
 
 
 def test_a_host_without_extras_has_none_to_install() -> None:
-    assert extras(dns=[], registries=["/srv/registries", "https://x/y.json"]) == {
+    assert extras(dns=[], registries=["/srv/registries", "https://x/y.json"], cloud=["aws:", "gcp:tag=a=b"]) == {
         "names": [],
         "locks": [],
         "digest": "",
@@ -148,12 +148,16 @@ def test_a_setting_that_is_on_or_off_needs_its_extra_where_it_is_on() -> None:
     assert extras(mdns=False)["names"] == []
 
 
+def test_instances_of_aws_need_its_extra_and_the_seeds_in_its_metadata_do_not() -> None:
+    assert extras(cloud=["aws:", "aws:tag=a=b"])["names"] == ["aws"]
+
+
 def test_a_lock_file_of_ones_own_has_the_extras_in_it() -> None:
     assert extras("dns", own=True) == {"names": ["dns"], "locks": [], "digest": ""}
 
 
 def test_an_extra_that_is_not_there_is_refused_with_those_that_are() -> None:
-    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: dns, mdns, s3, sftp'
+    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: aws, dns, mdns, s3, sftp'
 
 
 def test_each_extra_has_a_lock_file() -> None:
