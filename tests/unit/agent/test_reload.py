@@ -26,6 +26,7 @@ CHANGES: dict[str, Any] = {
     "join": ("/srv/node1.json",),
     "registries": ("/srv/registries",),
     "dns": ("fleet.example.org",),
+    "cloud": ("aws:",),
     "mdns": True,
     "peers_file": Path("/etc/peers.json"),
     "refresh_interval_s": 5.0,
