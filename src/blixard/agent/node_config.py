@@ -19,6 +19,7 @@ from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.limits import MAX_CONFIG_BYTES
 from blixard.model.words import MISSING, UNKNOWN, wrong_kind
+from blixard.sources.base import EtcdAccess
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
@@ -37,6 +38,12 @@ class NodeConfig:
     advertise: AdvertisePolicy = field(default_factory=AdvertisePolicy)
     join: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
+    etcd: tuple[str, ...] = ()
+    etcd_user: str | None = None
+    etcd_password_file: str | None = None
+    etcd_ca_file: str | None = None
+    etcd_cert_file: str | None = None
+    etcd_key_file: str | None = None
     peers_file: Path
     refresh_interval_s: float = 60.0
     auto_connect: bool = True
@@ -159,14 +166,31 @@ def _complete(values: dict[str, Any], file: str, data: bytes | None) -> NodeConf
     )
 
 
-AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile
+AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Etcd
 
 
 def sources_of(config: NodeConfig) -> list[AnySource]:
     """Return where this node looks for peers, what the operator named first."""
     locations = [*config.join, *config.registries]
     named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Etcd(config.etcd)] if config.etcd else []
     return [*named, DiscoverySource.StaticFile(config.peers_file)]
+
+
+def etcd_access(given: Mapping[str, str | None]) -> EtcdAccess:
+    """Return by what etcd and this node prove who they are, of settings by name."""
+
+    def path(name: str) -> Path | None:
+        text = given.get(name)
+        return Path(text) if text else None
+
+    return EtcdAccess(
+        given.get("etcd_user") or None,
+        path("etcd_password_file"),
+        path("etcd_ca_file"),
+        path("etcd_cert_file"),
+        path("etcd_key_file"),
+    )
 
 
 def discovery_of(config: NodeConfig) -> DiscoveryConfig:
@@ -177,6 +201,7 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
         config.auto_connect,
         trusted_signers=config.trusted_signers,
         state_dir=config.data_dir,
+        etcd=etcd_access(vars(config)),
     )
 
 

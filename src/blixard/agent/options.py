@@ -188,6 +188,18 @@ OPTIONS = (
     ),
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
+    Option(
+        "etcd",
+        _locations,
+        "prefixes in etcd with entries or a peers file; several endpoints of one cluster are several URLs",
+        "a list of etcd://HOST:PORT/PREFIX, or etcds:// for TLS",
+        from_words,
+    ),
+    Option("etcd_user", _text, "user at etcd", "a name", nullable=True),
+    Option("etcd_password_file", _text, "file with that user's password, 0600", "a path", nullable=True),
+    Option("etcd_ca_file", _text, "authorities that etcd's certificate must be of", "a path", nullable=True),
+    Option("etcd_cert_file", _text, "this node's certificate at etcd", "a path", nullable=True),
+    Option("etcd_key_file", _text, "its key, 0600", "a path", nullable=True),
     Option("peers_file", _text, "peers file; DATA_DIR/discovery-peers.json by default", "a path", nullable=True),
     Option(
         "refresh_interval_s",

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.agent.node_config import PEERS_FILE_NAME, AnySource
+from blixard.agent.node_config import PEERS_FILE_NAME, AnySource, etcd_access
 from blixard.agent.options import OPTIONS, from_words
 from blixard.agent.own_entry import REGISTRY_FILE_NAME
 from blixard.discovery_manager import DiscoverySource
@@ -17,7 +17,9 @@ from blixard.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "peers_file")}
+    from blixard.sources.base import EtcdAccess
+
+_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "etcd", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
 
 
@@ -59,6 +61,11 @@ def sources(args: argparse.Namespace) -> list[AnySource]:
     return found
 
 
+def etcd_of_environment(environ: Mapping[str, str]) -> EtcdAccess:
+    """Return by what etcd and a command prove who they are: a node's variables say that for commands too."""
+    return etcd_access({o.key: environ.get(o.env_name) for o in OPTIONS if o.key.startswith("etcd_")})
+
+
 def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:
     """Return the sources that a node with this environment has, beside those in its data directory."""
 
@@ -67,4 +74,5 @@ def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:
 
     locations = [*from_words(given("join")), *from_words(given("registries"))]
     named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Etcd(from_words(given("etcd")))] if given("etcd") else []
     return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

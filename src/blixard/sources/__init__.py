@@ -3,9 +3,10 @@
 
 - `base`: `Source`, the three answers `Found`, `Nothing` and `Failed`, `Sighting`, and what sources need from outside.
 - The sources: `static_file`, `registry_files`, `http_document`, `remote_files` (fsspec), `node_locations` (a ticket or
-  `host:port`).
+  `host:port`), `etcd` with its `etcd_client` and `etcd_watch`.
 - `factory`: from a configuration to sources.
 - `registry_reader`, `peers_reader`, `document_reader`: from bytes to sightings.
 - `snapshots`: the last good peers file of each source, for a restart.
-- `http_client`, `urls`, `file_stamps`, `worker`: one GET, URLs as people may see them, unchanged files, blocking work.
+- `http_client`, `urls`, `file_stamps`, `worker`: one request, URLs as people may see them, unchanged files,
+  blocking work.
 """

@@ -29,8 +29,8 @@ class DiscoverySource:
     class NodeRegistry:
         """Where registries are, each a source of its own.
 
-        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
-        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
+        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file,
+        `etcd(s)://`, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
         """
 
         locations: Sequence[str | Path]
@@ -41,8 +41,14 @@ class DiscoverySource:
 
         path: str | Path
 
+    @dataclass(frozen=True)
+    class Etcd:
+        """Prefixes in etcd. URLs with one scheme and one prefix are the endpoints of one cluster."""
 
-Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile
+        urls: Sequence[str]
+
+
+Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Etcd
 
 
 class Unusable:
@@ -84,7 +90,19 @@ def _make(named: Named | Source, context: SourceContext) -> list[Source]:
                 memory=context.memory,
             )
         ]
+    if isinstance(named, DiscoverySource.Etcd):
+        return [registry_at(location, context) for location in _clusters(named.urls)]
     return [named]
+
+
+def _clusters(urls: Sequence[str]) -> list[str]:
+    """Return a URL for each cluster, with all the endpoints that the URLs name of it."""
+    endpoints: dict[tuple[str, str], list[str]] = {}
+    for url in urls:
+        scheme, _, rest = url.partition("://")
+        host, _, prefix = rest.partition("/")
+        endpoints.setdefault((scheme, prefix), []).append(host)
+    return [f"{scheme}://{','.join(hosts)}/{prefix}" for (scheme, prefix), hosts in endpoints.items()]
 
 
 def registry_at(location: str | Path, context: SourceContext) -> Source:
@@ -121,6 +139,11 @@ def _at_url(scheme: str, url: str, context: SourceContext) -> Source:
         from blixard.sources.http_document import HttpSource
 
         return HttpSource(url, context)
+    if scheme in ("etcd", "etcds"):
+        from blixard.sources.etcd import EtcdSource
+        from blixard.sources.etcd_client import EtcdPlace
+
+        return EtcdSource(EtcdPlace.parse(url), context)
     from blixard.sources.remote_files import RemoteSource
 
     return RemoteSource(url, context)
