@@ -14,7 +14,7 @@ from tests.ansible.fleet import PROJECT
 
 SCHEMAS = {
     "connectivity-report", "discovery-findings", "discovery-peers", "node-config", "node-registry", "node-status",
-    "record-entry", "record-manifest",
+    "publication-report", "record-entry", "record-manifest",
 }  # fmt: skip
 
 

@@ -18,12 +18,17 @@ from blixard.cli import (
     key_command,
     node_command,
     peers_command,
+    publish_command,
+    record_command,
     registry_command,
     status_command,
 )
 from blixard.errors import BlixardError, InputError, trouble_with_files
 
-_GROUPS = (node_command, status_command, discover_command, check_command, key_command, registry_command, peers_command)
+_GROUPS = (
+    *(node_command, status_command, discover_command, check_command),
+    *(key_command, registry_command, peers_command, publish_command, record_command),
+)
 
 
 class _Parser(argparse.ArgumentParser):

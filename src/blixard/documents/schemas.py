@@ -39,6 +39,7 @@ NAMES = (
     "node-status",
     "discovery-findings",
     "record-manifest",
+    "publication-report",
 )
 SUFFIX = ".schema.json"
 

@@ -3,5 +3,8 @@
 
 - `base`: `Destination`, a `Publication`, its `Outcome`, and the rules that hold at every place: what is newer, and what
   differs.
+- `store`: a folder, and what fsspec writes to (S3, SFTP, Google Cloud Storage, Azure), over `shelves`, which replace
+  each file as safely as the place can.
+- `etcd`: a prefix in etcd, under its lock; `pull`: the record from there, for several controllers of one fleet.
 - `factory`: from a location to its destination, and one publication to several of them.
 """

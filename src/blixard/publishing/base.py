@@ -7,18 +7,20 @@ under a higher number; without a signature, what names a node with a newer attes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from blixard.documents.files import read_limited
-from blixard.documents.peers_file import PeersDiff, build_peers, diff_peers, parse_peers
-from blixard.documents.record import read_record, record_files
-from blixard.errors import InputError, TrustError
-from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
+from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.json_bytes import loads, pretty_bytes, sha256_hex
+from blixard.documents.peers_file import build_peers, diff_peers, parse_peers
+from blixard.documents.record import FILE_MODE, SUFFIX, read_record
+from blixard.errors import BlixardError, InputError, TrustError
+from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.model.numbers import is_ahead
+from blixard.sources.base import EtcdAccess
 from blixard.trust.manifest import FILE_NAME, members_of, verify_manifest
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, verify_peers
 
@@ -38,6 +40,8 @@ class Publication:
         seq: number of the signature; None where there is none.
         record: the entries, parsed.
         listed: the peers, parsed.
+        base: for each place from which several controllers take the record, the digest of the peers file that the
+            record and this place last had in common.
     """
 
     entries: Mapping[str, bytes]
@@ -47,6 +51,7 @@ class Publication:
     seq: int | None = None
     record: Mapping[str, NodeRegistryEntry] = field(default_factory=dict, repr=False)
     listed: tuple[DiscoveredPeer, ...] = field(default=(), repr=False)
+    base: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,15 @@ class Destination(Protocol):
 
 @dataclass(frozen=True)
 class PublishContext:
-    """The date and time, and the files with what a place asks of whoever writes there; never in a URL.
+    """What all destinations are given.
 
     Attributes:
         wall: the date and time.
-        known_hosts: file with the host keys of SFTP servers; None for the user's own.
+        etcd: by what etcd and this program prove who they are.
     """
 
     wall: Callable[[], datetime]
-    known_hosts: Path | None = None
+    etcd: EtcdAccess = field(default_factory=EtcdAccess)
 
 
 def read_publication(record: Path, peers_file: Path) -> Publication:
@@ -108,9 +113,12 @@ def read_publication(record: Path, peers_file: Path) -> Publication:
         InputError: a file cannot be used.
         TrustError: the peers file is not what the record gives, or a signature does not fit.
     """
-    data = {name: read_limited(path, MAX_REGISTRY_BYTES) for name, path in record_files(record).items()}
-    by_path = {path: data[name] for name, path in record_files(record).items() if name in data}
-    entries = read_record(record, read=lambda path, _: by_path[path])
+    data: dict[str, bytes] = {}
+
+    def read(path: str, limit: int) -> bytes:
+        return data.setdefault(Path(path).name.removesuffix(SUFFIX), read_limited(path, limit))
+
+    entries = read_record(record, read=read)
     peers = read_limited(peers_file, MAX_PEERS_BYTES)
     listed = parse_peers(peers, file=str(peers_file))
     if listed != build_peers(entries.values()):
@@ -122,7 +130,38 @@ def read_publication(record: Path, peers_file: Path) -> Publication:
     if manifest is not None:
         _check_manifest(record, entries, manifest)
     seq = None if signature is None else parse_sig(signature)[1]
-    return Publication(data, peers, signature, manifest, seq, entries, tuple(listed))
+    return Publication(data, peers, signature, manifest, seq, entries, tuple(listed), read_base(record))
+
+
+BASE = ".published"
+"""In the record's folder; hidden, so that nobody takes it for an entry."""
+
+_MAX_BASE = 64 * 1024
+_MAX_PLACES = 64
+
+
+def read_base(record: Path) -> dict[str, str]:
+    """Return what the record and each place last had in common, see `Publication.base`.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    path = record / BASE
+    data = _read_if_there(path, _MAX_BASE)
+    found = {} if data is None else loads(data, file=str(path))
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise InputError("is no object of digests", file=str(path), mend="remove it, and pull the record again")
+    return found
+
+
+def note_base(record: Path, places: Iterable[str], peers: bytes) -> None:
+    """Remember that the record and these places have this peers file in common."""
+    before = read_base(record)
+    digest = sha256_hex(peers)
+    after = {**before, **dict.fromkeys(places, digest)}
+    if after != before:
+        kept = dict(list(after.items())[-_MAX_PLACES:])
+        write_atomic(record / BASE, pretty_bytes(kept), FILE_MODE)
 
 
 def newer(publication: Publication, peers: bytes | None, signature: bytes | None, now: datetime) -> str | None:
@@ -152,18 +191,27 @@ def newer(publication: Publication, peers: bytes | None, signature: bytes | None
     return None
 
 
-def difference(publication: Publication, peers: bytes | None) -> PeersDiff:
-    """Return what the publication changes, by names; what is there and cannot be read counts for nothing."""
-    names = {entry.node_id: name for name, entry in publication.record.items()}
-    return diff_peers(parsed(peers) or (), publication.listed, names)
+def changes(publication: Publication, peers: bytes | None, manifest: bytes | None = None) -> tuple[str, ...]:
+    """Return a line for each peer that the publication changes, by its name; none where the peers file is the same.
 
-
-def changes(publication: Publication, peers: bytes | None) -> tuple[str, ...]:
-    """Return `difference` as lines; none where the peers file is the same to the byte."""
+    Args:
+        publication: what is to be put there.
+        peers: the bytes of the peers file there; what cannot be read counts for nothing.
+        manifest: those of the manifest there, for the names of who leaves.
+    """
     if peers == publication.peers:
         return ()
-    found = difference(publication, peers)
+    names = {**_names(manifest), **{entry.node_id: name for name, entry in publication.record.items()}}
+    found = diff_peers(parsed(peers) or (), publication.listed, names)
     return (*found.lines(), str(found)) if found else ("the same peers in another form",)
+
+
+def _names(manifest: bytes | None) -> dict[int, str]:
+    try:
+        members = () if manifest is None else verify_manifest(manifest, signers=(), cluster=None).members
+    except BlixardError:
+        return {}
+    return {member.node_id: member.name for member in members}
 
 
 def parsed(peers: bytes | None) -> list[DiscoveredPeer] | None:

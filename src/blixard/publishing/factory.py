@@ -14,44 +14,61 @@ from blixard.sources.urls import name_of, scheme_of
 if TYPE_CHECKING:
     from blixard.publishing.base import Destination, Publication, PublishContext
 
+SHARED = ("etcd", "etcds")
+"""Places from which several controllers take one record."""
+
 TIMEOUT = 600.0
-"""Seconds for one place: far more than 50,000 entries take, and an end for one that answers without end."""
+"""Seconds for one place: what is not there by then goes on with the next publication."""
 
 
-def destination_at(location: str, context: PublishContext) -> Destination:
-    """Return the destination for a location: the path of a folder, or a URL. Its module is imported only now.
+def make_destinations(locations: Iterable[str], context: PublishContext) -> list[Destination]:
+    """Return a destination for each location, in order; one that is named twice is made once.
 
     Raises:
-        InputError: it is not a place that can be published to.
+        InputError: one is no place that can be published to; nothing was looked at yet.
     """
+    return [_destination_at(location, context) for location in dict.fromkeys(locations)]
+
+
+def _destination_at(location: str, context: PublishContext) -> Destination:
+    """Return the destination at the path of a folder, or at a URL. Its module is imported only now."""
     if not location or "\0" in location:
-        raise InputError("is not a place", file=location, mend="name a folder or a URL")
+        raise InputError("is not a place", file=location or "''", mend="name a folder or a URL")
     scheme = scheme_of(location)
     if scheme in ("http", "https"):
         mend = "publish to the folder that the web server serves, or to the store behind it"
         raise InputError("cannot be written to", file=name_of(location), mend=mend)
-    # Each kind of place: `if scheme in (...)`, and its module imported there.
-    raise InputError("is no place that can be published to", file=name_of(location), mend="name a folder or a URL")
+    if scheme in SHARED:
+        from blixard.publishing.etcd import EtcdDestination
+
+        return EtcdDestination(location, context)
+    from blixard.publishing.store import store_at
+
+    return store_at(location, context)
 
 
 async def publish_everywhere(
-    locations: Iterable[str], publication: Publication, context: PublishContext, *, check: bool = False
+    destinations: Iterable[Destination], publication: Publication, *, check: bool = False
 ) -> list[Outcome]:
-    """Publish to each place; one that cannot be used keeps no other from getting it.
-
-    Returns an outcome for each location, in order; one that is named twice counts once.
-    """
-    each = dict.fromkeys(locations)
-    return list(await asyncio.gather(*(_publish(location, publication, context, check) for location in each)))
+    """Publish to each place; one that cannot be used keeps no other from getting it. An outcome each, in order."""
+    return list(await asyncio.gather(*(_publish(each, publication, check) for each in destinations)))
 
 
-async def _publish(location: str, publication: Publication, context: PublishContext, check: bool) -> Outcome:
-    place = location if scheme_of(location) is None else name_of(location)
+async def _publish(destination: Destination, publication: Publication, check: bool) -> Outcome:
     try:
-        destination = destination_at(location, context)
-        place = destination.name
         return await asyncio.wait_for(destination.publish(publication, check=check), TIMEOUT)
     except asyncio.TimeoutError:
-        return Outcome(place, "failed", reason=f"took longer than {TIMEOUT:g} s; can it be reached?")
+        reason = f"{destination.name}: took longer than {TIMEOUT:g} s; can it be reached?"
     except BlixardError as error:
-        return Outcome(place, "failed", reason=str(error))
+        reason = str(error)
+    return Outcome(destination.name, "failed", reason=reason)
+
+
+def report(outcomes: Iterable[Outcome]) -> dict[str, object]:
+    """Return the document that the schema `publication-report` describes."""
+    listed = list(outcomes)
+    words = ("changed", "unchanged", "refused", "failed")
+    return {
+        "places": [each.to_json() for each in listed],
+        "summary": {word: sum(each.status == word for each in listed) for word in words},
+    }

@@ -4,6 +4,7 @@
 - `base`: `Source`, the three answers `Found`, `Nothing` and `Failed`, `Sighting`, and what sources need from outside.
 - The sources: `static_file`, `registry_files`, `http_document`, `remote_files` (fsspec), `node_locations` (a ticket or
   `host:port`), `etcd` with its `etcd_client` and `etcd_watch`.
+- `file_systems`, `sftp`: fsspec's file systems, and its SFTP with a known host key.
 - `factory`: from a configuration to sources.
 - `registry_reader`, `peers_reader`, `document_reader`: from bytes to sightings.
 - `snapshots`: the last good peers file of each source, for a restart.

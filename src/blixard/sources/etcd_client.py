@@ -468,7 +468,9 @@ def _number(within: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def everything(client: Etcd, first: bytes, end: bytes, deadline: Deadline, *, most: int, room: int) -> Range:
+def everything(
+    client: Etcd, first: bytes, end: bytes, deadline: Deadline, *, most: int, room: int, **options: object
+) -> Range:
     """Return a whole range as it is at one revision, page by page.
 
     Args:
@@ -478,13 +480,14 @@ def everything(client: Etcd, first: bytes, end: bytes, deadline: Deadline, *, mo
         deadline: for all of it.
         most: keys that there may be.
         room: bytes that keys and values may have together.
+        options: as of `Etcd.range`.
 
     Raises:
         InputError: there are more, or a page is no continuation of the one before.
     """
     found: list[KeyValue] = []
     at, used = first, 0
-    page = client.range(at, end, deadline, limit=PAGE)
+    page = client.range(at, end, deadline, limit=PAGE, **options)
     head = page
     while True:
         for item in page.items:
@@ -497,6 +500,6 @@ def everything(client: Etcd, first: bytes, end: bytes, deadline: Deadline, *, mo
             raise InputError(f"has more than {most} keys, or {room} bytes", file=str(client.place))
         if not page.more or not page.items:
             return Range(head.header, tuple(found), len(found), more=False)
-        page = client.range(at, end, deadline, limit=PAGE, revision=str(head.header.revision))
+        page = client.range(at, end, deadline, limit=PAGE, revision=str(head.header.revision), **options)
         if page.header.cluster != head.header.cluster:
             raise InputError("has endpoints of more than one cluster", file=str(client.place))

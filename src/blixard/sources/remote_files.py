@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNAT
 from blixard.sources.base import Answer, Failed
 from blixard.sources.document_reader import DocumentReader
 from blixard.sources.file_stamps import RACY
+from blixard.sources.file_systems import open_at, read, trouble
 from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name
-from blixard.sources.urls import has_user, name_of, scheme_of, scrubbed, shown
+from blixard.sources.urls import name_of, shown
 from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
 
@@ -28,20 +28,6 @@ TIMEOUT = 9.0
 _MAGIC = frozenset("*?[")
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "generation", "version_id", "VersionId", "crc32c")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified")
-_PLAIN = frozenset({"ftp", "webhdfs", "webdav", "dav"})
-"""Protocols that encrypt nothing, or not surely."""
-_PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "az": "adlfs",
-    "sftp": "paramiko",
-    "ssh": "paramiko",
-    "smb": "smbprotocol",
-}
 
 
 class RemoteSource:
@@ -102,16 +88,11 @@ class RemoteSource:
         except Exception as error:
             # Each driver raises errors of its own kinds. The next look starts with a new connection.
             self._opened = None
-            raise self._error(error, self._shown) from None
+            raise trouble(error, self._url, self._shown) from None
 
     def _open(self) -> tuple[Any, str]:
         if self._opened is None:
-            if "::" in self._url:
-                raise InputError("chains several URLs", mend="name one")
-            if scheme_of(self._url) in _PLAIN and has_user(self._url):
-                raise InputError("has a password, which this protocol would send for all to read", mend="use sftp")
-            fsspec = importlib.import_module("fsspec")
-            self._opened = fsspec.core.url_to_fs(self._url, skip_instance_cache=True)
+            self._opened = open_at(self._url)
         self._opened[0].invalidate_cache()
         return self._opened
 
@@ -121,14 +102,14 @@ class RemoteSource:
         if self._known is not None and is_same and not self._document.is_superseded:
             return self._known[1]
         self._known = None
-        data = _read(file_system, path, MAX_PEERS_BYTES, info.get("size"))
+        data = read(file_system, path, MAX_PEERS_BYTES, info.get("size"))
         answer = self._document.read(data, lambda: self._read_signature(file_system, path))
         self._known = (stamp, answer)
         return answer
 
     def _read_signature(self, file_system: Any, path: str) -> bytes:
         try:
-            return _read(file_system, path + SIGNATURE_SUFFIX, MAX_SIGNATURE_BYTES)
+            return read(file_system, path + SIGNATURE_SUFFIX, MAX_SIGNATURE_BYTES)
         except FileNotFoundError:
             raise InputError(f"has no signature beside it: {_last(path)}{SIGNATURE_SUFFIX} is not there") from None
 
@@ -146,13 +127,13 @@ class RemoteSource:
     def _read_registry(self, place: str) -> bytes:
         assert self._opened is not None  # noqa: S101 # by the look that this belongs to
         try:
-            return _read(self._opened[0], self._paths[place], MAX_REGISTRY_BYTES)
+            return read(self._opened[0], self._paths[place], MAX_REGISTRY_BYTES)
         except InputError as error:
             raise error.located(file=place) from None
         except Exception as error:
             # It may well go the next time, although the file stays the same.
             self._unread.add(place)
-            raise self._error(error, place) from None
+            raise trouble(error, self._url, place) from None
 
     def _stamp(self, info: Mapping[str, Any]) -> object:
         """Return what changes with the content; None where nothing tells, or not surely."""
@@ -165,32 +146,6 @@ class RemoteSource:
         if times and all(_seconds(each) < settled for each in times):
             return (*map(str, times), info.get("size"))
         return None
-
-    def _error(self, error: Exception, file: str) -> InputError:
-        if isinstance(error, ImportError):
-            mend = f"pip install {self._wanted(error)}"
-            return InputError("needs a package that is not installed", file=file, mend=mend)
-        if isinstance(error, FileNotFoundError):
-            return InputError("is not there", file=file, mend="what it said last is kept")
-        said = scrubbed(str(error), self._url)
-        return InputError(f"cannot be read: {said or type(error).__name__}", file=file)
-
-    def _wanted(self, error: ImportError) -> str:
-        """Return what pip needs to be told."""
-        missing = error.name or getattr(error.__cause__, "name", None)
-        driver = _PACKAGES.get(scheme_of(self._url) or "")
-        if missing == "fsspec":
-            return f"'blixard[remote]' {driver or ''}".rstrip()
-        return driver or missing or "what the driver needs"
-
-
-def _read(file_system: Any, path: str, most: int, size: object = None) -> bytes:
-    if not (isinstance(size, int) and size > most):
-        with file_system.open(path, "rb") as file:
-            data: bytes = file.read(most + 1)
-        if len(data) <= most:
-            return data
-    raise InputError(f"is too large: more than {most} bytes")
 
 
 def _last(path: str) -> str:

@@ -266,20 +266,28 @@ async def test_a_chain_of_urls_is_refused() -> None:
     assert "chains several URLs" in said(await source("zip://n1.json::memory://x.zip").fetch())
 
 
-@pytest.mark.parametrize(("scheme", "module", "package"), [("s3", "s3fs", "s3fs"), ("sftp", "paramiko", "paramiko")])
+@pytest.mark.parametrize(
+    ("scheme", "module", "package"),
+    [
+        ("s3", "s3fs", "'blixard[s3]'"),
+        ("sftp", "paramiko", "'blixard[sftp]'"),
+        ("gs", "gcsfs", "gcsfs"),
+        ("abfs", "adlfs", "adlfs"),
+    ],
+)
 async def test_without_the_driver_it_is_said_what_to_install(
     monkeypatch: pytest.MonkeyPatch, scheme: str, module: str, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "fsspec.implementations.sftp", raising=False)
+    monkeypatch.delitem(sys.modules, "blixard.sources.sftp", raising=False)
     error = said(await source(f"{scheme}://bucket/n1.json").fetch())
     assert error == f"{scheme}://bucket/n1.json: needs a package that is not installed; pip install {package}"
 
 
 async def test_without_fsspec_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    error = said(await registry_at("s3://bucket/n1.json", TOOLS).fetch())
-    assert error.endswith("pip install 'blixard[remote]' s3fs")
+    error = said(await registry_at("gs://bucket/n1.json", TOOLS).fetch())
+    assert error.endswith("pip install 'blixard[remote]' gcsfs")
 
 
 def test_what_is_neither_a_file_nor_the_web_is_remote() -> None:

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+"""Where files are kept: a folder, an object store, or another file system of fsspec's; each as safe as it can be.
+
+- A folder: one publisher at a time by a lock, each file replaced in one step and synced to the disk.
+- S3: each file replaced in one step, and only if it is still the one that was looked at (`If-Match`).
+- SFTP: each file replaced in one step (`posix-rename`), after a second look that it is still the one that was looked
+  at. Another publisher that comes between that look and the step is written over. The server syncs when it likes.
+- Google Cloud Storage, Azure: as SFTP; there an object is replaced in one step anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.json_bytes import sha256_hex
+from blixard.errors import InputError
+from blixard.sources.file_systems import open_at, read
+from blixard.sources.urls import name_of, scheme_of
+
+FILE_MODE = 0o644
+LOCK = ".publishing.lock"
+
+_S3 = frozenset({"s3", "s3a"})
+_OBJECTS = frozenset({"gs", "gcs", "abfs", "abfss", "az", "memory"})
+_RENAMING = frozenset({"sftp", "ssh"})
+_AT_ONCE = 32
+"""Objects that are written at the same time."""
+
+
+class Moved(Exception):
+    """Somebody else wrote there since it was looked at."""
+
+
+class Kept(NamedTuple):
+    """A file as it was looked at: its bytes, and what tells it from its other versions."""
+
+    data: bytes
+    version: str
+
+
+class Listed(NamedTuple):
+    """A file as a folder lists it; `version` is None where the listing does not tell."""
+
+    size: int
+    version: str | None = None
+
+
+class Shelf(Protocol):
+    """Files by their names (`a.json`, `registry/a.json`) at one place. Blocking; raises what its driver raises."""
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Keep other publishers out for as long as it lasts, where the place can."""
+        ...
+
+    def read(self, name: str, most: int) -> Kept | None:
+        """Return a file of at most so many bytes; None where there is none."""
+        ...
+
+    def list(self, folder: str) -> dict[str, Listed]:
+        """Return the files of a folder by their names with the folder's; none where it does not exist."""
+        ...
+
+    def put(self, name: str, data: bytes, before: Kept | None) -> None:
+        """Replace `before` in one step.
+
+        Raises:
+            Moved: it is not what is there any more; nothing was written.
+        """
+        ...
+
+    def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        """Write several files, each in one step, as `put`."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is gone is no error."""
+        ...
+
+
+def check_location(location: str) -> None:
+    """Refuse a location whose scheme has no shelf.
+
+    Raises:
+        InputError: it has none.
+    """
+    scheme = scheme_of(location)
+    if scheme not in (None, "file", *_S3, *_OBJECTS, *_RENAMING):
+        mend = "name a folder, s3://, sftp://, gs:// or abfs://"
+        raise InputError("is no place that can be published to", file=name_of(location), mend=mend)
+
+
+def shelf_at(location: str) -> Shelf:
+    """Return the shelf at a path or a URL, opened.
+
+    Raises:
+        InputError: the URL cannot be used.
+        Exception: whatever the driver raises.
+    """
+    scheme = scheme_of(location)
+    if scheme is None or scheme == "file":
+        return FolderShelf(location.partition("://")[2] if scheme else location)
+    file_system, path = open_at(location)
+    if scheme in _S3:
+        return S3Shelf(file_system, path)
+    return RemoteShelf(file_system, path, renames=scheme in _RENAMING)
+
+
+class FolderShelf:
+    """A folder of this machine, also one that is mounted."""
+
+    def __init__(self, path: str) -> None:
+        """`path` must be there: what is not mounted looks as if it were missing."""
+        self._folder = Path(path).expanduser()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lock the folder, as `Shelf.alone`."""
+        flags = os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self._folder / LOCK, flags, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str, most: int) -> Kept | None:
+        """As `Shelf.read`."""
+        if not self._folder.is_dir():
+            raise InputError("is no folder", mend="make it first, or mount its file system")
+        path = self._folder / name
+        if not path.exists():
+            return None
+        data = read_limited(path, most)
+        return Kept(data, sha256_hex(data))
+
+    def list(self, folder: str) -> dict[str, Listed]:
+        """As `Shelf.list`."""
+        try:
+            with os.scandir(self._folder / folder) as found:
+                return {f"{folder}/{each.name}": Listed(each.stat().st_size) for each in found if each.is_file()}
+        except FileNotFoundError:
+            return {}
+
+    def put(self, name: str, data: bytes, before: Kept | None) -> None:
+        """As `Shelf.put`; the lock has kept all others out."""
+        path = self._folder / name
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, data, FILE_MODE, follow=False)
+
+    def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        """As `Shelf.put_all`."""
+        for name, data in files.items():
+            self.put(name, data, None)
+
+    def remove(self, name: str) -> None:
+        """As `Shelf.remove`."""
+        (self._folder / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RemoteShelf:
+    """A file system of fsspec's in which nothing is conditional: it is looked at once more before it is written.
+
+    Attributes:
+        file_system: the driver.
+        path: of the folder, in it.
+        renames: a file is written under another name first; else one write replaces it as a whole.
+    """
+
+    file_system: Any
+    path: str
+    renames: bool
+
+    def alone(self) -> AbstractContextManager[object]:
+        """As `Shelf.alone`: nobody is kept out."""
+        return nullcontext()
+
+    def read(self, name: str, most: int) -> Kept | None:
+        """As `Shelf.read`."""
+        self.file_system.invalidate_cache()
+        try:
+            data = read(self.file_system, self._at(name), most)
+        except FileNotFoundError:
+            return None
+        return Kept(data, sha256_hex(data))
+
+    def list(self, folder: str) -> dict[str, Listed]:
+        """As `Shelf.list`."""
+        self.file_system.invalidate_cache()
+        try:
+            found = self.file_system.ls(self._at(folder), detail=True)
+        except FileNotFoundError:
+            return {}
+        named = [(each["name"].rpartition("/")[2], each) for each in found if each["type"] == "file"]
+        return {f"{folder}/{name}": Listed(each["size"] or 0, each.get("ETag")) for name, each in named}
+
+    def put(self, name: str, data: bytes, before: Kept | None) -> None:
+        """As `Shelf.put`."""
+        try:
+            there = self.read(name, len(before.data) if before else 0)
+        except InputError:
+            raise Moved from None
+        if there != before:
+            raise Moved
+        self._write(name, data)
+
+    def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        """As `Shelf.put_all`, without a second look at each."""
+        for name, data in files.items():
+            self._write(name, data)
+
+    def remove(self, name: str) -> None:
+        """As `Shelf.remove`."""
+        with contextlib.suppress(FileNotFoundError):
+            self.file_system.rm_file(self._at(name))
+
+    def _write(self, name: str, data: bytes) -> None:
+        target = self._at(name)
+        if not self.renames:
+            self.file_system.pipe_file(target, data)
+            return
+        folder, _, last = target.rpartition("/")
+        # A name of its own for each process, and the same again for whoever repeats a write that was cut off.
+        temporary = f"{folder}/.{last}.{sha256_hex(data)[:8]}-{os.getpid()}.part"
+        try:
+            self._upload(temporary, data)
+        except FileNotFoundError:
+            if "/" not in name:
+                raise
+            self.file_system.mkdir(folder, create_parents=False)
+            self._upload(temporary, data)
+        self.file_system.mv(temporary, target)
+
+    def _upload(self, path: str, data: bytes) -> None:
+        with self.file_system.open(path, "wb") as file:
+            file.write(data)
+
+    def _at(self, name: str) -> str:
+        return f"{self.path.rstrip('/')}/{name}"
+
+
+class S3Shelf(RemoteShelf):
+    """A bucket, or a part of one: what is written there is conditional."""
+
+    def __init__(self, file_system: Any, path: str) -> None:
+        super().__init__(file_system, path, renames=False)
+
+    def read(self, name: str, most: int) -> Kept | None:
+        """As `Shelf.read`; one version of it, even where it is written meanwhile."""
+        self.file_system.invalidate_cache()
+        try:
+            with self.file_system.open(self._at(name), "rb") as file:
+                if file.size > most:
+                    raise InputError(f"is too large: more than {most} bytes")
+                return Kept(file.read(), file.details["ETag"])
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, data: bytes, before: Kept | None) -> None:
+        """As `Shelf.put`."""
+        with _moved():
+            self.file_system.pipe_file(self._at(name), data, **_condition(before))
+
+    def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        """As `Shelf.put_all`."""
+        asyn = importlib.import_module("fsspec.asyn")
+        with _moved():
+            asyn.sync(self.file_system.loop, self._put_all, files, before)
+
+    async def _put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def put(name: str, data: bytes) -> None:
+            async with slots:
+                await self.file_system._pipe_file(self._at(name), data, **_condition(before.get(name)))
+
+        await asyncio.gather(*(put(name, data) for name, data in files.items()))
+
+
+def _condition(before: Kept | Listed | None) -> dict[str, str]:
+    return {"IfMatch": before.version} if before and before.version else {"IfNoneMatch": "*"}
+
+
+@contextlib.contextmanager
+def _moved() -> Iterator[None]:
+    """Tell a condition that did not hold from all other errors."""
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__ or error
+        answer = getattr(cause, "response", None)
+        code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+        # The last is what is said of an object with a condition that is gone.
+        if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "NoSuchKey"):
+            raise Moved from None
+        raise

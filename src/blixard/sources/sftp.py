@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Files over SFTP, from a server whose key is known: fsspec's own driver takes any key of a server it never met."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import paramiko
+from fsspec.implementations.sftp import SFTPFileSystem
+
+from blixard.errors import InputError
+
+_TIMEOUT = 8.0
+"""Seconds for each step of the connection, and for each answer after that; less than a source has for one look."""
+
+_SYSTEM = Path("/etc/ssh/ssh_known_hosts")
+
+_quiet = logging.getLogger("paramiko.transport")
+_quiet.setLevel(logging.CRITICAL)  # each failure is told in one line, once, by whoever asked
+
+
+class SftpFiles(SFTPFileSystem):  # type: ignore[misc] # it has no type information
+    """As fsspec's, but for the server's key, and for time limits.
+
+    The key must be in `known_hosts` (the driver's option of that name, `FSSPEC_SFTP_KNOWN_HOSTS`), else in the user's
+    `~/.ssh/known_hosts` or the system's `/etc/ssh/ssh_known_hosts`. Nothing is ever added to these.
+    """
+
+    def __init__(self, host: str, *, known_hosts: str | None = None, **options: Any) -> None:
+        """`options`: as of paramiko's `SSHClient.connect`, such as `username`, `port` and `key_filename`."""
+        self._known_hosts = known_hosts
+        super().__init__(host, **options)
+
+    def _connect(self) -> None:
+        client = paramiko.SSHClient()
+        for path in _existing(self._known_hosts):
+            client.load_system_host_keys(str(path))
+        client.set_missing_host_key_policy(_Unknown())
+        limits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), _TIMEOUT)
+        try:
+            client.connect(self.host, **{**limits, **self.ssh_kwargs})
+            self.ftp = client.open_sftp()
+        except paramiko.BadHostKeyException as error:
+            client.close()
+            reason = f"has another host key than known_hosts says: {_fingerprint(error.key)}"
+            mend = "if the server has a new key, replace its line in known_hosts"
+            raise InputError(reason, mend=mend) from None
+        except BaseException:
+            client.close()
+            raise
+        self.client = client
+        self.ftp.get_channel().settimeout(_TIMEOUT)
+
+
+class _Unknown(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # likewise
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Refuse it."""
+        raise InputError(
+            f"has a host key that is not in known_hosts: {_fingerprint(key)}",
+            mend=f"compare it with the server's own, then add what `ssh-keyscan {_scanned(hostname)}` prints",
+        )
+
+
+def _scanned(hostname: str) -> str:
+    host, _, port = hostname.removeprefix("[").partition("]:")
+    return f"-p {port} {host}" if port else hostname
+
+
+def _fingerprint(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.fingerprint}"
+
+
+def _existing(known_hosts: str | None) -> list[Path]:
+    """Return the files with host keys that are there.
+
+    Raises:
+        InputError: one is named, and is not there.
+    """
+    if known_hosts is None:
+        paths = [Path("~/.ssh/known_hosts").expanduser(), _SYSTEM]
+        return [path for path in paths if os.access(path, os.R_OK)]
+    path = Path(known_hosts).expanduser()
+    if not os.access(path, os.R_OK):
+        raise InputError("cannot be read", file=str(path), mend="name a known_hosts file with the server's key")
+    return [path]
