@@ -229,6 +229,11 @@ def test_a_record_that_another_controller_has_passed_is_not_published_over_it(
     assert "another controller has published since" in capsys.readouterr().err
     assert pull(place, tmp_path / "b") == 2
     assert "has changes that were not published" in capsys.readouterr().err
+    assert pull(place, tmp_path / "b", "--discard") == 0
+    assert (tmp_path / "b/registry/n2.json").exists()
+    assert not (tmp_path / "b/registry/n3.json").exists()
+    change(tmp_path / "b", record_of(1, 2, 3), seq=at(3))
+    assert command(place, tmp_path / "b") == 0
 
 
 def test_a_pull_takes_no_other_signer_and_nothing_unsigned(

@@ -2,7 +2,7 @@
 """A fleet's record as it was published, brought to a controller: how several of them work on one record.
 
 What comes is held against itself (the peers file follows from the entries, signature and manifest fit) and against what
-is here: never an older one over a newer one, nor over changes that were not published.
+is here: never an older one over a newer one, nor over changes that were not published, unless these are to be given up.
 """
 
 from __future__ import annotations
@@ -73,16 +73,16 @@ def pull(
     peers, signature = _read(here.peers_file, MAX_PEERS_BYTES), _read(here.signature_file, MAX_SIGNATURE_BYTES)
     known = {*signers, *([parse_sig(signature)[2]] if signature is not None else [])}
     publication = publication_of(there, place, signers=known)
-    reason = newer(publication, peers, signature, now)
-    if reason is not None:
-        raise TrustError(f"{here.peers_file}: {reason.replace('there', 'here')}")
     base, own = read_base(here.record).get(place), None if peers is None else sha256_hex(peers)
     if own not in (None, base, sha256_hex(publication.peers)) and not discard:
         raise InputError(
             "has changes that were not published",
             file=str(here.record),
-            mend=f"publish them to {place} first, or pull with --discard",
+            mend=f"publish them to {place} first, or pull with --discard and make them again",
         )
+    reason = None if discard else newer(publication, peers, signature, now)
+    if reason is not None:
+        raise TrustError(f"{here.peers_file}: {reason.replace('there', 'here')}")
     lines = changes(publication, peers) if publication.peers != peers else ()
     if not check:
         is_changed = _write(publication, here)
