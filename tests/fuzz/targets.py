@@ -12,8 +12,9 @@ import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
 
 from blixard.agent.node_config import parse_config
-from blixard.documents.json_bytes import loads
+from blixard.documents.json_bytes import loads, sha256_hex
 from blixard.documents.json_times import format_time, parse_time, upstream_time
+from blixard.documents.parts import MAX_PART, join, read_index, split, write_index
 from blixard.documents.peers_file import PeersParser, build_peers, format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import load_schema
@@ -23,6 +24,7 @@ from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.sources.etcd_client import EtcdPlace, parse_range, parse_watch
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
 from blixard.sources.http_client import Target as HttpTarget
 from blixard.transport.hello import Hello, Welcome, decode_hello, decode_welcome, encode
@@ -121,6 +123,25 @@ def _http(data: bytes) -> None:
     assert not isinstance(answer, Document) or len(answer.body) <= _MOST
 
 
+def _etcd_place(text: str) -> None:
+    one = EtcdPlace.parse(text)
+    assert EtcdPlace.parse(str(one)) == one
+
+
+def _etcd_range(data: bytes) -> None:
+    answer = loads(data)
+    if isinstance(answer, dict):
+        parse_range(answer)
+
+
+def _parts(data: bytes) -> None:
+    digests, parts = split(data)
+    assert join(digests, parts, len(data)) == data
+    assert all(0 < len(part) <= MAX_PART for part in parts.values())
+    named = read_index(data)
+    assert named is None or read_index(write_index(named)) == named
+
+
 _ROOM = 64 * 1024  # what a socket's buffer holds while nobody reads
 _MOST = 1024
 URL = HttpTarget.parse("https://registry.example.org/nodes.json")
@@ -188,6 +209,25 @@ TARGETS = [
             b"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\n\r\n",
         ),
     ),
+    Target("places in etcd", _of_text(_etcd_place), (b"etcd://a:2379,[::1]:9/fleet", b"etcds://a.example//fleet/x")),
+    Target(
+        "etcd's ranges",
+        _etcd_range,
+        (
+            b'{"header":{"cluster_id":"14443903163313418560","revision":"5"},"kvs":[{"key":"Zm9vL2E=",'
+            b'"create_revision":"2","mod_revision":"2","version":"1","value":"Zm9vL2E="}],"more":true,"count":"2"}',
+        ),
+    ),
+    Target(
+        "etcd's watches",
+        parse_watch,
+        (
+            b'{"result":{"header":{"cluster_id":"1","revision":"7"},"events":[{"type":"DELETE","kv":{"key":"Zm8=",'
+            b'"mod_revision":"7"}},{"kv":{"key":"Zm8=","mod_revision":"7","value":"Zm8="}}]}}\n',
+            b'{"result":{"header":{"cluster_id":"1"},"canceled":true,"compact_revision":"4"}}',
+        ),
+    ),
+    Target("documents in parts", _parts, (PEERS, write_index([sha256_hex(b"a")]))),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
     Target(
         "welcomes",

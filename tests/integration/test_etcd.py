@@ -21,6 +21,7 @@ from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.documents.parts import split, write_index
 from blixard.model.entry import DiscoveredPeer
+from blixard.sources import etcd_watch
 from blixard.sources.base import Answer, EtcdAccess, Failed, Found, Nothing, SourceContext
 from blixard.sources.etcd import EtcdSource
 from blixard.sources.etcd_client import PAGE, EtcdPlace
@@ -138,6 +139,16 @@ async def test_what_changes_comes_by_the_watch_and_costs_one_entry(etcd: EtcdSer
     assert nodes(await news(followed)) == [1, 2]
 
 
+async def test_a_watch_ends_when_nobody_asks_any_more(etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_watch, "UNASKED", 0)
+    followed = source(etcd)
+    await followed.fetch()
+    await followed.changed()
+    watch = followed._watch
+    assert watch is not None
+    await eventually(lambda: watch._end == "nobody asks any more")
+
+
 async def test_without_a_watch_a_look_finds_what_was_changed_and_what_was_removed(etcd: EtcdServer) -> None:
     for number in (1, 2, 3):
         enter(etcd, peer(number, seq=5))
@@ -219,15 +230,15 @@ async def test_an_older_signed_file_is_refused_and_takes_nobody_away(etcd: EtcdS
 
 async def test_a_peers_file_in_parts_counts_when_its_index_is_there(etcd: EtcdServer) -> None:
     data = peers_file_of(*(peer(number) for number in range(1, 40)))
-    parts = split(data)
+    digests, parts = split(data)
     for digest, part in parts.items():
         etcd.put(f"fleet/parts/{digest}", part)
-    etcd.put("fleet/peers", write_index(parts))
+    etcd.put("fleet/peers", write_index(digests))
     etcd.put("fleet/peers.sig", signature(data))
     followed = source(etcd, SIGNED)
     assert len(nodes(await followed.fetch())) == 39
     more = peers_file_of(*(peer(number) for number in range(1, 41)))
-    etcd.put("fleet/peers", write_index(split(more)))
+    etcd.put("fleet/peers", write_index(split(more)[0]))
     assert "no good part" in said(await news(followed))
 
 

@@ -26,14 +26,18 @@ _ONE_IN = 128  # entries that a part has on average
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def split(data: bytes) -> dict[str, bytes]:
-    """Return the parts of a document by their digests, in order; joined they are the document."""
-    return {sha256_hex(part): part for part in _cut(data)}
+def split(data: bytes) -> tuple[list[str], dict[str, bytes]]:
+    """Return the digests of a document's parts, in order, and the parts by their digests; joined they are it."""
+    digests, parts = [], {}
+    for part in _cut(data):
+        digests.append(sha256_hex(part))
+        parts[digests[-1]] = part
+    return digests, parts
 
 
-def write_index(digests: Mapping[str, bytes] | list[str]) -> bytes:
+def write_index(digests: list[str]) -> bytes:
     """Return the index of parts in this order."""
-    return canonical_bytes({_MEMBER: list(digests)})
+    return canonical_bytes({_MEMBER: digests})
 
 
 def read_index(data: bytes) -> list[str] | None:

@@ -199,9 +199,10 @@ class _Value:
     """A document as the value of a key: itself, or the index of its parts."""
 
     def __init__(self, data: bytes | None) -> None:
-        is_small = data is None or len(data) <= MAX_PART
-        self.parts: dict[str, bytes] = {} if is_small or data is None else split(data)
-        self.value = data if is_small else write_index(self.parts)
+        self.value, self.parts = data, dict[str, bytes]()
+        if data is not None and len(data) > MAX_PART:
+            digests, self.parts = split(data)
+            self.value = write_index(digests)
 
 
 def _differs(publication: Publication, there: Published) -> bool:

@@ -68,7 +68,7 @@ class EtcdWatch:
             return News(changed, self._header, self._has_begun and self._end is None, self._end)
 
     def _listen(self, client: Etcd, first: bytes, end: bytes, start: int, limits: Limits) -> None:
-        why = "nobody asks any more"
+        why = "the connection ended"
         try:
             for message in client.watch(first, end, start, Deadline(limits), self._is_wanted):
                 if not self._note(message):
@@ -79,7 +79,7 @@ class EtcdWatch:
         except Exception as error:  # a watch that ends is looked after; one that dies silently is not
             why = type(error).__name__
         with self._lock:
-            self._end = why
+            self._end = "nobody asks any more" if self._unasked > UNASKED else why
 
     def _is_wanted(self) -> bool:
         with self._lock:
