@@ -384,6 +384,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "after_batches": batches.hosts_after,
     "changed_keys": changed_keys,
     "data_dir": data_dir_files.paths,
+    "extras": wanted_package.extras,
     "fleet_dir": places.fleet_dir_or_nowhere,
     "gathered": gathered,
     "has_peers": observe.has_peers,

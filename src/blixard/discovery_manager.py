@@ -70,7 +70,8 @@ class DiscoveryConfig:
         sources: kinds from DiscoverySource, or any object with the Source interface; the earlier counts more.
         refresh_interval: between two looks at the sources, seconds or a timedelta.
         auto_connect: dial peers by itself.
-        trusted_signers: when not empty, a peers file counts only with a good signature of one of these keys.
+        trusted_signers: when not empty, a peers file counts only with a good signature of one of these keys, and the
+            sources that nobody signs (dns, cloud, mdns) only add addresses to peers that others name.
         full_mesh: up to so many peers are all dialled; above, a sparse overlay is.
         state_dir: where the numbers of signed peers files are remembered, so that an older one is refused after
             a restart too, and the last good peers files themselves, so that a damaged one takes nobody away; None
@@ -173,10 +174,12 @@ class DiscoveryManager:
             seen=HighestSeq(config.state_dir, clock.wall),
             memory=SnapshotStore(config.state_dir) if config.state_dir is not None else None,
             etcd=config.etcd,
+            node_ids=self._table.node_ids,
         )
         self._poller = Poller(
             make_sources(config.sources, self._context),
             interval=interval,
+            signed=bool(config.trusted_signers),
             clock=clock,
             rng=self._rng,
             on_answer=self._take_answer,
@@ -239,7 +242,7 @@ class DiscoveryManager:
             sources = make_sources(config.sources, self._context)
             if trusted == trusted_before and config.etcd == before.etcd:
                 sources = [_same(old.get(source.name), source, config.sources) for source in sources]
-            self._poller.change(sources, interval=config.refresh_seconds)
+            self._poller.change(sources, interval=config.refresh_seconds, signed=bool(trusted))
             self._forget_former_sources()
             hold = ABSENT_INTERVALS * config.refresh_seconds
             self._take_changes(self._table.rank(self._poller.origins(), hold=hold))

@@ -8,6 +8,12 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import dns.message
+import dns.name
+import dns.rdataclass
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
 import pytest
 from tests.unit.documents.samples import CLUSTER, NOW, attested, entry, key, peer
 
@@ -24,6 +30,8 @@ from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.sources.dns_client import DnsLocation, records_of
+from blixard.sources.dns_records import base32, format_node, id_of, parse_iroh, parse_node, strings_of
 from blixard.sources.etcd_client import EtcdPlace, parse_range, parse_watch
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
 from blixard.sources.http_client import Target as HttpTarget
@@ -113,6 +121,27 @@ def _manifest(data: bytes) -> None:
     )
 
 
+def _dns_text(text: str) -> None:
+    id_of(text)
+    parse_iroh(text.splitlines())
+    one = parse_node(text)
+    if one is not None and one.node_id is not None and one.endpoint_id is not None:
+        content = one.node_id, one.endpoint_id.base64, one.addresses, one.relay_url
+        peer = DiscoveredPeer(*content, "dns", NOW, one.attestation)
+        assert parse_node("".join(strings_of(format_node(peer)))) == one
+
+
+def _dns_answer(data: bytes) -> None:
+    """Take `data` for what a DNS server answers; what dnspython refuses, its resolver counts as no answer."""
+    try:
+        message = dns.message.from_wire(data)
+        assert isinstance(message, dns.message.QueryMessage)
+        answer = dns.resolver.Answer(*_QUESTION, message)
+    except Exception:
+        raise InputError("is not an answer") from None
+    records_of(answer)
+
+
 def _http(data: bytes) -> None:
     """Take `data` for what a server sends."""
     ours, theirs = socket.socketpair()
@@ -142,6 +171,17 @@ def _parts(data: bytes) -> None:
     assert named is None or read_index(write_index(named)) == named
 
 
+def _dns_message(kind: str, *records: str) -> bytes:
+    """An answer with records of a type, a bounded one of each other kind beside them."""
+    question = dns.message.make_query(DOMAIN, kind, id=1)
+    answer = dns.message.make_response(question)
+    answer.answer.append(dns.rrset.from_text(DOMAIN, 60, "IN", kind, *records))
+    answer.additional.append(dns.rrset.from_text(f"{base32(key(1).public())}.{DOMAIN}", 30, "IN", "A", "10.0.0.1"))
+    return answer.to_wire()
+
+
+DOMAIN = "fleet.example.org."
+_QUESTION = dns.name.from_text(DOMAIN), dns.rdatatype.SRV, dns.rdataclass.IN
 _ROOM = 64 * 1024  # what a socket's buffer holds while nobody reads
 _MOST = 1024
 URL = HttpTarget.parse("https://registry.example.org/nodes.json")
@@ -228,6 +268,22 @@ TARGETS = [
         ),
     ),
     Target("documents in parts", _parts, (PEERS, write_index([sha256_hex(b"a")]))),
+    Target(
+        "TXT records",
+        _of_text(_dns_text),
+        (
+            format_node(peer(1)).encode(),
+            format_node(DiscoveredPeer.from_entry(attested(2), "dns", NOW)).encode(),
+            b"none",
+            b"addr=10.0.0.1:1 [::1]:2\nrelay=https://relay.example.org/\nuser-data=x",
+        ),
+    ),
+    Target("DNS locations", _of_text(DnsLocation.parse), (b"dns://[::1]:5353/fleet", b"dns:fleet.example.org.")),
+    Target(
+        "DNS answers",
+        _dns_answer,
+        (_dns_message("SRV", f"0 0 7001 {base32(key(1).public())}.{DOMAIN}", f"0 0 7001 host.{DOMAIN}"),),
+    ),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
     Target(
         "welcomes",

@@ -84,6 +84,8 @@ FIGURES = [
     ("manager.polling", "SOURCE_TIMEOUT", 10.0),
     ("manager.polling", "WATCH_INTERVAL", 1.0),
     ("manager.polling", "REFRESH_JITTER", 0.1),
+    ("manager.polling", "SHORTEST_FRESHNESS", 5.0),
+    ("manager.polling", "LONGEST_FRESHNESS", 3600.0),
     ("model.limits", "MAX_ADDRESSES", 64),
     ("model.limits", "MAX_SAFE_INTEGER", 9_007_199_254_740_991),
     ("model.limits", "MAX_NODE_ID", 18_446_744_073_709_551_615),

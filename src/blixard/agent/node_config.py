@@ -44,6 +44,7 @@ class NodeConfig:
     etcd_ca_file: str | None = None
     etcd_cert_file: str | None = None
     etcd_key_file: str | None = None
+    dns: tuple[str, ...] = ()
     peers_file: Path
     refresh_interval_s: float = 60.0
     auto_connect: bool = True
@@ -166,7 +167,7 @@ def _complete(values: dict[str, Any], file: str, data: bytes | None) -> NodeConf
     )
 
 
-AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Etcd
+AnySource = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Dns | DiscoverySource.Etcd
 
 
 def sources_of(config: NodeConfig) -> list[AnySource]:
@@ -174,6 +175,7 @@ def sources_of(config: NodeConfig) -> list[AnySource]:
     locations = [*config.join, *config.registries]
     named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
     named += [DiscoverySource.Etcd(config.etcd)] if config.etcd else []
+    named += [DiscoverySource.Dns(config.dns)] if config.dns else []
     return [*named, DiscoverySource.StaticFile(config.peers_file)]
 
 

@@ -149,6 +149,7 @@ class Option:
 
 _CIDRS = "a list of CIDRs, such as 10.0.0.0/8"
 _LOCATIONS = "a list of paths, directories, tickets, URLs or HOST:PORT"
+_DNS = "a list of NAME or dns://SERVER[:PORT]/NAME, such as fleet.example.org"
 
 _locations = _list_of(_text)
 _networks = _list_of(parse_network)
@@ -200,6 +201,7 @@ OPTIONS = (
     Option("etcd_ca_file", _text, "authorities that etcd's certificate must be of", "a path", nullable=True),
     Option("etcd_cert_file", _text, "this node's certificate at etcd", "a path", nullable=True),
     Option("etcd_key_file", _text, "its key, 0600", "a path", nullable=True),
+    Option("dns", _locations, "domains whose DNS records list peers", _DNS, from_words),
     Option("peers_file", _text, "peers file; DATA_DIR/discovery-peers.json by default", "a path", nullable=True),
     Option(
         "refresh_interval_s",

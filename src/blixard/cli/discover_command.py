@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         for dropped in found["dropped"]:
             print_line(_dropped(dropped))
         for source in found["sources"]:
+            if source["ttl_s"] is not None:
+                print_line(_freshness(source))
             for problem in source["problems"]:
                 print_line(f"refused from {source['name']}: {problem}")
     failed = [source for source in found["sources"] if source["error"]]
@@ -111,6 +113,11 @@ def _short(iroh_node_id: str) -> str:
 def _why(address: dict[str, Any]) -> str | None:
     until = seconds(address["until_s"])
     return f"{address['reason']}, for {until}" if address["reason"] and until else address["reason"]
+
+
+def _freshness(source: dict[str, Any]) -> str:
+    age, ttl = seconds(source["age_s"]), seconds(source["ttl_s"])
+    return f"answer of {source['name']}: {source['peers']} peers, {age} old, fresh for {ttl}"
 
 
 def _dropped(dropped: dict[str, Any]) -> str:

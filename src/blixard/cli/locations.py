@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from blixard.sources.base import EtcdAccess
 
-_PLACES = {option.key: option for option in OPTIONS if option.key in ("join", "registries", "etcd", "peers_file")}
+_PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "etcd", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
 
 
@@ -28,7 +28,11 @@ def add_location_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory of a node")
     parser.add_argument("--peers", type=Path, action="append", default=[], metavar="FILE", help="a peers file")
     parser.add_argument(
-        "--registry", action="append", default=[], metavar="LOC", help="a registry: path, directory, ticket or URL"
+        "--registry",
+        action="append",
+        default=[],
+        metavar="LOC",
+        help="a registry: path, directory, ticket, URL, dns:NAME",
     )
     parser.epilog = "Without --peers and --registry, the variables of a node count too: " + ", ".join(
         option.env_name for option in _PLACES.values()
@@ -75,4 +79,5 @@ def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:
     locations = [*from_words(given("join")), *from_words(given("registries"))]
     named: list[AnySource] = [DiscoverySource.NodeRegistry(locations)] if locations else []
     named += [DiscoverySource.Etcd(from_words(given("etcd")))] if given("etcd") else []
+    named += [DiscoverySource.Dns(from_words(given("dns")))] if given("dns") else []
     return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

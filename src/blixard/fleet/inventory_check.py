@@ -53,6 +53,7 @@ SETTINGS = {
     "blixard_advertise_exclude": "advertise.exclude",
     "blixard_advertise_extra": "advertise.extra",
     "blixard_registries": "registries",
+    "blixard_dns": "dns",
     "blixard_refresh_interval": "refresh_interval_s",
     "blixard_admission": "admission",
     "blixard_trusted_signers": "trusted_signers",

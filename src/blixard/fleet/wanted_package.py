@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
 """A lock file of hundreds of packages, each with dozens of digests."""
+EXTRAS = ("dns",)
+"""Extras of the package that bring sources: named like the setting and the scheme of the locations that need them."""
 LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
 
 
@@ -50,8 +52,55 @@ def package_or_refusal(spec: str, project: str, lock: str) -> dict[str, Any]:
         return {"refused": str(error)}
 
 
+def extras(
+    asked: Sequence[str], lock: str, settings: Mapping[str, Sequence[str] | str | None], *, own: bool = False
+) -> dict[str, Any]:
+    """Return which extras of the package a host gets: those that were asked for, and those that its settings need.
+
+    Args:
+        asked: names of extras.
+        lock: path of the role's lock file; what an extra adds to it is in `requirements-EXTRA.lock` beside it.
+        settings: settings of the node that name sources, by their names in its configuration.
+        own: the lock file is the operator's own and has the extras in it.
+
+    Returns:
+        `names`, sorted; `locks`, the paths of their lock files; `digest` (hex) of those, empty without any; or
+        `refused`, why they cannot be had.
+    """
+    names = sorted({*asked, *_needed(settings)})
+    try:
+        paths = [] if own else [_lock_of(name, Path(lock).expanduser().absolute()) for name in names]
+        digests = [_digest_lock(path) for path in paths]
+    except InputError as error:
+        return {"refused": str(error), "names": names, "locks": [], "digest": ""}
+    digest = hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else ""
+    return {"names": names, "locks": [str(path) for path in paths], "digest": digest}
+
+
+def _needed(settings: Mapping[str, Sequence[str] | str | None]) -> Iterator[str]:
+    for setting, value in settings.items():
+        if value and setting in EXTRAS:
+            yield setting
+        for location in [value] if isinstance(value, str) else value or ():
+            scheme = str(location).partition(":")[0].lower()
+            yield from [scheme] if scheme in EXTRAS else []
+
+
+def _lock_of(name: str, lock: Path) -> Path:
+    if name not in EXTRAS:
+        mend = f"known: {', '.join(EXTRAS)}"
+        raise InputError(f"{quoted(str(name))} is not an extra", file="blixard_extras", mend=mend)
+    return lock.with_name(f"{lock.stem}-{name}{lock.suffix}")
+
+
 def pip_runs(
-    wanted: Mapping[str, Any], folder: str, *, wheel: str = "", offline: bool = False, args: Sequence[str] | str = ()
+    wanted: Mapping[str, Any],
+    folder: str,
+    *,
+    wheel: str = "",
+    offline: bool = False,
+    args: Sequence[str] | str = (),
+    locks: Sequence[str] = (),
 ) -> list[list[str]]:
     """Return the arguments of each run of pip that installs a package on a host.
 
@@ -64,16 +113,18 @@ def pip_runs(
         wheel: the wheel of the package, by its path on the controller; for a requirement pip finds one itself.
         offline: pip takes packages from `folder` alone.
         args: further options for pip; a text is read as a shell would read it.
+        locks: paths on the controller of the extras' lock files; `folder` has them too.
     """
     options = [*(["--no-index", "--find-links", folder] if offline else [])]
     options += shlex.split(args) if isinstance(args, str) else args
-    lock = f"{folder}/{Path(wanted['lock']).name}"
+    required = [f"{folder}/{Path(lock).name}" for lock in (wanted["lock"], *locks)]
+    requirements = [word for lock in required for word in ("--requirement", lock)]
     if wanted["kind"] == "requirement":
         target = ["--upgrade", wanted["place"]]
     else:
         target = ["--force-reinstall", f"{folder}/{Path(wheel).name}"]
     return [
-        ["install", "--require-hashes", "--no-deps", "--only-binary=:all:", *options, "--requirement", lock],
+        ["install", "--require-hashes", "--no-deps", "--only-binary=:all:", *options, *requirements],
         ["install", "--no-deps", *options, *target],
         ["check"],
     ]

@@ -15,9 +15,9 @@ from blixard.dialling import backoff
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.model.times import format_time
 from blixard.ordered_set import OrderedSet
-from blixard.peers.claims import Origin
+from blixard.peers.claims import UNSIGNED, Origin
 from blixard.peers.status import SourceStatus
-from blixard.sources.base import Answer, Failed, Found, Watched
+from blixard.sources.base import Answer, Failed, Found, Nothing, Watched
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ REFRESH_JITTER = 0.1
 """The share by which the refresh interval is stretched or shrunk at random, so that nodes that were started together
 do not go on asking a registry server together."""
 
+SHORTEST_FRESHNESS = 5.0
+"""Seconds for which an answer is not asked for again whatever TTL it has, such as 0."""
+
+LONGEST_FRESHNESS = 3600.0
+"""Seconds after which one is asked for again in any case: a TTL of a week is mostly a mistake."""
+
 _OnAnswer = Callable[[Origin, Answer], None]
 
 _log = logging.getLogger("blixard.sources")
@@ -52,11 +58,13 @@ class _Asked:
     answer: Answer | None = None
     good: Answer | None = None
     good_at: datetime | None = None
+    good_since: float = 0.0
+    fresh_until: float = 0.0
     failures: int = 0
     counts: Counter[AnswerKind] = field(default_factory=Counter)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def status(self) -> SourceStatus:
+    def status(self, now: float, wall: datetime) -> SourceStatus:
         failure = self.answer if isinstance(self.answer, Failed) else Failed("")
         told = failure.remembered or self.good
         found = told if isinstance(told, Found) else None
@@ -69,7 +77,14 @@ class _Asked:
             problems=found.problems if found is not None else (),
             answers=dict(self.counts),
             memory_of=failure.memory_of,
+            age_s=self._age(now, wall, failure.memory_of),
+            ttl_s=_freshness(told),
         )
+
+    def _age(self, now: float, wall: datetime, memory_of: datetime | None) -> float | None:
+        if memory_of is not None:
+            return max(0.0, (wall - memory_of).total_seconds())
+        return None if self.good is None else now - self.good_since
 
     def _state(self) -> SourceState:
         return "not_asked" if self.answer is None else _kind_of(self.answer)
@@ -81,8 +96,15 @@ def _kind_of(answer: Answer) -> AnswerKind:
     return "found" if isinstance(answer, Found) else "nothing"
 
 
-def _ordered(sources: Iterable[Source]) -> list[_Asked]:
-    return [_Asked(source, Origin(source.name, source.kind, order)) for order, source in enumerate(sources)]
+def _freshness(answer: Answer | None) -> float | None:
+    return answer.fresh_for if isinstance(answer, (Found, Nothing)) else None
+
+
+def _ordered(sources: Iterable[Source], *, signed: bool) -> list[_Asked]:
+    return [
+        _Asked(source, Origin(source.name, source.kind, order, is_hint=signed and source.kind in UNSIGNED))
+        for order, source in enumerate(sources)
+    ]
 
 
 class Poller:
@@ -93,13 +115,17 @@ class Poller:
         sources: Sequence[Source],
         *,
         interval: float,
+        signed: bool = False,
         clock: Clock,
         rng: Random,
         on_answer: _OnAnswer,
         on_refresh: Callable[[], None],
     ) -> None:
-        """`on_answer` is told every answer, `on_refresh` called every `interval` seconds; neither may raise."""
-        self._asked = _ordered(sources)
+        """`on_answer` is told every answer, `on_refresh` called every `interval` seconds; neither may raise.
+
+        `signed`: whether a fleet key says who the members are, so that what nobody signed is a hint.
+        """
+        self._asked = _ordered(sources, signed=signed)
         self._interval = interval
         self._clock = clock
         self._rng = rng
@@ -114,7 +140,8 @@ class Poller:
 
     def status(self) -> list[SourceStatus]:
         """Return the status of each source, in order."""
-        return [asked.status() for asked in self._asked]
+        now, wall = self._clock.now(), self._clock.wall()
+        return [asked.status(now, wall) for asked in self._asked]
 
     @property
     def sources(self) -> list[Source]:
@@ -125,14 +152,14 @@ class Poller:
         """Return the sources as the table sees them, in order."""
         return [asked.origin for asked in self._asked]
 
-    def change(self, sources: Sequence[Source], *, interval: float) -> None:
+    def change(self, sources: Sequence[Source], *, interval: float, signed: bool = False) -> None:
         """Ask `sources` from now on, at another interval. Those that were asked before keep what they answered.
 
         The new ones are asked at once.
         """
         self._interval = interval
         before = {id(asked.source): asked for asked in self._asked}
-        self._asked = _ordered(sources)
+        self._asked = _ordered(sources, signed=signed)
         for place, asked in enumerate(self._asked):
             kept = before.pop(id(asked.source), None)
             if kept is not None:
@@ -177,6 +204,14 @@ class Poller:
         """Ask all sources now; returns when each has answered, failed or run into its time limit."""
         await asyncio.gather(*(self._ask(asked) for asked in self._asked))
 
+    async def _refresh_stale(self, now: float) -> None:
+        """Ask those whose last answer is not fresh any more; the others' counts for one refresh more."""
+        fresh = [asked for asked in self._asked if asked.fresh_until > now]
+        for asked in fresh:
+            assert asked.answer is not None  # noqa: S101 # it is the fresh one
+            self._on_answer(asked.origin, asked.answer)
+        await asyncio.gather(*(self._ask(asked) for asked in self._asked if asked not in fresh))
+
     async def _run(self) -> None:
         self._agenda.plan("refresh", self._clock.now())
         self._agenda.plan("watch", self._clock.now() + WATCH_INTERVAL)
@@ -192,7 +227,7 @@ class Poller:
         elif item == "refresh":
             self._plan_refresh()
             self._on_refresh()
-            self._spawn(self.refresh())
+            self._spawn(self._refresh_stale(now))
         else:
             watched = [asked for asked in self._asked if isinstance(asked.source, Watched)]
             if watched:
@@ -236,15 +271,29 @@ class Poller:
         asked.counts[_kind_of(answer)] += 1
         if isinstance(answer, Failed):
             asked.failures += 1
+            asked.fresh_until = 0.0
             wait = min(backoff.delay(asked.failures, self._rng), self._interval)
             self._agenda.plan(asked, self._clock.now() + wait)
             self._alarm.ring()
         else:
             asked.failures, asked.good, asked.good_at = 0, answer, self._clock.wall()
-            self._agenda.cancel(asked)
+            asked.good_since = self._clock.now()
+            self._plan_next(asked, answer.fresh_for)
         self._on_answer(asked.origin, answer)
         self._silent.discard(asked)
         self._note_silence()
+
+    def _plan_next(self, asked: _Asked, fresh_for: float | None) -> None:
+        """Ask again when a good answer is not fresh any more; where it does not say when, at the next refresh."""
+        if fresh_for is None:
+            asked.fresh_until = 0.0
+            self._agenda.cancel(asked)
+            return
+        # Stretched at random, since a cache gives all its clients the same end.
+        fresh_for = min(max(fresh_for, SHORTEST_FRESHNESS), LONGEST_FRESHNESS)
+        asked.fresh_until = self._clock.now() + fresh_for * self._rng.uniform(1, 1 + REFRESH_JITTER)
+        self._agenda.plan(asked, asked.fresh_until)
+        self._alarm.ring()
 
     async def _fetch(self, source: Source) -> Answer:
         try:

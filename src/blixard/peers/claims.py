@@ -7,9 +7,14 @@ Who counts when sources disagree:
     1     manual     `add_peer` by an operator or a program                the operator's, now
     2     static     a peers file                                          the operator's, for the whole fleet
     3     registry   registry files, directories, tickets, URLs            the node's, brought by an operator
-    4     join       what a node said that this one joined through         the node's
-    5     hello      what a node said that came by itself                  the node's
+    4     dns        DNS records                                           the domain's
+    5     cloud      what a cloud says of its machines                     the cloud's
+    6     mdns       what is announced on this host's links                anybody's there
+    7     join       what a node said that this one joined through         the node's
+    8     hello      what a node said that came by itself                  the node's
 
+- Nobody has signed what dns, cloud and mdns say. Where a fleet key says who the members are, they are *hints*: they
+  make nobody a peer, and only add ways to a peer that another source names, as if the peer itself said so.
 - Which node id belongs to which endpoint id: the better rank decides, then the source that the configuration names
   first, then the higher attestation number, then the smaller endpoint id. The other claim is shown as a conflict
   and is not dialled.
@@ -36,22 +41,35 @@ if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
     from blixard.sources.base import Sighting, SourceKind
 
-Standing = tuple[bool, int, int, int, str]
+Standing = tuple[bool, bool, int, int, int, str]
 """Sorts claims about who has a node id, the one that counts first."""
 
-RANKS: dict[SourceKind, int] = {"manual": 1, "static": 2, "registry": 3, "join": 4, "hello": 5}
+RANKS: dict[SourceKind, int] = {
+    "manual": 1,
+    "static": 2,
+    "registry": 3,
+    "dns": 4,
+    "cloud": 5,
+    "mdns": 6,
+    "join": 7,
+    "hello": 8,
+}
 
-OPERATORS: frozenset[SourceKind] = frozenset({"manual", "static", "registry"})
+UNSIGNED: frozenset[SourceKind] = frozenset({"dns", "cloud", "mdns"})
+"""Kinds whose word a fleet key cannot vouch for: where signers are trusted, they are hints."""
+
+OPERATORS: frozenset[SourceKind] = frozenset({"manual", "static", "registry", *UNSIGNED})
 """Kinds that an operator named. The others are a node's word about itself, which nobody asked for."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A source as the table sees it: its name, its kind, and its place in the configuration."""
+    """A source as the table sees it: its name, its kind, its place in the configuration, and whether it only hints."""
 
     name: str
     kind: SourceKind
     order: int
+    is_hint: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,10 +95,20 @@ class Claim:
         return self.peer.seq
 
     @property
+    def is_hint(self) -> bool:
+        """Whether it makes nobody a peer."""
+        return self.origin.is_hint or self.sighting.is_hint
+
+    @property
+    def is_operators(self) -> bool:
+        """Whether it is the word of a source that the operator named, and that counts for membership."""
+        return self.origin.kind in OPERATORS and not self.is_hint
+
+    @property
     def standing(self) -> Standing:
-        """Its place among all claims: gone or not, rank, place in the configuration, number, endpoint id."""
-        origin = self.origin
-        return self.absent_since is not None, RANKS[origin.kind], origin.order, -self.seq, self.peer.iroh_node_id
+        """Its place among all claims: hint or not, gone or not, rank, place in the configuration, number, id."""
+        origin, is_gone = self.origin, self.absent_since is not None
+        return self.is_hint, is_gone, RANKS[origin.kind], origin.order, -self.seq, self.peer.iroh_node_id
 
 
 @dataclass(frozen=True)
@@ -112,7 +140,7 @@ class Known:
         peer: the merged peer; `source` is the kind of the claim that decides. It carries an attestation only when
             its content is exactly what the node signed.
         endpoint_id: its endpoint id.
-        sources: names of the sources that name it, the one that decides first.
+        sources: names of the sources that name it, the one that decides first; no hints.
         provenance: for each direct address, the places that say it.
         seq: number of the attestation that its addresses come from; None without one.
         listens_at: the registry's `address`, where one is known.
@@ -151,13 +179,15 @@ def merge(claims: Iterable[Claim], signed: Sighting | None, *, is_brought: bool 
     """Make one peer of all claims (at least one) about one endpoint id.
 
     Args:
-        claims: in any order.
+        claims: in any order, one of them at least no hint.
         signed: what the node signed with the highest number seen, whoever brought it.
         is_brought: whether a source of the operator did.
     """
     ranked = sorted(claims, key=lambda claim: claim.standing)
     decisive = ranked[0]
-    present = [claim for claim in ranked if claim.absent_since is None] or ranked
+    naming = [claim for claim in ranked if not claim.is_hint]
+    present = [claim for claim in naming if claim.absent_since is None] or naming
+    present += [claim for claim in ranked if claim.is_hint and claim.absent_since is None]
     # Where a node has signed its addresses, only the operator's own hand adds to them.
     counting = [claim.sighting for claim in present if signed is None or claim.origin.kind == "manual"]
     if signed is not None:
@@ -173,7 +203,7 @@ def merge(claims: Iterable[Claim], signed: Sighting | None, *, is_brought: bool 
     attestation = signed.peer.attestation if signed is not None else None
     if signed is not None and merged.content() == signed.peer.content():
         merged = replace(merged, attestation=attestation)
-    by_operator = [claim.sighting for claim in present if claim.origin.kind in OPERATORS]
+    by_operator = [claim.sighting for claim in present if claim.is_operators]
     standing = [*by_operator, signed] if signed is not None and is_brought else by_operator
     brought = {way for each in standing for way in each.vouched_ways()}
     saying = [claim.sighting for claim in present]
@@ -182,13 +212,17 @@ def merge(claims: Iterable[Claim], signed: Sighting | None, *, is_brought: bool 
     return Known(
         peer=merged,
         endpoint_id=decisive.sighting.endpoint_id,
-        sources=tuple(claim.origin.name for claim in ranked),
+        sources=tuple(claim.origin.name for claim in naming),
         provenance={a: tuple(each.place for each in saying if a in each.peer.direct_addresses) for a in addresses},
         seq=attestation.seq if attestation is not None else None,
         listens_at=next((each.listens_at for each in saying if each.listens_at), None),
         is_guest=not by_operator,
         vouched=frozenset(brought.intersection((*addresses, merged.relay_url))),
-        overruled=tuple(_overruled(claim, decisive) for claim in present if claim.peer.node_id != merged.node_id),
+        overruled=tuple(
+            _overruled(claim, decisive)
+            for claim in present
+            if claim.peer.node_id != merged.node_id and not claim.sighting.is_hint
+        ),
     )
 
 

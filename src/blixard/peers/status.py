@@ -142,6 +142,8 @@ class SourceStatus:
         problems: what was refused in its last good answer, one line each; the rest of it counts.
         answers: how many answers of each kind it has given.
         memory_of: when that was taken which counts now from before a restart, since the source is not good; else None.
+        age_s: seconds since the answer was given that counts now; None if there is none.
+        ttl_s: seconds for which that answer said it may be used without asking again; None where it did not.
     """
 
     name: str
@@ -152,6 +154,8 @@ class SourceStatus:
     problems: tuple[str, ...]
     answers: Mapping[AnswerKind, int]
     memory_of: datetime | None = None
+    age_s: float | None = None
+    ttl_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as its schema describes it."""
@@ -163,6 +167,8 @@ class SourceStatus:
             "error": self.error,
             "problems": list(self.problems),
             "memory_of": format_time(self.memory_of) if self.memory_of else None,
+            "age_s": _rounded(self.age_s),
+            "ttl_s": _rounded(self.ttl_s),
             "answers": {kind: self.answers.get(kind, 0) for kind in get_args(AnswerKind)},
         }
 

@@ -12,7 +12,6 @@ from blixard.documents.json_times import parse_time
 from blixard.model.numbers import is_ahead
 from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import (
-    OPERATORS,
     Claim,
     Dropped,
     Known,
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 ABSENT_INTERVALS = 3
 """Refresh intervals for which a peer must be absent from its source's good answers before it is dropped: longer
 than an editor, a half-finished rollout or a restarting registry server leaves it out."""
+
+HINT_REASON = "is a hint, which nobody signed: it counts when another source names this node"
 
 _Touched = OrderedSet["EndpointId"]
 """Endpoint ids whose claims changed; a dict, because it keeps its order and so makes runs repeatable."""
@@ -95,6 +96,10 @@ class PeerTable:
         holder = self._holders.holder(node_id)
         return None if holder is None else self._known.get(holder)
 
+    def node_ids(self) -> dict[EndpointId, int]:
+        """Return the node id of each peer that is no guest."""
+        return {known.endpoint_id: known.peer.node_id for known in self if not known.is_guest}
+
     def claims_of(self, origin: Origin) -> list[Claim]:
         """Return a source's claims."""
         book = self._books.get(origin.name)
@@ -119,13 +124,13 @@ class PeerTable:
                 lines += known.overruled
                 lines += dropped_addresses(known, claims.values())
             else:
-                lines += [_dropped(claim, self._conflict(claim)) for claim in claims.values()]
+                lines += [_dropped(claim, self._why_nobody(claim)) for claim in claims.values()]
         return sorted(lines, key=lambda line: (line.node_id, line.endpoint_id, line.source, line.address or ""))
 
     def apply(self, origin: Origin, answer: Answer, now: float) -> list[Change]:
         """Take in a source's answer.
 
-        The very same Found object again, and Failed, cost nothing; with a failure counts what is remembered of the
+        The very same sightings again, and Failed, cost nothing; with a failure counts what is remembered of the
         source. Returns the changes, removals first, then by node id.
         """
         book = self._books.setdefault(origin.name, _Book(origin))
@@ -135,8 +140,10 @@ class PeerTable:
             answer = answer.remembered
         touched: _Touched = OrderedSet()
         if answer is not book.answer:
-            book.answer = answer
-            self._compare(book, answer.sightings if isinstance(answer, Found) else (), now, touched)
+            before, book.answer = book.answer, answer
+            said = _said(answer)
+            if before is None or said is not _said(before):
+                self._compare(book, said, now, touched)
         final = isinstance(answer, Found) and answer.final
         self._drop_absent(book, touched, now, at_once=final)
         return self._publish_changes(touched)
@@ -156,9 +163,11 @@ class PeerTable:
         for origin in origins:
             book = self._books.get(origin.name)
             if book is not None and book.origin != origin:
-                book.origin = origin
-                for claim in tuple(book.claims.values()):
+                before, book.origin = book.origin, origin
+                for endpoint_id, claim in tuple(book.claims.items()):
                     self._enter(book, replace(claim, origin=origin))
+                    if origin.is_hint != before.is_hint:
+                        self._bring_anew(endpoint_id)
                 touched.update(book.claims)
         return self._publish_changes(touched)
 
@@ -266,7 +275,7 @@ class PeerTable:
         newest_seq = self.newest_seq(endpoint_id)
         if 0 < claim.seq < newest_seq:
             self._refuse(claim, f"its attestation has number {claim.seq}, and {newest_seq} was seen before")
-        self._remember_signature(sighting, by_operator=book.origin.kind in OPERATORS)
+        self._remember_signature(sighting, by_operator=claim.is_operators)
         book.absent.discard(endpoint_id)
         self._enter(book, claim)
         touched.add(endpoint_id)
@@ -319,16 +328,25 @@ class PeerTable:
         else:
             self._signed[endpoint_id] = best
             for claim in claims:
-                if claim.origin.kind in OPERATORS and claim.sighting == best:
+                if claim.is_operators and claim.sighting == best:
                     self._brought[endpoint_id] = best.peer.attestation.signature if best.peer.attestation else ""
+
+    def _bring_anew(self, endpoint_id: EndpointId) -> None:
+        """Find out again whether an operator's source brings the attestation that counts."""
+        self._brought.pop(endpoint_id, None)
+        for claim in self._claims[endpoint_id].values():
+            self._remember_signature(claim.sighting, by_operator=claim.is_operators)
 
     def _refuse(self, claim: Claim, reason: str) -> None:
         dropped = _dropped(claim, reason)
         self._refused[claim.origin.name, claim.sighting.endpoint_id] = dropped
         self._news.append(dropped)
 
-    def _conflict(self, claim: Claim) -> str:
+    def _why_nobody(self, claim: Claim) -> str:
+        """Say why a claim makes nobody a peer."""
         decisive = min(self._claims[claim.sighting.endpoint_id].values(), key=lambda each: each.standing)
+        if decisive.is_hint:
+            return HINT_REASON
         holder = self.get(decisive.peer.node_id)
         if holder is None:
             return "another claim counts"
@@ -338,11 +356,11 @@ class PeerTable:
         """Work out what the touched claims mean for the peers."""
         affected = OrderedSet(touched)
         for endpoint_id in touched:
-            claims = self._claims.get(endpoint_id)
-            if claims is None:
+            claims = self._claims.get(endpoint_id, {}).values()
+            decisive = min(claims, key=lambda claim: claim.standing, default=None)
+            if decisive is None or decisive.is_hint:
                 moved = self._holders.withdraw(endpoint_id)
             else:
-                decisive = min(claims.values(), key=lambda claim: claim.standing)
                 moved = self._holders.claim(endpoint_id, decisive.peer.node_id, decisive.standing)
             affected.update(moved)
         changes = [change for endpoint_id in affected if (change := self._remake(endpoint_id)) is not None]
@@ -352,7 +370,9 @@ class PeerTable:
         before = self._known.get(endpoint_id)
         if self._holders.held_by(endpoint_id) is None:
             self._known.pop(endpoint_id, None)
-            self._news += [_dropped(each, self._conflict(each)) for each in self._claims.get(endpoint_id, {}).values()]
+            # A hint about nobody is an everyday thing: it is listed, and not told about.
+            lost = [claim for claim in self._claims.get(endpoint_id, {}).values() if not claim.is_hint]
+            self._news += [_dropped(claim, self._why_nobody(claim)) for claim in lost]
             return None if before is None else Change("removed", before)
         signed = self._signed.get(endpoint_id)
         brought = signed is not None and _signed_with(signed.peer, self._brought.get(endpoint_id, ""))
@@ -364,6 +384,10 @@ class PeerTable:
         if before.peer.content() != after.peer.content():
             return Change("updated", after)
         return None if after.is_dialled_like(before) else Change("vouched", after)
+
+
+def _said(answer: Answer) -> tuple[Sighting, ...]:
+    return answer.sightings if isinstance(answer, Found) else ()
 
 
 def _signed_with(peer: DiscoveredPeer, signature: str) -> bool:

@@ -7,7 +7,7 @@ empties the table: a good answer (`Found`, `Nothing`) replaces what the source s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blixard.trust.highest_seq import HighestSeq
 
 
-SourceKind = Literal["manual", "static", "registry", "join", "hello"]
+SourceKind = Literal["manual", "static", "registry", "dns", "cloud", "mdns", "join", "hello"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,15 @@ class Sighting:
         listens_at: the registry's `address`, by which `host:port` locations find it; None where there is none.
         given: the ways to the peer (addresses, relay) that the operator gave, where the rest of it is what the peer
             answered; None when the source brings the peer as a whole.
+        is_hint: the source knows ways to the peer, and not which node it is: the node id is what others say
+            (`SourceContext.node_ids`), and only they make it a peer.
     """
 
     peer: DiscoveredPeer
     place: str
     listens_at: HostPort | None = None
     given: tuple[str, ...] | None = None
+    is_hint: bool = False
     endpoint_id: EndpointId = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +66,7 @@ class Sighting:
 class Found:
     """A good answer with peers.
 
-    A source whose content did not change returns the very same object again: that is what makes an unchanged
+    A source whose content did not change returns the very same `sightings` again: that is what makes an unchanged
     answer cost nothing.
 
     Attributes:
@@ -71,11 +74,13 @@ class Found:
         problems: one line for each part that was refused while the rest was good. What the source knew before of
             a refused part is still among the sightings.
         final: who is not among the sightings was left out on purpose, and is dropped at once.
+        fresh_for: seconds for which the answer may be used without asking again (a TTL); None where nothing says.
     """
 
     sightings: tuple[Sighting, ...]
     problems: tuple[str, ...] = ()
     final: bool = False
+    fresh_for: float | None = None
 
     @property
     def peers(self) -> tuple[DiscoveredPeer, ...]:
@@ -85,7 +90,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Nothing:
-    """A good answer: the source works, and names nobody."""
+    """A good answer: the source works, and names nobody; `fresh_for` as in `Found`."""
+
+    fresh_for: float | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ class EtcdAccess:
 
 @dataclass(frozen=True)
 class SourceContext:
-    """Verification, the date and time, and what only a running node can do."""
+    """Verification, the date and time, who is known (`node_ids`, by other sources too), and what only a node can do."""
 
     check: AttestationCheck
     wall: Callable[[], datetime]
@@ -212,3 +219,4 @@ class SourceContext:
     seen: HighestSeq | None = None
     memory: SnapshotStore | None = None
     etcd: EtcdAccess = EtcdAccess()
+    node_ids: Callable[[], Mapping[EndpointId, int]] = dict

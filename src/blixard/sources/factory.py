@@ -30,7 +30,8 @@ class DiscoverySource:
         """Where registries are, each a source of its own.
 
         A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file,
-        `etcd(s)://`, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries.
+        `etcd(s)://`, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME`
+        as in `Dns`.
         """
 
         locations: Sequence[str | Path]
@@ -47,18 +48,23 @@ class DiscoverySource:
 
         urls: Sequence[str]
 
+    @dataclass(frozen=True)
+    class Dns:
+        """Domains that list nodes, each a source of its own: `NAME`, `dns:NAME` or `dns://SERVER[:PORT]/NAME`."""
 
-Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Etcd
+        names: Sequence[str]
+
+
+Named = DiscoverySource.NodeRegistry | DiscoverySource.StaticFile | DiscoverySource.Dns | DiscoverySource.Etcd
 
 
 class Unusable:
     """Stands for a location that cannot be used, so that it is reported and hides no other."""
 
-    kind: SourceKind = "registry"
-
-    def __init__(self, location: str, error: InputError) -> None:
+    def __init__(self, location: str, error: InputError, kind: SourceKind = "registry") -> None:
         shown = location[:80] if scheme_of(location) is None else name_of(location)
-        self.name = f"registry:{shown}"
+        self.kind: SourceKind = kind
+        self.name = f"{kind}:{shown.removeprefix(f'{kind}:')}"
         self._answer = Failed(str(error))
 
     async def fetch(self) -> Answer:
@@ -78,6 +84,8 @@ def make_sources(named: Iterable[Named | Source], context: SourceContext) -> lis
 def _make(named: Named | Source, context: SourceContext) -> list[Source]:
     if isinstance(named, DiscoverySource.NodeRegistry):
         return [registry_at(location, context) for location in named.locations]
+    if isinstance(named, DiscoverySource.Dns):
+        return [dns_at(name, context) for name in named.names]
     if isinstance(named, DiscoverySource.StaticFile):
         return [
             StaticFile(
@@ -116,12 +124,29 @@ def registry_at(location: str | Path, context: SourceContext) -> Source:
         return Unusable(str(location), error)
 
 
+def dns_at(name: str, context: SourceContext) -> Source:
+    """Return the source for the nodes that a domain lists."""
+    try:
+        # Imported here: dnspython is there only where it was asked for.
+        from blixard.sources.dns import dns_source
+        from blixard.sources.dns_client import DnsLocation
+
+        return dns_source(DnsLocation.parse(name), context)
+    except ImportError:
+        mend = "pip install 'blixard[dns]'"
+        return Unusable(name, InputError("needs a package that is not installed", file=name, mend=mend), "dns")
+    except InputError as error:
+        return Unusable(name, error, "dns")
+
+
 def _understand(location: str | Path, context: SourceContext) -> Source:
     text = str(location)
     if not text or "\0" in text:
         raise InputError("is not a location", file=text, mend="name a path, a URL, a ticket or host:port")
     if isinstance(location, Path) or os.path.lexists(text):
         return _files(text, context)
+    if text[:4].lower() == "dns:":
+        return dns_at(text, context)
     scheme = scheme_of(text)
     if scheme is not None:
         return _at_url(scheme, text, context)

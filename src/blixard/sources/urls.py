@@ -43,7 +43,9 @@ def name_of(url: str) -> str:
     The mark is far too short to find out from it what is hidden.
     """
     text = shown(url)
-    return f"{text} #{hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:4]}" if _HIDDEN in text else text
+    return (
+        f"{text} #{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:4]}" if _HIDDEN in text else text
+    )
 
 
 def has_user(url: str) -> bool:

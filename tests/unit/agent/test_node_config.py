@@ -58,6 +58,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "etcd_ca_file": ("/etc/blixard/ca.pem", "/etc/blixard/ca.pem", "/etc/blixard/ca.pem"),
     "etcd_cert_file": ("/etc/blixard/cert.pem", "/etc/blixard/cert.pem", "/etc/blixard/cert.pem"),
     "etcd_key_file": ("/etc/blixard/key.pem", "/etc/blixard/key.pem", "/etc/blixard/key.pem"),
+    "dns": (["fleet.example.org"], "fleet.example.org", ("fleet.example.org",)),
     "peers_file": ("/etc/blixard/peers.json", "/etc/blixard/peers.json", Path("/etc/blixard/peers.json")),
     "refresh_interval_s": (2.5, "2.5", 2.5),
     "auto_connect": (False, "false", False),
@@ -86,6 +87,7 @@ OTHERS = {
     "etcd_ca_file": "/other/ca.pem",
     "etcd_cert_file": "/other/cert.pem",
     "etcd_key_file": "/other/key.pem",
+    "dns": "other.example.org",
     "peers_file": "/etc/blixard/others.json",
     "refresh_interval_s": "3",
     "auto_connect": "true",
@@ -124,6 +126,7 @@ WRONG: dict[str, list[Any]] = {
     "etcd_ca_file": ["", 1],
     "etcd_cert_file": ["", 1],
     "etcd_key_file": ["", "a\0b"],
+    "dns": ["fleet.example.org", [""], [1]],
     "peers_file": ["", 1, []],
     "refresh_interval_s": [0, 0.05, -1, 86401, "60", True, None, 10**12],
     "auto_connect": [1, "yes", None],
@@ -136,7 +139,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 # Settings that any text is good for, as far as the configuration can tell.
-ANY_TEXT = {"data_dir", "peers_file", "join", "registries"} | {name for name in WRONG if name.startswith("etcd")}
+ANY_TEXT = {"data_dir", "peers_file", "join", "registries", "dns"} | {name for name in WRONG if name.startswith("etcd")}
 
 
 def option(name: str) -> Option:
@@ -324,10 +327,11 @@ def test_the_digest_is_that_of_the_file_and_absent_without_one(tmp_path: Path) -
     assert load_config(flags=flags_of("--id=1", "--bind=127.0.0.1:1")).sha256 is None
 
 
-def test_sources_are_what_was_joined_then_the_registries_then_the_peers_file() -> None:
-    config = parse_config(json.dumps(document(join=["a"], registries=["b", "c"])).encode(), file="c.json")
+def test_sources_are_what_was_joined_then_the_registries_then_the_domains_then_the_peers_file() -> None:
+    config = parse_config(json.dumps(document(join=["a"], registries=["b", "c"], dns=["d"])).encode(), file="c.json")
     peers_file = DiscoverySource.StaticFile(config.peers_file)
-    assert sources_of(config) == [DiscoverySource.NodeRegistry(["a", "b", "c"]), peers_file]
+    domains = DiscoverySource.Dns(("d",))
+    assert sources_of(config) == [DiscoverySource.NodeRegistry(["a", "b", "c"]), domains, peers_file]
     alone = parse_config(json.dumps(document()).encode(), file="c.json")
     assert sources_of(alone) == [peers_file]
 

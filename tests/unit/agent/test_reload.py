@@ -25,6 +25,7 @@ CHANGES: dict[str, Any] = {
     "advertise": AdvertisePolicy(bridges=True),
     "join": ("/srv/node1.json",),
     "registries": ("/srv/registries",),
+    "dns": ("fleet.example.org",),
     "peers_file": Path("/etc/peers.json"),
     "refresh_interval_s": 5.0,
     "auto_connect": False,

@@ -10,15 +10,18 @@ import pytest
 from packaging.requirements import Requirement
 
 from blixard.errors import InputError
-from blixard.fleet.wanted_package import package
+from blixard.fleet.wanted_package import EXTRAS, package
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "roles/blixard/files/requirements.lock"
 PIN = re.compile(r"([a-z0-9-]+)==([0-9.]+)(?: ; [^\\]+)?((?: --hash=sha256:[0-9a-f]{64})+)")
 
 
-def pins() -> dict[str, str]:
-    lines = LOCK.read_text().replace("\\\n", "").splitlines()
+LOCKS = pytest.mark.parametrize("lock", sorted(LOCK.parent.glob("*.lock")), ids=lambda path: path.stem)
+
+
+def pins(lock: Path = LOCK) -> dict[str, str]:
+    lines = lock.read_text().replace("\\\n", "").splitlines()
     found = [PIN.fullmatch(" ".join(line.split())) for line in lines if not line.startswith("#")]
     assert all(found), lines
     return {match[1]: match[2] for match in found if match}
@@ -33,8 +36,21 @@ def test_each_dependency_is_pinned_within_its_range_and_by_digests() -> None:
         assert requirement.specifier.contains(pins()[requirement.name]), requirement
 
 
-def test_it_names_no_index_and_no_path() -> None:
-    text = LOCK.read_text()
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_an_extra_adds_is_pinned_within_its_range_and_nothing_is_pinned_twice(extra: str) -> None:
+    lock = LOCK.with_name(f"requirements-{extra}.lock")
+    text = (ROOT / "pyproject.toml").read_text()
+    (listed,) = re.findall(rf"^{extra} = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    wanted = [Requirement(each) for each in re.findall(r'"(.*?)"', listed)]
+    assert wanted
+    for requirement in wanted:
+        assert requirement.specifier.contains(pins(lock)[requirement.name]), requirement
+    assert pins(lock).keys().isdisjoint(pins())
+
+
+@LOCKS
+def test_it_names_no_index_and_no_path(lock: Path) -> None:
+    text = lock.read_text()
     assert "://" not in text
     assert "/" not in text.replace("`make lock`", "")
     assert not re.search(r"^\s*-(?!-hash)", text, re.MULTILINE)

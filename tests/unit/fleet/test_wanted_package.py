@@ -110,3 +110,54 @@ def test_a_folder_of_wheels_is_all_that_pip_takes_packages_from_and_further_opti
     for run in offline[:2]:
         assert "--no-index --find-links /venv/wheels --timeout 5" in " ".join(run)
     assert offline[2] == ["check"]
+
+
+EXTRA_LOCK = LOCK.with_name("requirements-dns.lock")
+
+
+def extras(*asked: str, own: bool = False, **settings: Any) -> dict[str, Any]:
+    return wanted_package.extras(asked, str(LOCK), settings, own=own)
+
+
+def test_a_host_without_extras_has_none_to_install() -> None:
+    assert extras(dns=[], registries=["/srv/registries", "https://x/y.json"]) == {
+        "names": [],
+        "locks": [],
+        "digest": "",
+    }
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda: extras("dns"),
+        lambda: extras(dns=["fleet.example.org"]),
+        lambda: extras(registries=["/srv/registries", "dns://192.0.2.53/fleet.example.org"]),
+        lambda: extras("dns", registries=["DNS:fleet.example.org"], dns=["x"]),
+    ],
+    ids=["asked for", "by setting", "by location", "all at once"],
+)
+def test_an_extra_is_installed_by_its_own_lock_file_whether_asked_for_or_needed(wanted: Any) -> None:
+    found = wanted()
+    assert (found["names"], found["locks"]) == (["dns"], [str(EXTRA_LOCK)])
+    assert len(found["digest"]) == 64
+
+
+def test_a_lock_file_of_ones_own_has_the_extras_in_it() -> None:
+    assert extras("dns", own=True) == {"names": ["dns"], "locks": [], "digest": ""}
+
+
+def test_an_extra_that_is_not_there_is_refused_with_those_that_are() -> None:
+    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: dns'
+
+
+def test_each_extra_has_a_lock_file() -> None:
+    assert {path.stem.partition("-")[2] for path in LOCK.parent.glob("requirements-*.lock")} == {*wanted_package.EXTRAS}
+
+
+def test_extras_are_installed_in_the_same_run_as_all_else_that_is_held_by_digest() -> None:
+    dependencies, *_ = runs("source", wheel="w.whl", locks=["/project/requirements-dns.lock"])
+    assert dependencies[-4:] == [
+        *("--requirement", "/venv/wheels/requirements.lock"),
+        *("--requirement", "/venv/wheels/requirements-dns.lock"),
+    ]

@@ -265,3 +265,22 @@ async def test_a_file_of_the_new_signer_removes_nobody_whom_it_names_even_for_a_
     assert [(event.kind, event.node_id) for event in seen] == [("removed", 2), ("discovered", 3)]
     signed.manager.add_peer(peer(9))
     assert (await anext(events)).node_id == 9
+
+
+def test_peers_of_an_unsigned_source_are_hints_from_the_moment_that_a_signer_is_trusted() -> None:
+    async def main() -> tuple[list[int], list[int], list[int]]:
+        mesh = Mesh()
+        zone = SetSource("dns:zone", "dns")
+        zone.set([peer(8)])
+        await mesh.settle()
+        await mesh.use(mesh.first, zone)
+        before = list(mesh.states())
+        config = DiscoveryConfig([mesh.first, zone], INTERVAL, trusted_signers=[key(50).public()])
+        await mesh.manager.configure(config)
+        during = list(mesh.states())
+        await mesh.use(mesh.first, zone)
+        after = list(mesh.states())
+        await mesh.manager.stop()
+        return before, during, after
+
+    assert run(main()) == ([2, 3, 8], [2, 3], [2, 3, 8])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from datetime import datetime, timezone
 from random import Random
@@ -13,7 +14,7 @@ from tests.simulation.sources import SetSource
 from tests.simulation.virtual_time import VirtualClock, run
 from tests.unit.peers.people import peer
 
-from blixard.manager.polling import REFRESH_JITTER, SOURCE_TIMEOUT, Poller
+from blixard.manager.polling import LONGEST_FRESHNESS, REFRESH_JITTER, SHORTEST_FRESHNESS, SOURCE_TIMEOUT, Poller
 from blixard.peers.claims import Origin
 from blixard.sources.base import Answer, Failed, Found, Nothing
 
@@ -388,3 +389,92 @@ def test_a_file_that_nobody_has_looked_at_yet_is_asked_once_at_the_start_and_whe
         return [first.fetches, later.fetches]
 
     assert run(main()) == [1, 1]
+
+
+def test_an_answer_that_is_fresh_for_longer_than_the_interval_is_not_asked_for_again_before() -> None:
+    async def main() -> tuple[list[float], int]:
+        source = SetSource("dns:test", "dns")
+        source.answer = Found((), fresh_for=3 * INTERVAL)
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(2.5 * INTERVAL)
+        early = source.fetches
+        await asyncio.sleep(2 * INTERVAL)
+        await log.poller.stop()
+        return log.times("dns:test"), early
+
+    times, early = run(main())
+    assert early == 1
+    # Yet the table is told at each refresh that the answer stands.
+    assert len(times) >= 4
+
+
+def test_an_answer_with_a_short_ttl_is_asked_for_again_when_it_is_over() -> None:
+    async def main() -> list[float]:
+        source = SetSource("dns:test", "dns")
+        source.answer = Nothing(fresh_for=10.0)
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(35.0)
+        await log.poller.stop()
+        return log.times("dns:test")
+
+    times = run(main())
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(gaps) == 3
+    assert all(10.0 <= gap <= 10.0 * (1 + REFRESH_JITTER) for gap in gaps)
+
+
+@pytest.mark.parametrize(("ttl", "after"), [(0.0, SHORTEST_FRESHNESS), (1e9, LONGEST_FRESHNESS)])
+def test_the_time_for_which_an_answer_is_fresh_is_bounded_both_ways(ttl: float, after: float) -> None:
+    async def main() -> tuple[int, int]:
+        source = SetSource("dns:test", "dns")
+        source.answer = Found((), fresh_for=ttl)
+        log = Log(source)
+        log.poller.start()
+        await asyncio.sleep(after * 0.99)
+        before = source.fetches
+        await asyncio.sleep(after * (0.02 + REFRESH_JITTER))
+        await log.poller.stop()
+        return before, source.fetches
+
+    assert run(main()) == (1, 2)
+
+
+def test_whoever_asks_by_hand_gets_a_new_answer_however_fresh_the_last_one_is() -> None:
+    async def main() -> int:
+        source = SetSource("dns:test", "dns")
+        source.answer = Found((), fresh_for=600.0)
+        log = Log(source)
+        log.poller.start()
+        await log.poller.answered()
+        await log.poller.refresh()
+        await log.poller.stop()
+        return source.fetches
+
+    assert run(main()) == 2
+
+
+def test_the_status_says_how_old_an_answer_is_and_for_how_long_it_is_fresh() -> None:
+    async def main() -> list[tuple[float | None, float | None]]:
+        source, silent = SetSource("dns:test", "dns"), SetSource("static:silent")
+        source.answer = Found((), fresh_for=600.0)
+        silent.fail()
+        log = Log(source, silent)
+        log.poller.start()
+        await asyncio.sleep(30.0)
+        said = [(status.age_s, status.ttl_s) for status in log.poller.status()]
+        await log.poller.stop()
+        return said
+
+    assert run(main()) == [(30.0, 600.0), (None, None)]
+
+
+def test_only_unsigned_kinds_are_hints_and_only_where_signers_are_trusted() -> None:
+    async def main() -> list[list[bool]]:
+        log = Log(SetSource("dns:test", "dns"), SetSource())
+        before = [origin.is_hint for origin in log.poller.origins()]
+        log.poller.change(log.poller.sources, interval=INTERVAL, signed=True)
+        return [before, [origin.is_hint for origin in log.poller.origins()]]
+
+    assert run(main()) == [[False, False], [True, False]]

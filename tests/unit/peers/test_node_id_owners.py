@@ -8,7 +8,7 @@ from tests.unit.peers.people import endpoint_id
 from blixard.peers.claims import NodeIdOwners
 
 ONE, TWO = endpoint_id(1), endpoint_id(2)
-BETTER, WORSE = (False, 1, 0, 0, "a"), (False, 2, 0, 0, "a")
+BETTER, WORSE = (False, False, 1, 0, 0, "a"), (False, False, 2, 0, 0, "a")
 
 
 def test_whoever_gains_or_loses_a_node_id_is_named() -> None:

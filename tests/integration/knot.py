@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""A real DNS server (Knot) on loopback, unprivileged, with a zone that a test changes while it runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.ports import free_port
+
+KNOT = "/usr/sbin/knotd"
+ZONE = "fleet.test."
+KEY_NAME, KEY_SECRET = "publisher.", "Zm9yIHRoZSB0ZXN0cyBhbG9uZSwgb24gbG9vcGJhY2s="
+START = 30.0
+
+
+def needs_knot() -> None:
+    """Skip where there is no Knot; a CI without it fails."""
+    if not Path(KNOT).exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("needs Debian's package knot, see tools/make-services", pytrace=False)
+        pytest.skip("needs Debian's package knot, see tools/make-services")
+
+
+@dataclass
+class Knot:
+    """A running server, authoritative for `ZONE`."""
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = field(default_factory=free_port)
+    serial: int = 1
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def location(self) -> str:
+        """The zone at this server, as a location."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"dns://{host}:{self.port}/{ZONE}"
+
+    @property
+    def key_file(self) -> Path:
+        """The key with which updates are signed, in the form of BIND and nsupdate."""
+        return self.folder / "update.key"
+
+    def start(self, records: Iterable[str] = ()) -> None:
+        """Serve the zone with these records, each as a line of a zone file."""
+        storage = self.folder / "storage"
+        storage.mkdir(exist_ok=True)
+        self._write(records)
+        self.key_file.write_text(f'key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{KEY_SECRET}"; }};\n')
+        config = self.folder / "knot.conf"
+        config.write_text(
+            f"""
+server:
+    rundir: "{self.folder}"
+    listen: {self.host}@{self.port}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+database:
+    storage: "{storage}"
+key:
+  - id: {KEY_NAME}
+    algorithm: hmac-sha256
+    secret: {KEY_SECRET}
+acl:
+  - id: update
+    key: {KEY_NAME}
+    action: [update, transfer]
+zone:
+  - domain: {ZONE}
+    storage: "{self.folder}"
+    file: fleet.zone
+    acl: update
+    zonefile-load: whole
+    journal-content: none
+    semantic-checks: off
+"""
+        )
+        log = self.folder / "knot.log"
+        with log.open("wb") as out:
+            self.process = subprocess.Popen([KNOT, "-c", str(config)], stdout=out, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START
+        while not self._answers():
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def set(self, records: Iterable[str]) -> None:
+        """Serve these records in the place of the former ones; returns when they are served."""
+        self._write(records)
+        reload = ["/usr/sbin/knotc", "-s", str(self.folder / "knot.sock"), "-b", "zone-reload", ZONE]
+        subprocess.run(reload, check=True, capture_output=True, timeout=START)
+
+    def _write(self, records: Iterable[str]) -> None:
+        self.serial += 1
+        soa = f"@ 60 SOA ns admin {self.serial} 3600 600 86400 5\n@ 60 NS ns\nns 60 A 127.0.0.1\n"
+        (self.folder / "fleet.zone").write_text(f"$ORIGIN {ZONE}\n$TTL 60\n{soa}" + "".join(f"{r}\n" for r in records))
+
+    def _answers(self) -> bool:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((self.host, self.port)) == 0
+
+
+@contextmanager
+def running_knot(folder: Path, host: str = "127.0.0.1") -> Iterator[Knot]:
+    """Give a server that is ended at the end of the block; the caller starts it."""
+    needs_knot()
+    knot = Knot(folder, host)
+    try:
+        yield knot
+    finally:
+        knot.stop()
