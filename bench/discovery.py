@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the discovery system costs: table, refresh, idle connections, checks of live and of dead peers.
 
-    .venv/bin/python bench/discovery.py [table] [refresh] [large] [idle] [check] [dead]
+    .venv/bin/python bench/discovery.py [table] [refresh] [http] [s3] [large] [idle] [check] [dead]
 
 Without a name all are measured. Live peers are endpoints in a process of their own, on loopback. Where there is
 something to compare with, it is measured in the same run, by turns, and the ratio is what counts.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -51,6 +52,7 @@ from blixard.trust.keys import SecretKey, create_secret_key
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, sign_peers
 
 if TYPE_CHECKING:
+    from blixard.agent.node_config import AnySource
     from blixard.transport.connection import IrohConnection
 
 CLUSTER = "bench"
@@ -182,6 +184,134 @@ async def refresh(room: Path) -> None:
             f"refresh  {name}, CPU: first load {first:.2f} s; one of {KNOWN} changed {one * 1000:.0f} ms "
             f"({one / first:.3f} of it), {1 + len(others) // ROUNDS} event; nothing changed {same * 1000:.1f} ms"
         )
+
+
+class SignedFleet:
+    """A signed peers file of 10,000 peers, of which the first one moves whenever it is asked for again."""
+
+    def __init__(self) -> None:
+        self._keys = [SecretKey.generate() for _ in range(KNOWN)]
+        self._fleet_key = SecretKey.generate()
+        self._entries = [
+            entry_of(key, n, f"192.0.2.{n % 250 + 1}:{n % 60000 + 1}") for n, key in enumerate(self._keys, 1)
+        ]
+        self._turn = 0
+        self.signers = [self._fleet_key.public()]
+
+    def next(self) -> dict[str, bytes]:
+        """Return the peers file and its signature by their names, after one peer has moved."""
+        self._turn += 1
+        self._entries[0] = entry_of(self._keys[0], 1, f"192.0.2.1:{self._turn}", previous=self._entries[0])
+        data = format_peers(DiscoveredPeer.from_entry(entry, "static", WHEN) for entry in self._entries)
+        now = datetime.now(timezone.utc)
+        signature = sign_peers(
+            data, self._fleet_key, cluster=CLUSTER, previous_seq=int(now.timestamp()) + self._turn, now=now
+        )
+        return {"peers.json.sig": signature, "peers.json": data}
+
+
+async def _against_file(name: str, room: Path, location: str, put: Callable[[dict[str, bytes]], None]) -> None:
+    """Measure a signed peers file at `location` beside the same one in a local file: by turns, as ratios."""
+    fleet, local = SignedFleet(), room / "local"
+    local.mkdir()
+
+    def write(turn: int) -> None:
+        files = fleet.next()
+        for file, data in files.items():
+            (local / file).write_bytes(data)
+            os.utime(local / file, (WHEN.timestamp() + turn,) * 2)
+        put(files)
+
+    write(0)
+    await asyncio.sleep(RACY)  # until then a file counts as changed
+    places: dict[str, AnySource] = {
+        "file": DiscoverySource.StaticFile(local / "peers.json"),
+        name: DiscoverySource.NodeRegistry([location]),
+    }
+    took: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    managers = {}
+    for which, place in places.items():
+        managers[which] = DiscoveryManager(
+            DiscoveryConfig([place], auto_connect=False, trusted_signers=fleet.signers, state_dir=_made(room / which))
+        )
+        took[which] = {"first": [await timed(managers[which].refresh_peers)], "changed": [], "same": []}
+        assert len(managers[which].get_peers()) == KNOWN
+    for turn in range(1, ROUNDS + 1):
+        write(turn)
+        await asyncio.sleep(RACY)
+        for what in ("changed", "same"):
+            for which, manager in managers.items():
+                took[which][what].append(await timed(manager.refresh_peers))
+    for manager in managers.values():
+        assert manager.get_peers()[0].direct_addresses[0] == f"192.0.2.1:{ROUNDS + 1}"
+        await manager.stop()
+    print(f"{name:<8} {KNOWN} peers in a signed file", end="")
+    for what, words in (("first", "first load"), ("changed", "one changed"), ("same", "nothing changed")):
+        wall, cpu, file_wall, file_cpu = (
+            statistics.median(each[kind] for each in took[which][what]) for which in (name, "file") for kind in (0, 1)
+        )
+        print(
+            f"; {words} {wall * 1000:.1f} ms, {wall / file_wall:.2f} of a file's (CPU {cpu * 1000:.1f} ms,"
+            f" {cpu / file_cpu:.2f})",
+            end="",
+        )
+    print()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def _server(*command: str) -> AsyncIterator[str]:
+    """Run a program of Python's that serves http at the port that is its last word; gives its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    null = asyncio.subprocess.DEVNULL
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, str(port), stdout=null, stderr=null)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                break
+            await asyncio.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def http(room: Path) -> None:
+    """A signed peers file of 10,000 peers on a web server, against the same in a local file."""
+    served, turns = _made(room / "served"), itertools.count()
+
+    def put(files: dict[str, bytes]) -> None:
+        then = WHEN.timestamp() + next(turns)  # a web server tells whole seconds
+        for name, data in files.items():
+            (served / name).write_bytes(data)
+            os.utime(served / name, (then, then))
+
+    async with _server("http.server", "--bind", "127.0.0.1", "--directory", str(served)) as url:
+        await _against_file("http", room, f"{url}/peers.json", put)
+
+
+async def s3(room: Path) -> None:
+    """The same in a bucket: moto's server, in a process of its own."""
+    import boto3
+
+    async with _server("moto.server", "-H", "127.0.0.1", "-p") as url:
+        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+        bucket = boto3.resource("s3").Bucket("fleet")
+        bucket.create()
+
+        def put(files: dict[str, bytes]) -> None:
+            for name, data in files.items():
+                bucket.Object(name).put(Body=data)
+
+        await _against_file("s3", room, "s3://fleet/peers.json", put)
 
 
 async def large(room: Path) -> None:
@@ -442,7 +572,16 @@ async def dead(_: Path) -> None:
         print(f"dead     {len(edges)} dead peers, {timeout:g} s for one: {wall:.1f} s, {cpu / wall:.1%} of a core")
 
 
-MEASURES = {"table": table, "refresh": refresh, "large": large, "idle": idle, "check": check, "dead": dead}
+MEASURES = {
+    "table": table,
+    "refresh": refresh,
+    "http": http,
+    "s3": s3,
+    "large": large,
+    "idle": idle,
+    "check": check,
+    "dead": dead,
+}
 
 
 def main() -> None:

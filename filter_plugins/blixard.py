@@ -419,6 +419,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "refused_inventory": refused_inventory,
     "refused_key": signature.refused_key,
     "refused_leaving": refused_leaving,
+    "refused_publish": places.refused_publish,
     "refused_staying": refused_staying,
     "refused_tags": refused_tags,
     "refused_unknown": membership.refuse_unknown,

@@ -30,6 +30,7 @@ from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.publishing.store import parse_index
 from blixard.sources.dns_client import DnsLocation, records_of
 from blixard.sources.dns_records import base32, format_node, id_of, parse_iroh, parse_node, strings_of
 from blixard.sources.etcd_client import EtcdPlace, parse_range, parse_watch
@@ -284,6 +285,7 @@ TARGETS = [
         _dns_answer,
         (_dns_message("SRV", f"0 0 7001 {base32(key(1).public())}.{DOMAIN}", f"0 0 7001 host.{DOMAIN}"),),
     ),
+    Target("PUBLISHED", parse_index, (b'{"registry/n1.json": "0f", "registry/n-2.json": "aa", "other": 5}',)),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
     Target(
         "welcomes",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from blixard.documents.files import read_limited
 from blixard.errors import InputError
 from blixard.model.limits import MAX_REGISTRY_BYTES
 from blixard.model.words import quoted
+from blixard.publishing.base import PublishContext
+from blixard.publishing.factory import make_destinations
+from blixard.sources.urls import scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +32,7 @@ REPORT_FILE = "connectivity-report.json"
 
 FLEET_DIR = "blixard_fleet_dir"
 RECORD_DIR = "blixard_record_dir"
+PUBLISH = "blixard_publish"
 
 NOWHERE = "/dev/null"
 """Stands for a place that cannot be known: nothing can be read or made below it."""
@@ -77,6 +82,27 @@ def misplaced(places: Mapping[str, str], sources: Sequence[str], playbook_dir: s
             mend = f"set {FLEET_DIR}, or the variable itself, to one"
             return made_of_none({name: path}) or f"{name}: {quoted(path)} is not a whole path; {mend}"
     return _left_behind(sources, paths) or _parsed(_Parsed.of(sources, playbook_dir), paths)
+
+
+def refused_publish(places: Sequence[str], sources: Sequence[str], playbook_dir: str = "") -> str | None:
+    """Return why nothing can be published to one of `places`, as one line; null if to all of them.
+
+    Args:
+        places: `blixard_publish`.
+        sources: `ansible_inventory_sources`.
+        playbook_dir: the folder of the playbook.
+    """
+    try:
+        make_destinations(places, PublishContext(lambda: datetime.now(timezone.utc)))
+    except InputError as error:
+        return f"{PUBLISH}: {error}"
+    folders = {f"{PUBLISH}[{index}]": place for index, place in enumerate(places) if scheme_of(place) is None}
+    for name, path in folders.items():
+        if not Path(path).is_absolute():
+            return (
+                f"{name}: {quoted(path)} is not a whole path; give the whole path of a folder that is there, or a URL"
+            )
+    return _parsed(_Parsed.of(sources, playbook_dir), {name: Path(path) for name, path in folders.items()})
 
 
 def made_of_none(paths: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blixard.errors import BlixardError, InputError
 from blixard.publishing.base import Outcome
-from blixard.sources.urls import name_of, scheme_of
+from blixard.sources.urls import has_secret, name_of, scheme_of
 
 if TYPE_CHECKING:
     from blixard.publishing.base import Destination, Publication, PublishContext
@@ -35,6 +35,10 @@ def _destination_at(location: str, context: PublishContext) -> Destination:
     if not location or "\0" in location:
         raise InputError("is not a place", file=location or "''", mend="name a folder or a URL")
     scheme = scheme_of(location)
+    if scheme is not None and has_secret(location):
+        # It would be in the process list, in the inventory and in whatever keeps the arguments of tasks.
+        mend = "leave it out: each driver has files and variables for that, see docs/publishing.md"
+        raise InputError("has a password or a query", file=name_of(location), mend=mend)
     if scheme in ("http", "https"):
         mend = "publish to the folder that the web server serves, or to the store behind it"
         raise InputError("cannot be written to", file=name_of(location), mend=mend)

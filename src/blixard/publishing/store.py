@@ -27,6 +27,7 @@ from blixard.documents.data_dir_files import PEERS_FILE_NAME, SIGNATURE_SUFFIX
 from blixard.documents.json_bytes import loads, pretty_bytes, sha256_hex
 from blixard.errors import BlixardError, InputError
 from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
+from blixard.model.words import wrong_kind
 from blixard.publishing.base import Outcome, changes, newer
 from blixard.publishing.shelves import Kept, Listed, Moved, Shelf, check_location, shelf_at
 from blixard.sources.file_systems import trouble
@@ -212,11 +213,20 @@ def _unless_there(wanted: bytes | None, there: Kept | None) -> bytes | None:
 def _digests(index: Kept | None) -> dict[str, str]:
     """Return what `PUBLISHED` says; nothing where it cannot be used, and then all is written again."""
     try:
-        files = loads(index.data) if index else {}
+        return {} if index is None else parse_index(index.data)
     except InputError:
         return {}
+
+
+def parse_index(data: bytes) -> dict[str, str]:
+    """Return the digests of the files that a publication put into the folder; other names are left out.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    files = loads(data)
     if not isinstance(files, dict):
-        return {}
+        raise InputError(wrong_kind("an object", files))
     return {name: each for name, each in files.items() if _ENTRY.fullmatch(name) and isinstance(each, str)}
 
 

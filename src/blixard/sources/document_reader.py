@@ -12,21 +12,43 @@ from blixard.sources.registry_reader import RegistryReader
 
 if TYPE_CHECKING:
     from blixard.sources.base import Answer, Sighting, SourceContext
+    from blixard.trust.attestation import AttestationCheck
+
+_UNSIGNED = (
+    "and where signers are trusted, an unsigned entry counts only from this host's own files; have its node sign it"
+)
+_PLAIN = "and anyone on the way can change what is not signed; use https or sftp, or have its node sign it"
 
 _JSON_SPACE = b" \t\r\n"
+
+
+def check_from_afar(context: SourceContext, *, is_plain: bool) -> AttestationCheck:
+    """Return the check of registry entries that come over a network.
+
+    An entry that nobody signed is the word of whoever delivers it: enough where no signers are trusted and the server
+    has proved who it is, since an operator named that server.
+
+    Args:
+        context: that of the source.
+        is_plain: the server does not prove who it is, beyond this host.
+    """
+    if context.signers:
+        return context.check.demanding(_UNSIGNED)
+    return context.check.demanding(_PLAIN) if is_plain else context.check
 
 
 class DocumentReader:
     """Reads what is at one place, again and again; the same content gives the very same answer."""
 
-    def __init__(self, place: str, context: SourceContext, *, name: str) -> None:
-        """`name` is that of the source."""
+    def __init__(self, place: str, context: SourceContext, *, name: str, is_plain: bool = False) -> None:
+        """`name` is that of the source; `is_plain` as in `check_from_afar`."""
         self._place = place
-        self._registry = RegistryReader(context.check, context.wall)
+        check = check_from_afar(context, is_plain=is_plain)
+        self._registry = RegistryReader(check, context.wall)
         self._peers = PeersReader(
             place,
             name=name,
-            check=context.check,
+            check=context.check if context.signers else check,  # the fleet's signature covers all of its entries
             wall=context.wall,
             signers=context.signers,
             cluster=context.cluster,

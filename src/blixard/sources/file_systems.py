@@ -28,6 +28,11 @@ _PACKAGES = {
 """What the other schemes need besides `blixard[remote]`."""
 
 
+def is_plain(url: str) -> bool:
+    """Tell whether a server at this URL proves neither who it is nor that its answer arrives as it was sent."""
+    return scheme_of(url) in _PLAIN
+
+
 def open_at(url: str) -> tuple[Any, str]:
     """Return a file system of its own for a URL, and the path in it.
 
@@ -38,7 +43,7 @@ def open_at(url: str) -> tuple[Any, str]:
     if "::" in url:
         raise InputError("chains several URLs", mend="name one")
     scheme = scheme_of(url)
-    if scheme in _PLAIN and has_user(url):
+    if is_plain(url) and has_user(url):
         raise InputError("has a password, which this protocol would send for all to read", mend="use sftp")
     fsspec = importlib.import_module("fsspec")
     if scheme in _SFTP:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ class HttpSource:
     Whatever is not a good answer is a failure, 404 and 410 too: a server that has lost its files looks the same. To
     take all peers away, serve `[]`; to take one away, its registry with its state.
 
-    Where signers are trusted, a peers file needs its signature beside it, at the same URL with `.sig`.
+    Where signers are trusted, a peers file needs its signature beside it, at the same URL with `.sig`, and a registry
+    its attestation. Otherwise what comes over plain http from another host counts only where it is attested.
     """
 
     kind: SourceKind = "registry"
@@ -42,12 +44,14 @@ class HttpSource:
         Raises:
             InputError: `url` is no http or https URL.
         """
-        self._is_plain = Target.parse(url).scheme == "http"
+        target = Target.parse(url)
+        self._is_plain = target.scheme == "http"
         self._url = url
         self._place = name_of(url)
         self.name = f"registry:{self._place}"
         self._limits = limits or Limits()
-        self._reader = DocumentReader(self._place, context, name=self.name)
+        beyond = self._is_plain and not _is_loopback(target.where.host)
+        self._reader = DocumentReader(self._place, context, name=self.name, is_plain=beyond)
         self._worker: Worker[Found] = Worker()
         self._good: Found | None = None
         self._validators: Validators | None = None
@@ -85,3 +89,10 @@ class HttpSource:
         document = get(beside(self._url, SIGNATURE_SUFFIX), MAX_SIGNATURE_BYTES, deadline)
         assert document is not None  # noqa: S101 # nothing was said to be known
         return document.body
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -53,6 +53,13 @@ def has_user(url: str) -> bool:
     return "@" in _PATH_END.split(url.partition("://")[2], maxsplit=1)[0].partition("/")[0]
 
 
+def has_secret(url: str) -> bool:
+    """Tell whether a URL may have a password or a token in it: in its user info, in its query, or nobody can tell."""
+    rest = url.partition("://")[2]
+    user = _PATH_END.split(rest, maxsplit=1)[0].partition("/")[0].rpartition("@")[0]
+    return ":" in user or _PATH_END.search(rest) is not None or shown(url).endswith(f"://{_HIDDEN}")
+
+
 def scrubbed(text: str, url: str) -> str:
     """Return what some library says about `url` without what `shown` hides of it."""
     text = text.replace(url, shown(url))

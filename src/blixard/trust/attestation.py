@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
@@ -229,9 +230,20 @@ class AttestationCheck:
         self._cluster = cluster
         self._wall = wall
         self._good: dict[str, _Verified] = {}
+        self._unattested: str | None = None
+
+    def demanding(self, why: str) -> AttestationCheck:
+        """Return the same check, for a place whose word alone does not count: no attestation is a problem there.
+
+        Args:
+            why: why it does not count, and the mend; follows "has no attestation, ".
+        """
+        demanding = copy.copy(self)  # what was verified is remembered for both
+        demanding._unattested = why
+        return demanding
 
     def problem(self, peer: DiscoveredPeer) -> str | None:
-        """Return one line when the attestation does not hold; None when it does, or there is none."""
+        """Return one line when the attestation does not hold; None when it does, or there is none and need be none."""
         return self.problems([peer]).get(peer.iroh_node_id)
 
     def problems(self, peers: Iterable[DiscoveredPeer]) -> dict[str, str]:
@@ -240,7 +252,12 @@ class AttestationCheck:
         problems = {}
         for peer in peers:
             good = self._good.get(peer.iroh_node_id)
-            if peer.attestation is None or (good is not None and good.covers(peer, now)):
+            if peer.attestation is None:
+                if self._unattested is not None:
+                    who = f"node {peer.node_id} ({peer.endpoint_id.short})"
+                    problems[peer.iroh_node_id] = f"{who}: has no attestation, {self._unattested}"
+                continue
+            if good is not None and good.covers(peer, now):
                 continue
             try:
                 attestation = verify_attestation(peer, cluster=self._cluster, now=now)

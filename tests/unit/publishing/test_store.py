@@ -265,7 +265,10 @@ def test_what_another_wrote_since_the_look_is_looked_at_again(
     ("location", "words"),
     [
         ("ftp://host/x", "ftp://host/x: is no place that can be published to; name a folder"),
-        ("https://user:hush@host/x?sig=secret", "https://…@host/x?… #"),
+        ("https://host/x", "https://host/x: cannot be written to; publish to the folder that"),
+        ("sftp://user:hush@host/x", "has a password or a query; leave it out"),
+        ("sftp://user:hu/sh@host/x", "sftp://… #"),
+        ("s3://bucket/x?sig=secret", "s3://bucket/x?… #"),
         ("", "is not a place"),
     ],
 )
@@ -276,5 +279,5 @@ def test_a_location_that_is_no_place_is_refused_before_anything_is_written(
     with pytest.raises(InputError) as raised:
         publish(publication, place, location)
     assert words in str(raised.value)
-    assert not any(secret in str(raised.value) for secret in ("hush", "secret", "user"))
+    assert not any(secret in str(raised.value) for secret in ("hush", "hu/sh", "secret", "user"))
     assert files(place) == {}

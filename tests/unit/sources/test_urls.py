@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blixard.sources.urls import beside, name_of, scheme_of, scrubbed, shown
+from blixard.sources.urls import beside, has_secret, name_of, scheme_of, scrubbed, shown
 
 WEIRD = st.text(alphabet=":/?#@[]%&= x", max_size=20)
 
@@ -68,3 +68,21 @@ def test_only_what_has_a_scheme_is_a_url() -> None:
     assert scheme_of("HTTPS://h") == "https"
     assert scheme_of("s3://b") == "s3"
     assert [scheme_of(text) for text in ("host:7001", "/a://b", "c:\\x", "", "1s://x")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("s3://bucket/path", False),
+        ("sftp://user@host:22/path", False),
+        ("sftp://user@[::1]:22/path", False),
+        ("abfs://container@account.dfs.core.windows.net/path", False),
+        ("sftp://user:word@host/path", True),
+        ("sftp://user:wo/rd@host/path", True),
+        ("sftp://:word@host/path", True),
+        ("s3://bucket/path?token=word", True),
+        ("s3://bucket/path#word", True),
+    ],
+)
+def test_a_url_with_a_password_or_a_token_is_known(url: str, secret: bool) -> None:
+    assert has_secret(url) is secret

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""The publication of a run: record and peers file to every place, and what is said of those that did not get it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blixard.publishing.base import PublishContext, read_publication
+from blixard.publishing.factory import make_destinations, publish_everywhere, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+
+def publish(
+    record: Path,
+    peers_file: Path,
+    places: Sequence[str],
+    *,
+    wall: Callable[[], datetime],
+    check: bool,
+    pending: bool,
+) -> dict[str, object]:
+    """Publish to every place, and return the action's result.
+
+    Args:
+        record: the folder of the record.
+        peers_file: the peers file that follows from it, its signature beside it.
+        places: folders and URLs.
+        wall: the date and time.
+        check: write nothing.
+        pending: in check mode, what would be published is not written yet: then every place would change.
+
+    Raises:
+        InputError: a place is none, or a file cannot be used.
+        TrustError: record, peers file and signature do not fit each other.
+    """
+    destinations = make_destinations(places, PublishContext(wall))
+    if check and pending:
+        return {"changed": bool(destinations), "places": [], "troubles": []}
+    outcomes = asyncio.run(publish_everywhere(destinations, read_publication(record, peers_file), check=check))
+    changed = [each for each in outcomes if each.status == "changed"]
+    return {
+        "changed": bool(changed),
+        **report(outcomes),
+        "troubles": [each.reason for each in outcomes if each.reason is not None],
+        "diff": [{"prepared": "".join(f"{line}\n" for line in (each.place, *each.changes))} for each in changed],
+    }
