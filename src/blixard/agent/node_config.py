@@ -195,6 +195,11 @@ def etcd_access(given: Mapping[str, str | None]) -> EtcdAccess:
     )
 
 
+def etcd_of_environment(environ: Mapping[str, str]) -> EtcdAccess:
+    """Return by what etcd and a program prove who they are: a node's variables say that for commands and runs too."""
+    return etcd_access({o.key: environ.get(o.env_name) for o in OPTIONS if o.key.startswith("etcd_")})
+
+
 def discovery_of(config: NodeConfig) -> DiscoveryConfig:
     """Return what this node's discovery manager works with."""
     return DiscoveryConfig(

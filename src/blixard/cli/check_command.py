@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.agent.check_sample import parse_sample
 from blixard.agent.control_client import ask
-from blixard.cli.locations import add_location_flags, etcd_of_environment, sources
+from blixard.agent.node_config import etcd_of_environment
+from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_table, progress, seconds
 from blixard.errors import InputError, one_line
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.control_client import AgentNotRunning, ask
-from blixard.cli.locations import add_location_flags, etcd_of_environment, sources
+from blixard.agent.node_config import etcd_of_environment
+from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_line, print_table, seconds
 from blixard.documents.account import as_owner_of
 from blixard.errors import one_line

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.agent.node_config import PEERS_FILE_NAME, AnySource, etcd_access
+from blixard.agent.node_config import PEERS_FILE_NAME, AnySource
 from blixard.agent.options import OPTIONS, from_words
 from blixard.agent.own_entry import REGISTRY_FILE_NAME
 from blixard.discovery_manager import DiscoverySource
@@ -16,8 +16,6 @@ from blixard.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from blixard.sources.base import EtcdAccess
 
 _PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "etcd", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
@@ -63,11 +61,6 @@ def sources(args: argparse.Namespace) -> list[AnySource]:
     if not found:
         raise InputError("nowhere to look", mend="name a place with --data-dir, --peers or --registry")
     return found
-
-
-def etcd_of_environment(environ: Mapping[str, str]) -> EtcdAccess:
-    """Return by what etcd and a command prove who they are: a node's variables say that for commands too."""
-    return etcd_access({o.key: environ.get(o.env_name) for o in OPTIONS if o.key.startswith("etcd_")})
 
 
 def _of_environment(environ: Mapping[str, str]) -> list[AnySource]:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.cli.locations import etcd_of_environment
+from blixard.agent.node_config import etcd_of_environment
 from blixard.cli.output import print_json, print_line
 from blixard.errors import one_line
 
@@ -44,17 +44,15 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Publish; 1 when a place refused or failed, and with --check when one is not up to date."""
     # Imported here: no other command needs it.
-    from blixard.publishing.base import PublishContext, note_base, read_publication
-    from blixard.publishing.factory import SHARED, make_destinations, publish_everywhere, report
-    from blixard.sources.urls import scheme_of
+    from blixard.publishing.base import PublishContext, read_publication
+    from blixard.publishing.factory import make_destinations, publish_everywhere, remember, report
 
     context = PublishContext(lambda: datetime.now(timezone.utc), etcd_of_environment(os.environ))
     destinations = make_destinations(args.places, context)
     publication = read_publication(args.registry_dir, args.peers)
     outcomes = asyncio.run(publish_everywhere(destinations, publication, check=args.check))
     if not args.check:
-        shared = [each.place for each in outcomes if scheme_of(each.place) in SHARED and each.reason is None]
-        note_base(args.registry_dir, shared, publication.peers)
+        remember(args.registry_dir, publication, outcomes)
     if args.json:
         print_json(report(outcomes))
     else:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.cli.locations import etcd_of_environment
+from blixard.agent.node_config import etcd_of_environment
 from blixard.cli.output import print_json, print_line
 from blixard.errors import InputError
 from blixard.model.ids import EndpointId

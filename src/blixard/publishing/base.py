@@ -7,7 +7,7 @@ under a higher number; without a signature, what names a node with a newer attes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -154,8 +154,10 @@ def read_base(record: Path) -> dict[str, str]:
     return found
 
 
-def note_base(record: Path, places: Iterable[str], peers: bytes) -> None:
+def note_base(record: Path, places: Collection[str], peers: bytes) -> None:
     """Remember that the record and these places have this peers file in common."""
+    if not places:
+        return
     before = read_base(record)
     digest = sha256_hex(peers)
     after = {**before, **dict.fromkeys(places, digest)}

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from blixard.errors import BlixardError, InputError
-from blixard.publishing.base import Outcome
+from blixard.publishing.base import Outcome, note_base
 from blixard.sources.urls import has_secret, name_of, scheme_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blixard.publishing.base import Destination, Publication, PublishContext
 
 SHARED = ("etcd", "etcds")
@@ -66,6 +68,12 @@ async def _publish(destination: Destination, publication: Publication, check: bo
     except BlixardError as error:
         reason = str(error)
     return Outcome(destination.name, "failed", reason=reason)
+
+
+def remember(record: Path, publication: Publication, outcomes: Iterable[Outcome]) -> None:
+    """Have the record know what it now has in common with the places that several controllers share."""
+    shared = [each.place for each in outcomes if scheme_of(each.place) in SHARED and each.reason is None]
+    note_base(record, shared, publication.peers)
 
 
 def report(outcomes: Iterable[Outcome]) -> dict[str, object]:

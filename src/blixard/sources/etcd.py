@@ -27,6 +27,7 @@ from blixard.documents.parts import MAX_PART, join, read_index
 from blixard.errors import BlixardError, InputError
 from blixard.model.limits import MAX_PEERS_BYTES, MAX_RECORD_ENTRIES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
 from blixard.sources.base import Answer, Failed, Found
+from blixard.sources.document_reader import check_from_afar
 from blixard.sources.etcd_client import Etcd, EtcdPlace, Header, KeyValue, everything
 from blixard.sources.etcd_watch import EtcdWatch
 from blixard.sources.http_client import Deadline, Limits
@@ -250,7 +251,8 @@ class _Entries:
         self._prefix = place.key(REGISTRY)
         self._cut = len(place.key(""))
         self._values: dict[bytes, bytes] = {}
-        self._set = RegistrySet(RegistryReader(context.check, context.wall), self._read)
+        check = check_from_afar(context, is_plain=place.is_plain)
+        self._set = RegistrySet(RegistryReader(check, context.wall), self._read)
 
     def look(self, keys: _Keys) -> Answer:
         """Return what they say, as `RegistrySet.look`."""
@@ -287,7 +289,7 @@ class _Peers:
         self.reader = PeersReader(
             self._place,
             name=name,
-            check=context.check,
+            check=context.check if context.signers else check_from_afar(context, is_plain=place.is_plain),
             wall=context.wall,
             signers=context.signers,
             cluster=context.cluster,

@@ -24,6 +24,7 @@ from blixard.model.addresses import HostPort
 from blixard.model.limits import MAX_KEY_BYTES, MAX_URL
 from blixard.model.words import quoted
 from blixard.sources.http_client import Deadline, Post, post, post_for_lines
+from blixard.sources.http_document import is_loopback
 from blixard.sources.urls import name_of
 
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ class EtcdPlace:
     def __str__(self) -> str:
         return f"{self.scheme}://{','.join(map(str, self.endpoints))}/{self.prefix}"
 
-    def with_endpoints(self, more: tuple[HostPort, ...]) -> EtcdPlace:
-        """Return the same place with these endpoints too, after its own."""
-        return EtcdPlace(self.scheme, tuple(dict.fromkeys((*self.endpoints, *more))), self.prefix)
+    @property
+    def is_plain(self) -> bool:
+        """Whether some endpoint does not prove who it is, beyond this host."""
+        return self.scheme == "etcd" and not all(is_loopback(each.host) for each in self.endpoints)
 
     def key(self, name: str) -> bytes:
         """Return the key of `name` under the prefix."""

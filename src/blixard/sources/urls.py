@@ -11,7 +11,8 @@ _HIDDEN = "…"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PATH_END = re.compile(r"[?#]")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:@\[\]]*)(:[0-9]*)?")
+_ONE_HOST = r"(?:\[[0-9A-Fa-f:.]*\]|[^:@\[\],]*)(?::[0-9]*)?"
+_HOST = re.compile(f"{_ONE_HOST}(?:,{_ONE_HOST})*")  # several are the endpoints of one etcd
 
 
 def scheme_of(text: str) -> str | None:
