@@ -22,6 +22,7 @@ class ActionModule(CheckedAction):
         "record": {"type": "path", "required": True},
         "peers_file": {"type": "path", "required": True},
         "pending": {"type": "bool", "default": False},
+        "tsig_key_file": {"type": "path"},
     }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
@@ -33,5 +34,6 @@ class ActionModule(CheckedAction):
             wall=lambda: datetime.datetime.now(datetime.timezone.utc),
             check=self._task.check_mode,
             pending=options["pending"],
+            tsig_key_file=pathlib.Path(options["tsig_key_file"]) if options["tsig_key_file"] else None,
         )
         return {**result, "warnings": result["troubles"]}

@@ -31,7 +31,7 @@ attributes:
 options:
   places:
     description:
-      - Folders that are there, and URLs; see docs/publishing.md.
+      - Folders that are there, and URLs; see docs/publishing.md and docs/dns.md.
     type: list
     elements: str
     required: true
@@ -47,6 +47,9 @@ options:
     description: In check mode, whether record or peers file would change. Then every place would change, too.
     type: bool
     default: false
+  tsig_key_file:
+    description: File (0600) with the key that DNS updates are signed with, as C(tsig-keygen) writes it.
+    type: path
 requirements:
   - blixard (on the controller), with the extra of each kind of store
 seealso:

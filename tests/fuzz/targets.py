@@ -30,6 +30,7 @@ from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.publishing.dns_zone import read_file as read_zone_file
 from blixard.publishing.store import parse_index
 from blixard.sources.dns_client import DnsLocation, records_of
 from blixard.sources.dns_records import base32, format_node, id_of, parse_iroh, parse_node, strings_of
@@ -125,6 +126,7 @@ def _manifest(data: bytes) -> None:
 def _dns_text(text: str) -> None:
     id_of(text)
     parse_iroh(text.splitlines())
+    read_zone_file(text, NOW)
     one = parse_node(text)
     if one is not None and one.node_id is not None and one.endpoint_id is not None:
         content = one.node_id, one.endpoint_id.base64, one.addresses, one.relay_url

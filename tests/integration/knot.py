@@ -56,6 +56,7 @@ class Knot:
         storage.mkdir(exist_ok=True)
         self._write(records)
         self.key_file.write_text(f'key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{KEY_SECRET}"; }};\n')
+        self.key_file.chmod(0o600)
         config = self.folder / "knot.conf"
         config.write_text(
             f"""

@@ -33,10 +33,16 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--peers", type=Path, required=True, metavar="FILE", help="the peers file of it, its signature in FILE.sig"
     )
+    parser.add_argument(
+        "--tsig-key-file", type=Path, metavar="FILE", help="the key that DNS updates are signed with, as tsig-keygen"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a place is not up to date")
     parser.add_argument(
-        "places", nargs="+", metavar="LOC", help="a folder that is there, or s3://, sftp://, gs://, abfs://, etcd://"
+        "places",
+        nargs="+",
+        metavar="LOC",
+        help="a folder that is there, s3://, sftp://, gs://, abfs://, etcd://, dns://SERVER/DOMAIN, zone:///FILE",
     )
     parser.set_defaults(run=run)
 
@@ -47,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     from blixard.publishing.base import PublishContext, read_publication
     from blixard.publishing.factory import make_destinations, publish_everywhere, remember, report
 
-    context = PublishContext(lambda: datetime.now(timezone.utc), etcd_of_environment(os.environ))
+    etcd = etcd_of_environment(os.environ)
+    context = PublishContext(lambda: datetime.now(timezone.utc), args.tsig_key_file, etcd)
     destinations = make_destinations(args.places, context)
     publication = read_publication(args.registry_dir, args.peers)
     outcomes = asyncio.run(publish_everywhere(destinations, publication, check=args.check))

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if scheme_of(args.place) not in SHARED:
         raise InputError("is no place to pull from", file=name_of(args.place), mend="write etcd://HOST:PORT/PREFIX")
     now = datetime.now(timezone.utc)
-    place = EtcdDestination(args.place, PublishContext(lambda: now, etcd_of_environment(os.environ)))
+    place = EtcdDestination(args.place, PublishContext(lambda: now, etcd=etcd_of_environment(os.environ)))
     lines = pull(
         place.look(),
         place.name,

@@ -25,6 +25,7 @@ def publish(
     wall: Callable[[], datetime],
     check: bool,
     pending: bool,
+    tsig_key_file: Path | None = None,
 ) -> dict[str, object]:
     """Publish to every place, and return the action's result.
 
@@ -34,13 +35,15 @@ def publish(
         places: folders and URLs.
         wall: the date and time.
         check: write nothing.
+        tsig_key_file: the file with the key that DNS updates are signed with.
         pending: in check mode, what would be published is not written yet: then every place would change.
 
     Raises:
         InputError: a place is none, or a file cannot be used.
         TrustError: record, peers file and signature do not fit each other.
     """
-    destinations = make_destinations(places, PublishContext(wall, etcd_of_environment(os.environ)))
+    context = PublishContext(wall, tsig_key_file, etcd_of_environment(os.environ))
+    destinations = make_destinations(places, context)
     if check and pending:
         return {"changed": bool(destinations), "places": [], "troubles": []}
     publication = read_publication(record, peers_file)

@@ -99,10 +99,12 @@ class PublishContext:
 
     Attributes:
         wall: the date and time.
+        tsig_key_file: the file with the key that DNS updates are signed with.
         etcd: by what etcd and this program prove who they are.
     """
 
     wall: Callable[[], datetime]
+    tsig_key_file: Path | None = None
     etcd: EtcdAccess = field(default_factory=EtcdAccess)
 
 

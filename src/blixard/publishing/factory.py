@@ -48,9 +48,20 @@ def _destination_at(location: str, context: PublishContext) -> Destination:
         from blixard.publishing.etcd import EtcdDestination
 
         return EtcdDestination(location, context)
+    if scheme == "zone" or location[:4].lower() == "dns:":
+        return _dns_at(location, context)
     from blixard.publishing.store import store_at
 
     return store_at(location, context)
+
+
+def _dns_at(location: str, context: PublishContext) -> Destination:
+    try:
+        from blixard.publishing.dns import dns_at
+    except ImportError:
+        mend = "pip install 'blixard[dns]'"
+        raise InputError("needs a package that is not installed", file=location, mend=mend) from None
+    return dns_at(location, context)
 
 
 async def publish_everywhere(

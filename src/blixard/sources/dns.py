@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 TIMEOUT = 9.0
 """Seconds for one look; less than the manager gives a source, so that the reason is told."""
 
-MAX_NAMES = 128
-"""Further names that PTR records may give: 128 times 64 KiB are more records than a fleet has nodes."""
+MAX_NAMES = 512
+"""Further names that PTR records may give: 512 times 64 KiB are more records than a fleet has nodes."""
 
 MAX_TARGETS = 1024
 """Targets of SRV records that one look asks about; who has more writes TXT records, which need no further question."""
