@@ -46,6 +46,7 @@ CONTENTS = """
 The life of a fleet <docs/life>
 The peers file in CI <docs/ci>
 Running a node <docs/node>
+etcd <docs/etcd>
 Scale <docs/scale>
 ```
 ```{toctree}
