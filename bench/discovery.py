@@ -332,8 +332,9 @@ async def _etcd(folder: Path) -> AsyncIterator[str]:
     client, peer = (f"http://127.0.0.1:{port}" for port in ports)
     options = ["--data-dir", str(folder), "--listen-client-urls", client, "--advertise-client-urls", client]
     options += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
-    options += ["--initial-cluster", f"default={peer}", "--log-level", "error"]
-    server = await asyncio.create_subprocess_exec("etcd", *options)
+    options += ["--initial-cluster", f"default={peer}", "--logger", "zap"]
+    null = asyncio.subprocess.DEVNULL
+    server = await asyncio.create_subprocess_exec("etcd", *options, stdout=null, stderr=null)
     try:
         while True:
             with contextlib.suppress(BlixardError):

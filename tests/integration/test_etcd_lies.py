@@ -215,6 +215,14 @@ async def test_changes_that_nobody_takes_have_their_bounds(web: Web, monkeypatch
         assert await ended(source) == "too much has changed at once"
 
 
+async def test_messages_without_an_end_that_nobody_takes_end_the_watch(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_watch, "UNTAKEN", 10)
+    with watched(web, reply(200, message() * 20)) as source:
+        assert await ended(source) == "too much has changed at once"
+
+
 async def test_a_watch_of_another_cluster_changes_nothing(web: Web) -> None:
     lie = {"result": {"header": header(cluster=2), "events": [{"type": "DELETE", "kv": item(revision=30)}]}}
     with watched(web, reply(200, json.dumps(lie).encode() + b"\n")) as source:

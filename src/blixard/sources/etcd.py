@@ -156,7 +156,7 @@ class EtcdSource:
             return self._identity.knows(header)
         # Perhaps another endpoint is still the one that it was.
         self._client.next_endpoint()
-        self._watch = None
+        self._stop_watching()
         raise self._error(problem, "its peers are kept; restart the node if it was restored just now")
 
     def _read_all(self) -> None:
@@ -164,7 +164,12 @@ class EtcdSource:
         self._recognize(found.header)
         self._identity.take(found.header)
         self._keys.replace(found.items, found.header)
-        self._watch = None
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
 
     def _get_part(self, digest: str) -> bytes:
         found = self._client.value(self._place.key(PARTS + digest), self._deadline)

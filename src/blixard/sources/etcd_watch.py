@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 UNASKED = 30
 """Seconds after which a watch ends that nobody asks for news; the manager asks every second."""
 
+UNTAKEN = 10_000
+"""Messages that come while nobody takes anything; the watch ends, and everything is read anew."""
+
 ROOM = 64 * 1024 * 1024
 """Bytes of changes that wait to be taken; where there are more, everything is read anew."""
 
@@ -44,7 +47,7 @@ class EtcdWatch:
         """Begin to listen; `client` is for this watch alone."""
         self._lock = threading.Lock()
         self._changed: dict[bytes, KeyValue] = {}
-        self._used = 0
+        self._used = self._untaken = 0
         self._header: Header | None = None
         self._unasked = 0
         self._has_begun = False
@@ -64,8 +67,13 @@ class EtcdWatch:
     def take(self) -> News:
         """Return what there is."""
         with self._lock:
-            changed, self._changed, self._used = self._changed, {}, 0
+            changed, self._changed, self._used, self._untaken = self._changed, {}, 0, 0
             return News(changed, self._header, self._has_begun and self._end is None, self._end)
+
+    def stop(self) -> None:
+        """End with the next message, or within a second."""
+        with self._lock:
+            self._unasked = UNASKED
 
     def _listen(self, client: Etcd, first: bytes, end: bytes, start: int, limits: Limits) -> None:
         why = "the connection ended"
@@ -90,6 +98,7 @@ class EtcdWatch:
     def _note(self, message: WatchMessage) -> bool:
         """Keep what a message says; False where the watch ends with it."""
         with self._lock:
+            self._untaken += 1
             self._has_begun = True
             if message.end is None:
                 self._header = message.header
@@ -97,4 +106,5 @@ class EtcdWatch:
                 self._lived += 1
                 self._changed[event.key] = event
                 self._used += len(event.key) + len(event.value or b"")
-            return message.end is None and self._used <= ROOM
+            is_bounded = self._used <= ROOM and self._untaken <= UNTAKEN
+            return message.end is None and is_bounded and self._unasked < UNASKED
