@@ -140,7 +140,7 @@ async def test_what_changes_comes_by_the_watch_and_costs_one_entry(etcd: EtcdSer
 
 
 async def test_a_watch_ends_when_nobody_asks_any_more(etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd_watch, "UNASKED", 0)
+    monkeypatch.setattr(etcd_watch, "UNASKED", 1)
     followed = source(etcd)
     await followed.fetch()
     await followed.changed()

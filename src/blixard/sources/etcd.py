@@ -183,13 +183,22 @@ class EtcdSource:
 
 
 class _Keys:
-    """The keys of the prefix with the revisions that changed them last, and the values that nobody has read yet."""
+    """The keys of the prefix with the revisions that changed them last, and the values that nobody has read yet.
+
+    Attributes:
+        is_complete: whether all has been read once.
+        read_at: the revision at which that was done last.
+        stamps: cluster and revision, by key.
+        values: those that were not read yet, by key.
+        changed: the keys that have come, changed or gone since the entries were looked at.
+    """
 
     def __init__(self) -> None:
         self.is_complete = False
         self.read_at = 0
         self.stamps: dict[bytes, tuple[int, int]] = {}
         self.values: dict[bytes, bytes] = {}
+        self.changed: set[bytes] = set()
         self._cluster = 0
 
     def __len__(self) -> int:
@@ -198,19 +207,23 @@ class _Keys:
     def put(self, item: KeyValue) -> None:
         """Take in one change."""
         if item.value is None:
-            self.stamps.pop(item.key, None)
-            self.values.pop(item.key, None)
+            self._remove(item.key)
             return
         stamp = self._cluster, item.revision
         if self.stamps.get(item.key) != stamp:
             self.stamps[item.key], self.values[item.key] = stamp, item.value
+            self.changed.add(item.key)
+
+    def _remove(self, key: bytes) -> None:
+        self.stamps.pop(key, None)
+        self.values.pop(key, None)
+        self.changed.add(key)
 
     def replace(self, items: tuple[KeyValue, ...], header: Header) -> None:
         """Take in all that there is."""
         self._cluster, self.read_at = header.cluster, header.revision
         for key in self.stamps.keys() - {item.key for item in items}:
-            self.stamps.pop(key)
-            self.values.pop(key, None)
+            self._remove(key)
         for item in items:
             self.put(item)
         self.is_complete = True
@@ -256,19 +269,31 @@ class _Entries:
         self._prefix = place.key(REGISTRY)
         self._cut = len(place.key(""))
         self._values: dict[bytes, bytes] = {}
+        self._stamps: dict[str, object] = {}
+        self._answer: Answer | None = None
         check = check_from_afar(context, is_plain=place.is_plain)
         self._set = RegistrySet(RegistryReader(check, context.wall), self._read)
 
     def look(self, keys: _Keys) -> Answer:
-        """Return what they say, as `RegistrySet.look`."""
+        """Return what they say, as `RegistrySet.look`; the very same as before when no key has changed."""
         self._values = keys.values
-        stamps: dict[str, object] = {
-            self._shown(key): stamp for key, stamp in keys.stamps.items() if key.startswith(self._prefix)
-        }
-        if len(self._set) and not stamps and self._place.key(PEERS) not in keys.stamps:
+        for key in keys.changed:
+            if key.startswith(self._prefix):
+                self._answer = None
+                self._stamp(self._shown(key), keys.stamps.get(key))
+        keys.changed.clear()
+        if len(self._set) and not self._stamps and self._place.key(PEERS) not in keys.stamps:
             mend = "the last ones are kept; to take them away, put [] at its key peers, or remove this source"
             raise InputError("has no entries any more", file=str(self._place), mend=mend)
-        return self._set.look(stamps)
+        if self._answer is None:
+            self._answer = self._set.look(self._stamps)
+        return self._answer
+
+    def _stamp(self, place: str, stamp: object) -> None:
+        if stamp is None:
+            self._stamps.pop(place, None)
+        else:
+            self._stamps[place] = stamp
 
     def _shown(self, key: bytes) -> str:
         return f"{self._place}/{key[self._cut :].decode(errors='backslashreplace')}"

@@ -73,7 +73,7 @@ class EtcdWatch:
     def stop(self) -> None:
         """End with the next message, or within a second."""
         with self._lock:
-            self._unasked = UNASKED
+            self._unasked = UNASKED + 1
 
     def _listen(self, client: Etcd, first: bytes, end: bytes, start: int, limits: Limits) -> None:
         why = "the connection ended"
@@ -107,4 +107,4 @@ class EtcdWatch:
                 self._changed[event.key] = event
                 self._used += len(event.key) + len(event.value or b"")
             is_bounded = self._used <= ROOM and self._untaken <= UNTAKEN
-            return message.end is None and is_bounded and self._unasked < UNASKED
+            return message.end is None and is_bounded and self._unasked <= UNASKED
