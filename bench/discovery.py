@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the discovery system costs: table, refresh, idle connections, checks of live and of dead peers.
 
-    .venv/bin/python bench/discovery.py [table] [refresh] [http] [s3] [etcd] [large] [idle] [check] [dead]
+    .venv/bin/python bench/discovery.py [table] [refresh] [http] [s3] [dns] [etcd] [large] [idle] [check] [dead]
 
 Without a name all are measured. Live peers are endpoints in a process of their own, on loopback. Where there is
 something to compare with, it is measured in the same run, by turns, and the ratio is what counts.
@@ -30,6 +30,9 @@ from typing import TYPE_CHECKING
 
 import iroh
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the DNS server of the tests
+from tests.integration.knot import running_knot
+
 from blixard.agent.connectivity import DEFAULT_TIMEOUT, Checker
 from blixard.agent.control_client import ask
 from blixard.agent.own_entry import key_path
@@ -44,6 +47,7 @@ from blixard.errors import BlixardError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
+from blixard.publishing.dns_zone import zone_of
 from blixard.publishing.etcd import put
 from blixard.sources.base import EtcdAccess, Source, SourceContext
 from blixard.sources.etcd import EtcdSource
@@ -217,8 +221,10 @@ class SignedFleet:
         return {"peers.json.sig": signature, "peers.json": data}
 
 
-async def _against_file(name: str, room: Path, location: str, put: Callable[[dict[str, bytes]], None]) -> None:
-    """Measure a signed peers file at `location` beside the same one in a local file: by turns, as ratios."""
+async def _against_file(
+    name: str, room: Path, location: str, put: Callable[[dict[str, bytes]], None], *, signed: bool = True
+) -> None:
+    """Measure the peers at `location` beside the same ones in a local file, signed or not: by turns, as ratios."""
     fleet, local = SignedFleet(), room / "local"
     local.mkdir()
 
@@ -239,7 +245,12 @@ async def _against_file(name: str, room: Path, location: str, put: Callable[[dic
     managers = {}
     for which, place in places.items():
         managers[which] = DiscoveryManager(
-            DiscoveryConfig([place], auto_connect=False, trusted_signers=fleet.signers, state_dir=_made(room / which))
+            DiscoveryConfig(
+                [place],
+                auto_connect=False,
+                trusted_signers=fleet.signers if signed else (),
+                state_dir=_made(room / which),
+            )
         )
         took[which] = {"first": [await timed(managers[which].refresh_peers)], "changed": [], "same": []}
         assert len(managers[which].get_peers()) == KNOWN
@@ -252,7 +263,7 @@ async def _against_file(name: str, room: Path, location: str, put: Callable[[dic
     for manager in managers.values():
         assert manager.get_peers()[0].direct_addresses[0] == f"192.0.2.1:{ROUNDS + 1}"
         await manager.stop()
-    print(f"{name:<8} {KNOWN} peers in a signed file", end="")
+    print(f"{name:<8} {KNOWN} peers", end="")
     for what, words in (("first", "first load"), ("changed", "one changed"), ("same", "nothing changed")):
         wall, cpu, file_wall, file_cpu = (
             statistics.median(each[kind] for each in took[which][what]) for which in (name, "file") for kind in (0, 1)
@@ -424,6 +435,17 @@ async def _entries_against_folder(room: Path, where: str) -> None:
         ours, theirs = (statistics.median(took[name][what]) for name in ("etcd", "folder"))
         print(f"; {words} {ours * 1000:.1f} ms, {ours / theirs:.2f} of a folder's", end="")
     print()
+
+
+async def dns(room: Path) -> None:
+    """The same peers in a zone of Knot, where nobody signs for the fleet: each record has its node's attestation."""
+    with running_knot(_made(room / "knot")) as knot:
+        knot.start()
+
+        def put(files: dict[str, bytes]) -> None:
+            knot.set(zone_of(parse_peers(files["peers.json"])).file(None).splitlines())
+
+        await _against_file("dns", room, knot.location, put, signed=False)
 
 
 async def large(room: Path) -> None:
@@ -690,6 +712,7 @@ MEASURES = {
     "http": http,
     "s3": s3,
     "etcd": etcd,
+    "dns": dns,
     "large": large,
     "idle": idle,
     "check": check,

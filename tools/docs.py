@@ -45,6 +45,8 @@ CONTENTS = """
 :caption: Use
 The life of a fleet <docs/life>
 The peers file in CI <docs/ci>
+Publishing <docs/publishing>
+Peers from DNS <docs/dns>
 Running a node <docs/node>
 etcd <docs/etcd>
 Scale <docs/scale>

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import zipfile
 from pathlib import Path
 
@@ -142,6 +143,20 @@ def test_a_host_without_a_good_python_is_told_what_it_needs(host: Fleet, tmp_pat
     assert run.code != 0
     assert "Blixard needs Python 3.10 or newer" in run.output
     assert "/missing/python3" in run.output
+    assert host.files() == {}
+
+
+def test_a_host_whose_c_library_is_older_than_that_of_irohs_wheels_is_told_so(host: Fleet, tmp_path: Path) -> None:
+    older = tmp_path / "python3"
+    pretend = "import platform; platform.libc_ver = lambda: ('glibc', '2.17')"
+    older.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{pretend}; $2"\n')
+    older.chmod(0o755)
+    host.group["blixard_python"] = str(older)
+
+    run = host.play(tmp_path / "runtime.yml")
+
+    assert run.code != 0
+    assert "the host has glibc 2.17, and iroh 1.2 has wheels for glibc 2.28 or newer alone" in run.words
     assert host.files() == {}
 
 

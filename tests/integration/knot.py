@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -57,7 +56,13 @@ class Knot:
         self._write(records)
         self.key_file.write_text(f'key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{KEY_SECRET}"; }};\n')
         self.key_file.chmod(0o600)
-        config = self.folder / "knot.conf"
+        # A port that nobody has over UDP may be taken over TCP, and the server wants both.
+        while not self._run(storage):
+            self.port = free_port()
+
+    def _run(self, storage: Path) -> bool:
+        """Start it, and return when it serves; False when its port is taken."""
+        config, log = self.folder / "knot.conf", self.folder / "knot.log"
         config.write_text(
             f"""
 server:
@@ -86,14 +91,16 @@ zone:
     semantic-checks: off
 """
         )
-        log = self.folder / "knot.log"
         with log.open("wb") as out:
             self.process = subprocess.Popen([KNOT, "-c", str(config)], stdout=out, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START
-        while not self._answers():
-            assert self.process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
+        while "server started" not in (said := log.read_text()):
+            if self.process.poll() is not None:
+                assert "address already in use" in said, said
+                return False
+            assert time.monotonic() < deadline, said
             time.sleep(0.02)
+        return True
 
     def stop(self) -> None:
         """End it."""
@@ -112,12 +119,6 @@ zone:
         self.serial += 1
         soa = f"@ 60 SOA ns admin {self.serial} 3600 600 86400 5\n@ 60 NS ns\nns 60 A 127.0.0.1\n"
         (self.folder / "fleet.zone").write_text(f"$ORIGIN {ZONE}\n$TTL 60\n{soa}" + "".join(f"{r}\n" for r in records))
-
-    def _answers(self) -> bool:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.settimeout(1)
-            return probe.connect_ex((self.host, self.port)) == 0
 
 
 @contextmanager

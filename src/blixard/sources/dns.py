@@ -160,6 +160,7 @@ class DnsSource(_DnsSource):
 
     def __init__(self, location: DnsLocation, context: SourceContext) -> None:
         super().__init__(str(location), location, context)
+        self._read: dict[str, Sighting] = {}
 
     async def _ask(self, client: DnsClient) -> Answer:
         domains = client.domains()
@@ -167,7 +168,8 @@ class DnsSource(_DnsSource):
             asked = await _records_of(client, domain)
             if any(asked.values()):
                 look = _Look(ttls=[records.ttl for records in asked.values() if records])
-                incomplete = self._read_texts(asked, look)
+                # In a thread, since ten thousand signatures are verified for seconds; then never again.
+                incomplete = await asyncio.to_thread(self._read_texts, asked, look)
                 await self._read_services(client, asked, incomplete, look)
                 return look.answer(self._good)
         raise InputError(
@@ -178,19 +180,22 @@ class DnsSource(_DnsSource):
     def _read_texts(self, asked: _Asked, look: _Look) -> dict[EndpointId, NodeText]:
         """Take in the TXT records that are whole; return the others by the id, for the SRV record of the same."""
         incomplete: dict[EndpointId, NodeText] = {}
-        for (name, _), records in asked.items():
-            for text in records.texts:
-                try:
-                    said = parse_node(text)
-                    if said is None:
-                        look.says_none = True
-                    elif said.endpoint_id is not None and not said.has_ways:
-                        incomplete[said.endpoint_id] = said
-                    else:
-                        look.sightings.append(self._sighting(said, name))
-                except BlixardError as error:
-                    look.refuse(name, error)
-                    look.sightings += self._kept(id_of(text))
+        read: dict[str, Sighting] = {}
+        for name, text in ((name, text) for (name, _), records in asked.items() for text in records.texts):
+            try:
+                if text in self._read:
+                    read[text] = self._read[text]
+                elif (said := parse_node(text)) is None:
+                    look.says_none = True
+                elif said.endpoint_id is not None and not said.has_ways:
+                    incomplete[said.endpoint_id] = said
+                else:
+                    read[text] = self._sighting(said, name)
+            except BlixardError as error:
+                look.refuse(name, error)
+                look.sightings += self._kept(id_of(text))
+        look.sightings += read.values()
+        self._read = read
         return incomplete
 
     async def _read_services(
