@@ -69,7 +69,7 @@ def test_an_etcd_that_is_gone_takes_nobody_away_not_even_over_a_restart(fleet: F
     (memory_of,) = {each["memory_of"] for each in node.status()["sources"] if each["name"].startswith("registry:")}
     assert memory_of, "the peers file that etcd had is from memory"
     fleet.beside("store").run("systemctl start etcd")
-    fleet.settles(lambda: [each["state"] for each in node.status()["sources"]][0], "found")
+    fleet.settles(lambda: next(each["state"] for each in node.status()["sources"]), "found")
 
 
 def test_the_next_run_gives_them_their_peers_file_again(fleet: Fleet) -> None:
