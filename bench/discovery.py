@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the discovery system costs: table, refresh, idle connections, checks of live and of dead peers.
 
-    .venv/bin/python bench/discovery.py [table] [refresh] [http] [s3] [dns] [large] [idle] [check] [dead]
+    .venv/bin/python bench/discovery.py [table] [refresh] [http] [s3] [dns] [etcd] [large] [idle] [check] [dead]
 
 Without a name all are measured. Live peers are endpoints in a process of their own, on loopback. Where there is
 something to compare with, it is measured in the same run, by turns, and the ratio is what counts.
@@ -40,13 +40,20 @@ from blixard.agent.process import start_detached, stop
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.documents import peers_file
+from blixard.documents.parts import split, write_index
 from blixard.documents.peers_file import format_peers, parse_peers
 from blixard.documents.registry_file import format_registry
+from blixard.errors import BlixardError
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
 from blixard.publishing.dns_zone import zone_of
+from blixard.publishing.etcd import put
+from blixard.sources.base import EtcdAccess, Source, SourceContext
+from blixard.sources.etcd import EtcdSource
+from blixard.sources.etcd_client import Etcd, EtcdPlace
 from blixard.sources.file_stamps import RACY
+from blixard.sources.http_client import Deadline, Limits
 from blixard.sources.peers_reader import PeersReader
 from blixard.transport.acceptor import Acceptor
 from blixard.transport.connector import Connector, bind_endpoint, bound_port
@@ -325,6 +332,111 @@ async def s3(room: Path) -> None:
         await _against_file("s3", room, "s3://fleet/peers.json", put)
 
 
+@contextlib.asynccontextmanager
+async def _etcd(folder: Path) -> AsyncIterator[str]:
+    """Run an etcd; gives `host:port`."""
+    with socket.socket() as probe, socket.socket() as other:
+        ports = []
+        for each in (probe, other):
+            each.bind(("127.0.0.1", 0))
+            ports.append(each.getsockname()[1])
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
+    options = ["--data-dir", str(folder), "--listen-client-urls", client, "--advertise-client-urls", client]
+    options += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+    options += ["--initial-cluster", f"default={peer}", "--logger", "zap"]
+    null = asyncio.subprocess.DEVNULL
+    server = await asyncio.create_subprocess_exec("etcd", *options, stdout=null, stderr=null)
+    try:
+        while True:
+            with contextlib.suppress(BlixardError):
+                _EtcdWriter(f"127.0.0.1:{ports[0]}").put({})
+                break
+            await asyncio.sleep(0.1)
+        yield f"127.0.0.1:{ports[0]}"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+class _EtcdWriter:
+    """Puts values under the prefix `fleet`."""
+
+    def __init__(self, where: str) -> None:
+        self._client = Etcd(EtcdPlace.parse(f"etcd://{where}/fleet"), EtcdAccess())
+
+    def put(self, values: dict[str, bytes]) -> None:
+        """Put these values, in transactions of 100."""
+        operations = [put(self._client.place.key(name), value).request for name, value in values.items()]
+        for start in range(0, max(len(operations), 1), 100):
+            self._client.call("kv/txn", {"success": operations[start : start + 100]}, Deadline(Limits()))
+
+    def put_signed(self, files: dict[str, bytes]) -> None:
+        """Put a peers file in parts, and its signature."""
+        digests, parts = split(files["peers.json"])
+        for digest, part in parts.items():
+            self.put({f"parts/{digest}": part})
+        self.put({"peers": write_index(digests), "peers.sig": files["peers.json.sig"]})
+
+
+async def etcd(room: Path) -> None:
+    """A signed peers file of 10,000 peers in etcd against the same in a local file, and entries against a folder.
+
+    Changes of entries come by a watch, as in a running node; the peers file is looked at, like the others.
+    """
+    async with _etcd(room / "etcd") as where:
+        writer = _EtcdWriter(where)
+        await _against_file("etcd", _made(room / "signed"), f"etcd://{where}/fleet", writer.put_signed)
+    async with _etcd(room / "etcd2") as where:
+        await _entries_against_folder(room, where)
+
+
+async def _entries_against_folder(room: Path, where: str) -> None:
+    keys = [SecretKey.generate() for _ in range(KNOWN)]
+    entries = [entry_of(key, n, f"192.0.2.{n % 250 + 1}:{n % 60000 + 1}") for n, key in enumerate(keys, 1)]
+    folder, writer = _made(room / "registries"), _EtcdWriter(where)
+
+    def write(count: int) -> None:
+        values = {str(entry.node_id): format_registry(entry) for entry in entries[:count]}
+        for name, data in values.items():
+            (folder / f"{name}.json").write_bytes(data)
+        writer.put({f"registry/{name}": data for name, data in values.items()})
+
+    write(KNOWN)
+    await asyncio.sleep(RACY)
+    context = SourceContext(
+        check=AttestationCheck(cluster=CLUSTER, wall=SystemClock().wall), wall=SystemClock().wall, is_known=bool
+    )
+    watched = EtcdSource(EtcdPlace.parse(f"etcd://{where}/fleet"), context)
+    ways: dict[str, Source | DiscoverySource.NodeRegistry] = {
+        "folder": DiscoverySource.NodeRegistry([folder]),
+        "etcd": watched,
+    }
+    managers = {name: DiscoveryManager(DiscoveryConfig([way], auto_connect=False)) for name, way in ways.items()}
+    took: dict[str, dict[str, list[float]]] = {name: {"first": [], "changed": [], "same": []} for name in ways}
+    for name, manager in managers.items():
+        first = 0.0
+        while len(manager.get_peers()) < KNOWN:
+            first += (await timed(manager.refresh_peers))[1]
+        took[name]["first"].append(first)
+    await watched.changed()  # begins to watch
+    for turn in range(ROUNDS):
+        entries[0] = entry_of(keys[0], 1, f"192.0.2.1:{turn + 1}", previous=entries[0])
+        write(1)
+        await asyncio.sleep(RACY)
+        assert await watched.changed()
+        for what in ("changed", "same"):
+            for name, manager in managers.items():
+                took[name][what].append((await timed(manager.refresh_peers))[1])
+    for manager in managers.values():
+        assert manager.get_peers()[0].direct_addresses[0] == f"192.0.2.1:{ROUNDS}"
+        await manager.stop()
+    print(f"etcd     {KNOWN} entries, CPU", end="")
+    for what, words in (("first", "first load"), ("changed", "one changed"), ("same", "nothing changed")):
+        ours, theirs = (statistics.median(took[name][what]) for name in ("etcd", "folder"))
+        print(f"; {words} {ours * 1000:.1f} ms, {ours / theirs:.2f} of a folder's", end="")
+    print()
+
+
 async def dns(room: Path) -> None:
     """The same peers in a zone of Knot, where nobody signs for the fleet: each record has its node's attestation."""
     with running_knot(_made(room / "knot")) as knot:
@@ -599,6 +711,7 @@ MEASURES = {
     "refresh": refresh,
     "http": http,
     "s3": s3,
+    "etcd": etcd,
     "dns": dns,
     "large": large,
     "idle": idle,

@@ -142,6 +142,16 @@ def join_files(join: Hosts, hostvars: HostVars, host: str, data_dir: str) -> dic
     return {name: f"{folder}/{name}.json" for name in through}
 
 
+def etcd_files(sources: t.Mapping[str, str], data_dir: str) -> dict[str, dict[str, str]]:
+    """Return source, name and path in the data directory of each file that is given, by what it is."""
+    names = data_dir_files.ETCD_FILE_NAMES
+    return {
+        what: {"src": source, "name": names[what], "path": f"{data_dir}/{names[what]}"}
+        for what, source in sources.items()
+        if source
+    }
+
+
 def signers(trusted: t.Sequence[str], key: str, key_file: str) -> list[str]:
     """Return the ids that may sign off: those that are trusted, or where there are none that of the fleet key."""
     own = None if trusted else signature.fleet_key(key, key_file)
@@ -390,6 +400,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "has_peers": observe.has_peers,
     "hosts": hosts,
     "join_files": join_files,
+    "etcd_files": etcd_files,
     "json": json_text,
     "leaving_risk": leaving_risk,
     "left_behind": left_behind,

@@ -48,6 +48,7 @@ The peers file in CI <docs/ci>
 Publishing <docs/publishing>
 Peers from DNS <docs/dns>
 Running a node <docs/node>
+etcd <docs/etcd>
 Scale <docs/scale>
 ```
 ```{toctree}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random, SystemRandom
@@ -31,7 +31,7 @@ from blixard.ordered_set import OrderedSet
 from blixard.peers.claims import Dropped
 from blixard.peers.events import QUEUE_LENGTH, Event, EventBus, Subscription
 from blixard.peers.table import ABSENT_INTERVALS, PeerTable
-from blixard.sources.base import SourceContext
+from blixard.sources.base import EtcdAccess, SourceContext
 from blixard.sources.factory import DiscoverySource, make_sources
 from blixard.sources.snapshots import SnapshotStore
 from blixard.sources.worker import StillBusy, Worker
@@ -77,6 +77,7 @@ class DiscoveryConfig:
         state_dir: where the numbers of signed peers files are remembered, so that an older one is refused after
             a restart too, and the last good peers files themselves, so that a damaged one takes nobody away; None
             remembers the numbers in memory.
+        etcd: by what etcd and this node prove who they are.
     """
 
     sources: Sequence[Named | Source] = ()
@@ -85,6 +86,7 @@ class DiscoveryConfig:
     trusted_signers: Collection[EndpointId] = ()
     full_mesh: int = 64
     state_dir: Path | None = None
+    etcd: EtcdAccess = field(default_factory=EtcdAccess)
 
     @property
     def refresh_seconds(self) -> float:
@@ -175,6 +177,7 @@ class DiscoveryManager:
             signers=config.trusted_signers,
             seen=HighestSeq(config.state_dir, clock.wall),
             memory=SnapshotStore(config.state_dir) if config.state_dir is not None else None,
+            etcd=config.etcd,
             node_ids=self._table.node_ids,
             own_entry=own_entry,
         )
@@ -239,10 +242,10 @@ class DiscoveryManager:
         async with self._lifecycle:
             before, self._config = self._config, config
             trusted, trusted_before = frozenset(config.trusted_signers), frozenset(before.trusted_signers)
-            self._context = replace(self._context, signers=trusted)
+            self._context = replace(self._context, signers=trusted, etcd=config.etcd)
             old = {source.name: source for source in self._poller.sources}
             sources = make_sources(config.sources, self._context)
-            if trusted == trusted_before:
+            if trusted == trusted_before and config.etcd == before.etcd:
                 sources = [_same(old.get(source.name), source, config.sources) for source in sources]
             self._poller.change(sources, interval=config.refresh_seconds, signed=bool(trusted))
             self._forget_former_sources()

@@ -21,8 +21,9 @@ from tests.unit.peers.people import endpoint_id
 from tests.unit.sources.test_mdns_iroh import announcement
 
 from blixard.agent.node_config import parse_config
-from blixard.documents.json_bytes import loads
+from blixard.documents.json_bytes import loads, sha256_hex
 from blixard.documents.json_times import format_time, parse_time, upstream_time
+from blixard.documents.parts import MAX_PART, join, read_index, split, write_index
 from blixard.documents.peers_file import PeersParser, build_peers, format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import load_schema
@@ -40,6 +41,7 @@ from blixard.sources.cloud_azure import joined, parse_list
 from blixard.sources.cloud_gcp import parse_compute
 from blixard.sources.dns_client import DnsLocation, records_of
 from blixard.sources.dns_records import base32, format_node, id_of, parse_iroh, parse_node, strings_of
+from blixard.sources.etcd_client import EtcdPlace, parse_range, parse_watch
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
 from blixard.sources.http_client import Target as HttpTarget
 from blixard.sources.mdns_iroh import parse_packet
@@ -234,6 +236,25 @@ _ARM = {
 }
 
 
+def _etcd_place(text: str) -> None:
+    one = EtcdPlace.parse(text)
+    assert EtcdPlace.parse(str(one)) == one
+
+
+def _etcd_range(data: bytes) -> None:
+    answer = loads(data)
+    if isinstance(answer, dict):
+        parse_range(answer)
+
+
+def _parts(data: bytes) -> None:
+    digests, parts = split(data)
+    assert join(digests, parts, len(data)) == data
+    assert all(0 < len(part) <= MAX_PART for part in parts.values())
+    named = read_index(data)
+    assert named is None or read_index(write_index(named)) == named
+
+
 def _dns_message(kind: str, *records: str) -> bytes:
     """An answer with records of a type, a bounded one of each other kind beside them."""
     question = dns.message.make_query(DOMAIN, kind, id=1)
@@ -312,6 +333,25 @@ TARGETS = [
             b"HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\n\r\n",
         ),
     ),
+    Target("places in etcd", _of_text(_etcd_place), (b"etcd://a:2379,[::1]:9/fleet", b"etcds://a.example//fleet/x")),
+    Target(
+        "etcd's ranges",
+        _etcd_range,
+        (
+            b'{"header":{"cluster_id":"14443903163313418560","revision":"5"},"kvs":[{"key":"Zm9vL2E=",'
+            b'"create_revision":"2","mod_revision":"2","version":"1","value":"Zm9vL2E="}],"more":true,"count":"2"}',
+        ),
+    ),
+    Target(
+        "etcd's watches",
+        parse_watch,
+        (
+            b'{"result":{"header":{"cluster_id":"1","revision":"7"},"events":[{"type":"DELETE","kv":{"key":"Zm8=",'
+            b'"mod_revision":"7"}},{"kv":{"key":"Zm8=","mod_revision":"7","value":"Zm8="}}]}}\n',
+            b'{"result":{"header":{"cluster_id":"1"},"canceled":true,"compact_revision":"4"}}',
+        ),
+    ),
+    Target("documents in parts", _parts, (PEERS, write_index([sha256_hex(b"a")]))),
     Target(
         "locations in clouds",
         _of_text(_cloud_location),

@@ -61,6 +61,10 @@ def serving(tls: ssl.SSLContext | None = None, host: str = "localhost") -> Itera
             except (BrokenPipeError, ConnectionError, ssl.SSLError):
                 return
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 

@@ -22,6 +22,7 @@ from blixard.dialling.protocols import DialError
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
 from blixard.documents.connectivity_report import TOO_SLOW, summary
 from blixard.errors import InputError
+from blixard.sources.base import EtcdAccess
 from blixard.transport.hello import Hello, Purpose, turned_away
 from blixard.trust.keys import SecretKey, read_secret_key
 
@@ -393,12 +394,15 @@ async def check_as_stranger(
     timeout: float = DEFAULT_TIMEOUT,
     sample: Sample = "all",
     tell: Callable[[Any], None] = lambda _: None,
+    etcd: EtcdAccess | None = None,
 ) -> dict[str, Any]:
-    """Check the peers that `sources` name, with a key made for this one check. Returns the report."""
+    """Check the peers that `sources` name, with a key made for this one check. Returns the report.
+
+    `etcd`: by what etcd and this check prove who they are.
+    """
     key = SecretKey.generate()
-    found = _Found(
-        key, DiscoveryConfig(sources), lambda purpose: Hello(cluster=None, node_id=None, entry=None, purpose=purpose)
-    )
+    discovery = DiscoveryConfig(sources, etcd=etcd or EtcdAccess())
+    found = _Found(key, discovery, lambda purpose: Hello(cluster=None, node_id=None, entry=None, purpose=purpose))
     edges, about = await found.check(timeout, sample, tell, all_problems)
     stranger = {"node_id": None, "iroh_node_id": key.public().base64, "agent": "stranger", **about}
     return report(None, [stranger], edges)

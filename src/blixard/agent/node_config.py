@@ -19,6 +19,7 @@ from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.limits import MAX_CONFIG_BYTES
 from blixard.model.words import MISSING, UNKNOWN, wrong_kind
+from blixard.sources.base import EtcdAccess
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
@@ -38,6 +39,12 @@ class NodeConfig:
     advertise: AdvertisePolicy = field(default_factory=AdvertisePolicy)
     join: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
+    etcd: tuple[str, ...] = ()
+    etcd_user: str | None = None
+    etcd_password_file: str | None = None
+    etcd_ca_file: str | None = None
+    etcd_cert_file: str | None = None
+    etcd_key_file: str | None = None
     dns: tuple[str, ...] = ()
     cloud: tuple[str, ...] = ()
     mdns: bool = False
@@ -172,10 +179,32 @@ def sources_of(config: NodeConfig) -> list[Named]:
     """Return where this node looks for peers, what the operator named first."""
     locations = [*config.join, *config.registries]
     named: list[Named] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Etcd(config.etcd)] if config.etcd else []
     named += [DiscoverySource.Dns(config.dns)] if config.dns else []
     named += [DiscoverySource.Cloud(config.cloud)] if config.cloud else []
     named += [DiscoverySource.Mdns()] if config.mdns else []
     return [*named, DiscoverySource.StaticFile(config.peers_file)]
+
+
+def etcd_access(given: Mapping[str, str | None]) -> EtcdAccess:
+    """Return by what etcd and this node prove who they are, of settings by name."""
+
+    def path(name: str) -> Path | None:
+        text = given.get(name)
+        return Path(text) if text else None
+
+    return EtcdAccess(
+        given.get("etcd_user") or None,
+        path("etcd_password_file"),
+        path("etcd_ca_file"),
+        path("etcd_cert_file"),
+        path("etcd_key_file"),
+    )
+
+
+def etcd_of_environment(environ: Mapping[str, str]) -> EtcdAccess:
+    """Return by what etcd and a program prove who they are: a node's variables say that for commands and runs too."""
+    return etcd_access({o.key: environ.get(o.env_name) for o in OPTIONS if o.key.startswith("etcd_")})
 
 
 def discovery_of(config: NodeConfig) -> DiscoveryConfig:
@@ -186,6 +215,7 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
         config.auto_connect,
         trusted_signers=config.trusted_signers,
         state_dir=config.data_dir,
+        etcd=etcd_access(vars(config)),
     )
 
 

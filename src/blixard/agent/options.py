@@ -197,6 +197,18 @@ OPTIONS = (
     ),
     Option("join", _locations, "registries to join through", _LOCATIONS, from_words),
     Option("registries", _locations, "registries of peers", _LOCATIONS, from_words, env="BLIXARD_NODE_REGISTRIES"),
+    Option(
+        "etcd",
+        _locations,
+        "prefixes in etcd with entries or a peers file; several endpoints of one cluster are several URLs",
+        "a list of etcd://HOST:PORT/PREFIX, or etcds:// for TLS",
+        from_words,
+    ),
+    Option("etcd_user", _text, "user at etcd", "a name", nullable=True),
+    Option("etcd_password_file", _text, "file with that user's password, 0600", "a path", nullable=True),
+    Option("etcd_ca_file", _text, "authorities that etcd's certificate must be of", "a path", nullable=True),
+    Option("etcd_cert_file", _text, "this node's certificate at etcd", "a path", nullable=True),
+    Option("etcd_key_file", _text, "its key, 0600", "a path", nullable=True),
     Option("dns", _locations, "domains whose DNS records list peers", _DNS, from_words),
     Option(
         "cloud",

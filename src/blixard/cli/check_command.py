@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.check_sample import parse_sample
 from blixard.agent.control_client import ask
+from blixard.agent.node_config import etcd_of_environment
 from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_table, progress, seconds
 from blixard.errors import InputError, one_line
@@ -74,7 +76,10 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
 
     named = sources(args)
     with progress("peers checked") as show:
-        report = asyncio.run(check_as_stranger(named, timeout=args.timeout, sample=args.sample, tell=show))
+        asked = check_as_stranger(
+            named, timeout=args.timeout, sample=args.sample, tell=show, etcd=etcd_of_environment(os.environ)
+        )
+        report = asyncio.run(asked)
     if not report["edges"]:
         problems = report["nodes"][0]["problems"]
         mend = "name a peers file with --peers or a registry with --registry"

@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.control_client import AgentNotRunning, ask
+from blixard.agent.node_config import etcd_of_environment
 from blixard.cli.locations import add_location_flags, sources
 from blixard.cli.output import print_json, print_line, print_table, seconds
 from blixard.documents.account import as_owner_of
@@ -79,7 +81,8 @@ async def _look(named: list[Named]) -> dict[str, Any]:
     from blixard.agent.source_report import findings
     from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
 
-    manager = DiscoveryManager(DiscoveryConfig(named, auto_connect=False))
+    access = etcd_of_environment(os.environ)
+    manager = DiscoveryManager(DiscoveryConfig(named, auto_connect=False, etcd=access))
     try:
         await manager.start()
         await manager.refresh_peers()

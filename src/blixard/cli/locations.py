@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from blixard.sources.factory import Named
 
-_PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "cloud", "peers_file")}
+_PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "etcd", "cloud", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
 
 
@@ -73,6 +73,7 @@ def _of_environment(environ: Mapping[str, str]) -> list[Named]:
 
     locations = [*from_words(given("join")), *from_words(given("registries"))]
     named: list[Named] = [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Etcd(from_words(given("etcd")))] if given("etcd") else []
     named += [DiscoverySource.Dns(from_words(given("dns")))] if given("dns") else []
     named += [DiscoverySource.Cloud(from_words(given("cloud")))] if given("cloud") else []
     return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

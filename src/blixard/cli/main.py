@@ -19,6 +19,7 @@ from blixard.cli import (
     node_command,
     peers_command,
     publish_command,
+    record_command,
     registry_command,
     status_command,
 )
@@ -26,7 +27,7 @@ from blixard.errors import BlixardError, InputError, trouble_with_files
 
 _GROUPS = (
     *(node_command, status_command, discover_command, check_command),
-    *(key_command, registry_command, peers_command, publish_command),
+    *(key_command, registry_command, peers_command, publish_command, record_command),
 )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blixard.agent.node_config import etcd_of_environment
 from blixard.cli.output import print_json, print_line
 from blixard.errors import one_line
 
@@ -40,7 +42,7 @@ def register(commands: Commands) -> None:
         "places",
         nargs="+",
         metavar="LOC",
-        help="a folder that is there, s3://, sftp://, gs://, abfs://, dns://SERVER/DOMAIN, or zone:///FILE",
+        help="a folder that is there, s3://, sftp://, gs://, abfs://, etcd://, dns://SERVER/DOMAIN, zone:///FILE",
     )
     parser.set_defaults(run=run)
 
@@ -49,12 +51,15 @@ def run(args: argparse.Namespace) -> int:
     """Publish; 1 when a place refused or failed, and with --check when one is not up to date."""
     # Imported here: no other command needs it.
     from blixard.publishing.base import PublishContext, read_publication
-    from blixard.publishing.factory import make_destinations, publish_everywhere, report
+    from blixard.publishing.factory import make_destinations, publish_everywhere, remember, report
 
-    context = PublishContext(lambda: datetime.now(timezone.utc), args.tsig_key_file)
+    etcd = etcd_of_environment(os.environ)
+    context = PublishContext(lambda: datetime.now(timezone.utc), args.tsig_key_file, etcd)
     destinations = make_destinations(args.places, context)
     publication = read_publication(args.registry_dir, args.peers)
     outcomes = asyncio.run(publish_everywhere(destinations, publication, check=args.check))
+    if not args.check:
+        remember(args.registry_dir, publication, outcomes)
     if args.json:
         print_json(report(outcomes))
     else:

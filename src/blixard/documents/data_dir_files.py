@@ -17,6 +17,7 @@ JOIN_FOLDER_NAME = "registry.d"
 PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
 SOCKET_NAME = "agent.sock"
+ETCD_FILE_NAMES = {"password": "etcd-password", "ca": "etcd-ca.pem", "cert": "etcd-cert.pem", "key": "etcd-key.pem"}
 
 
 class Kept(NamedTuple):
@@ -41,6 +42,7 @@ KEPT = (
     Kept(PEERS_FILE_NAME),
     Kept(PEERS_FILE_NAME + SIGNATURE_SUFFIX),
     Kept(JOIN_FOLDER_NAME, kind="folder", inside=r".+\.json"),
+    *(Kept(name, content="any") for name in ETCD_FILE_NAMES.values()),
     Kept(REGISTRY_FILE_NAME, by_node=True),
     Kept(SEEN_FILE_NAME, by_node=True),
     Kept(SNAPSHOTS_FOLDER_NAME, kind="folder", content="any", by_node=True, inside="[0-9a-f]{32}"),

@@ -54,6 +54,8 @@ SETTINGS = {
     "blixard_advertise_extra": "advertise.extra",
     "blixard_registries": "registries",
     "blixard_dns": "dns",
+    "blixard_etcd": "etcd",
+    "blixard_etcd_user": "etcd_user",
     "blixard_cloud": "cloud",
     "blixard_refresh_interval": "refresh_interval_s",
     "blixard_admission": "admission",

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blixard.agent.node_config import etcd_of_environment
 from blixard.publishing.base import PublishContext, read_publication
-from blixard.publishing.factory import make_destinations, publish_everywhere, report
+from blixard.publishing.factory import make_destinations, publish_everywhere, remember, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,10 +42,14 @@ def publish(
         InputError: a place is none, or a file cannot be used.
         TrustError: record, peers file and signature do not fit each other.
     """
-    destinations = make_destinations(places, PublishContext(wall, tsig_key_file))
+    context = PublishContext(wall, tsig_key_file, etcd_of_environment(os.environ))
+    destinations = make_destinations(places, context)
     if check and pending:
         return {"changed": bool(destinations), "places": [], "troubles": []}
-    outcomes = asyncio.run(publish_everywhere(destinations, read_publication(record, peers_file), check=check))
+    publication = read_publication(record, peers_file)
+    outcomes = asyncio.run(publish_everywhere(destinations, publication, check=check))
+    if not check:
+        remember(record, publication, outcomes)
     changed = [each for each in outcomes if each.status == "changed"]
     return {
         "changed": bool(changed),

@@ -7,18 +7,20 @@ under a higher number; without a signature, what names a node with a newer attes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from blixard.documents.files import read_limited
+from blixard.documents.files import read_limited, write_atomic
+from blixard.documents.json_bytes import loads, pretty_bytes, sha256_hex
 from blixard.documents.peers_file import build_peers, diff_peers, parse_peers
-from blixard.documents.record import SUFFIX, read_record
+from blixard.documents.record import FILE_MODE, SUFFIX, read_record
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.model.numbers import is_ahead
+from blixard.sources.base import EtcdAccess
 from blixard.trust.manifest import FILE_NAME, members_of, verify_manifest
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, verify_peers
 
@@ -38,6 +40,8 @@ class Publication:
         seq: number of the signature; None where there is none.
         record: the entries, parsed.
         listed: the peers, parsed.
+        base: for each place from which several controllers take the record, the digest of the peers file that the
+            record and this place last had in common.
     """
 
     entries: Mapping[str, bytes]
@@ -47,6 +51,7 @@ class Publication:
     seq: int | None = None
     record: Mapping[str, NodeRegistryEntry] = field(default_factory=dict, repr=False)
     listed: tuple[DiscoveredPeer, ...] = field(default=(), repr=False)
+    base: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,12 @@ class PublishContext:
     Attributes:
         wall: the date and time.
         tsig_key_file: the file with the key that DNS updates are signed with.
+        etcd: by what etcd and this program prove who they are.
     """
 
     wall: Callable[[], datetime]
     tsig_key_file: Path | None = None
+    etcd: EtcdAccess = field(default_factory=EtcdAccess)
 
 
 def read_publication(record: Path, peers_file: Path) -> Publication:
@@ -125,7 +132,40 @@ def read_publication(record: Path, peers_file: Path) -> Publication:
     if manifest is not None:
         _check_manifest(record, entries, manifest)
     seq = None if signature is None else parse_sig(signature)[1]
-    return Publication(data, peers, signature, manifest, seq, entries, tuple(listed))
+    return Publication(data, peers, signature, manifest, seq, entries, tuple(listed), read_base(record))
+
+
+BASE = ".published"
+"""In the record's folder; hidden, so that nobody takes it for an entry."""
+
+_MAX_BASE = 64 * 1024
+_MAX_PLACES = 64
+
+
+def read_base(record: Path) -> dict[str, str]:
+    """Return what the record and each place last had in common, see `Publication.base`.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    path = record / BASE
+    data = _read_if_there(path, _MAX_BASE)
+    found = {} if data is None else loads(data, file=str(path))
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise InputError("is no object of digests", file=str(path), mend="remove it, and pull the record again")
+    return found
+
+
+def note_base(record: Path, places: Collection[str], peers: bytes) -> None:
+    """Remember that the record and these places have this peers file in common."""
+    if not places:
+        return
+    before = read_base(record)
+    digest = sha256_hex(peers)
+    after = {**before, **dict.fromkeys(places, digest)}
+    if after != before:
+        kept = dict(list(after.items())[-_MAX_PLACES:])
+        write_atomic(record / BASE, pretty_bytes(kept), FILE_MODE)
 
 
 def newer(publication: Publication, peers: bytes | None, signature: bytes | None, now: datetime) -> str | None:

@@ -8,11 +8,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from blixard.errors import BlixardError, InputError
-from blixard.publishing.base import Outcome
+from blixard.publishing.base import Outcome, note_base
 from blixard.sources.urls import has_secret, name_of, scheme_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blixard.publishing.base import Destination, Publication, PublishContext
+
+SHARED = ("etcd", "etcds")
+"""Places from which several controllers take one record."""
 
 TIMEOUT = 600.0
 """Seconds for one place: what is not there by then goes on with the next publication."""
@@ -39,6 +44,10 @@ def _destination_at(location: str, context: PublishContext) -> Destination:
     if scheme in ("http", "https"):
         mend = "publish to the folder that the web server serves, or to the store behind it"
         raise InputError("cannot be written to", file=name_of(location), mend=mend)
+    if scheme in SHARED:
+        from blixard.publishing.etcd import EtcdDestination
+
+        return EtcdDestination(location, context)
     if scheme == "zone" or location[:4].lower() == "dns:":
         return _dns_at(location, context)
     from blixard.publishing.store import store_at
@@ -70,6 +79,12 @@ async def _publish(destination: Destination, publication: Publication, check: bo
     except BlixardError as error:
         reason = str(error)
     return Outcome(destination.name, "failed", reason=reason)
+
+
+def remember(record: Path, publication: Publication, outcomes: Iterable[Outcome]) -> None:
+    """Have the record know what it now has in common with the places that several controllers share."""
+    shared = [each.place for each in outcomes if scheme_of(each.place) in SHARED and each.reason is None]
+    note_base(record, shared, publication.peers)
 
 
 def report(outcomes: Iterable[Outcome]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 
 - `base`: `Source`, the three answers `Found`, `Nothing` and `Failed`, `Sighting`, and what sources need from outside.
 - The sources: `static_file`, `registry_files`, `http_document`, `remote_files` (fsspec), `dns` (dnspython),
-  `node_locations` (a ticket or `host:port`).
+  `node_locations` (a ticket or `host:port`), `etcd` with its `etcd_client` and `etcd_watch`.
 - `file_systems`, `sftp`: fsspec's file systems, and its SFTP with a known host key.
 - `cloud`: seeds and tagged instances that a cloud names, with `cloud_aws`, `cloud_gcp` and `cloud_azure` for what each
   of them says, and `cloud_services` for how they are asked.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from blixard.model.addresses import HostPort
     from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
@@ -195,6 +196,25 @@ def _clash(loser: Sighting, winner: Sighting) -> str:
 
 
 @dataclass(frozen=True)
+class EtcdAccess:
+    """By what etcd and its client prove who they are; all of it in files, read again at each connection.
+
+    Attributes:
+        user: name of the user; None where etcd has none.
+        password_file: its password, in a file for its owner alone.
+        ca_file: certificates of the authorities that are trusted; None for those of the system.
+        cert_file: the client's certificate, with those between it and its authority.
+        key_file: its key, in a file for its owner alone; None where it is in `cert_file`.
+    """
+
+    user: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class SourceContext:
     """Verification, the date and time, who is known (`node_ids`, by other sources too), and what only a node can do."""
 
@@ -207,5 +227,6 @@ class SourceContext:
     signers: Collection[EndpointId] = ()
     seen: HighestSeq | None = None
     memory: SnapshotStore | None = None
+    etcd: EtcdAccess = EtcdAccess()
     node_ids: Callable[[], Mapping[EndpointId, int]] = dict
     own_entry: Callable[[], NodeRegistryEntry] | None = None

@@ -30,9 +30,9 @@ class DiscoverySource:
     class NodeRegistry:
         """Where registries are, each a source of its own.
 
-        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file, or
-        what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME` as in `Dns`, and
-        `aws:` and the like as in `Cloud`.
+        A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file,
+        `etcd(s)://`, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME`
+        as in `Dns`, and `aws:` and the like as in `Cloud`.
         """
 
         locations: Sequence[str | Path]
@@ -42,6 +42,12 @@ class DiscoverySource:
         """A peers file. A file that is not there (yet) is no error: it says nothing."""
 
         path: str | Path
+
+    @dataclass(frozen=True)
+    class Etcd:
+        """Prefixes in etcd. URLs with one scheme and one prefix are the endpoints of one cluster."""
+
+        urls: Sequence[str]
 
     @dataclass(frozen=True)
     class Dns:
@@ -67,6 +73,7 @@ Named = (
     DiscoverySource.NodeRegistry
     | DiscoverySource.StaticFile
     | DiscoverySource.Dns
+    | DiscoverySource.Etcd
     | DiscoverySource.Cloud
     | DiscoverySource.Mdns
 )
@@ -116,6 +123,8 @@ def _make(named: Named | Source, context: SourceContext) -> list[Source]:
                 memory=context.memory,
             )
         ]
+    if isinstance(named, DiscoverySource.Etcd):
+        return [registry_at(location, context) for location in _clusters(named.urls)]
     return [named]
 
 
@@ -127,6 +136,16 @@ def _mdns(context: SourceContext) -> Source:
         mend = "pip install 'blixard[mdns]'"
         return Unusable("mdns", InputError("needs a package that is not installed", file="mdns", mend=mend), "mdns")
     return MdnsSource(context)
+
+
+def _clusters(urls: Sequence[str]) -> list[str]:
+    """Return a URL for each cluster, with all the endpoints that the URLs name of it."""
+    endpoints: dict[tuple[str, str], list[str]] = {}
+    for url in urls:
+        scheme, _, rest = url.partition("://")
+        host, _, prefix = rest.partition("/")
+        endpoints.setdefault((scheme, prefix), []).append(host)
+    return [f"{scheme}://{','.join(hosts)}/{prefix}" for (scheme, prefix), hosts in endpoints.items()]
 
 
 def registry_at(location: str | Path, context: SourceContext) -> Source:
@@ -193,6 +212,11 @@ def _at_url(scheme: str, url: str, context: SourceContext) -> Source:
         from blixard.sources.http_document import HttpSource
 
         return HttpSource(url, context)
+    if scheme in ("etcd", "etcds"):
+        from blixard.sources.etcd import EtcdSource
+        from blixard.sources.etcd_client import EtcdPlace
+
+        return EtcdSource(EtcdPlace.parse(url), context)
     from blixard.sources.remote_files import RemoteSource
 
     return RemoteSource(url, context)

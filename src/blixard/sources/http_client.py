@@ -18,8 +18,8 @@ import socket
 import ssl
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import blixard
@@ -38,6 +38,8 @@ _GONE = frozenset({404, 410})
 _MAX_VALIDATOR = 1024
 _HEAD = 256 * 1024  # more than http.client takes of status line and headers before it gives up by itself
 _CHUNK = 64 * 1024
+_TICK = 1.0  # seconds between two looks at whether a stream is still wanted
+_KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a host that is gone is noticed in 50 s
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -226,11 +228,114 @@ def _authorization(parts: urllib.parse.SplitResult) -> str | None:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+@dataclass(frozen=True)
+class Post:
+    """A POST of a JSON document; where it redirects to is not followed.
+
+    Attributes:
+        url: http or https, without user info.
+        body: the document.
+        tls: what the server is held against, and what proves who we are; None for the authorities of the system.
+        authorization: the header of this name; None for none.
+        is_secret: nobody on the way may read it.
+    """
+
+    url: str
+    body: bytes = field(repr=False)
+    tls: ssl.SSLContext | None = None
+    authorization: str | None = field(default=None, repr=False)
+    is_secret: bool = False
+
+    def target(self) -> Target:
+        """Return where it goes to.
+
+        Raises:
+            InputError: `url` is no such URL.
+        """
+        # An empty header is not sent, and counts as something secret.
+        secret = self.authorization or ("" if self.is_secret else None)
+        return replace(Target.parse(self.url), authorization=secret)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that it has beside those of any request."""
+        return {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What a server answers, whatever it is."""
+
+    status: int
+    body: bytes
+
+
+def post(request: Post, most: int, deadline: Deadline) -> Posted:
+    """Return what a server answers, of at most `most` bytes.
+
+    Raises:
+        InputError: there is no whole answer; the line says why, and shows nothing secret.
+    """
+    target = request.target()
+    with _errors(target, deadline), _connect(target, deadline, None, request.tls) as connection:
+        response = _send(_Wire(connection, deadline, 2 * most + _HEAD), target, request.headers(), body=request.body)
+        _check_length(response, target, most)
+        return Posted(response.status, _read(response, target, most))
+
+
 @contextlib.contextmanager
-def _connect(target: Target, deadline: Deadline, sent_by: Network | None) -> Iterator[socket.socket]:
+def post_for_lines(
+    request: Post, most: int, deadline: Deadline, is_wanted: Callable[[], bool], silence: float
+) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """Give the status, and the lines of an answer that goes on without an end.
+
+    Args:
+        request: what is asked.
+        most: bytes that one line may have.
+        deadline: until the answer begins.
+        is_wanted: asked every second in which nothing comes; when it says no, the lines end.
+        silence: seconds without a byte after which the server counts as gone.
+
+    Raises:
+        InputError: as `post`, also from the lines.
+    """
+    target = request.target()
+    with _errors(target, deadline), _connect(target, deadline, None, request.tls) as connection:
+        _keep_alive(connection)
+        wire = _Stream(connection, deadline, is_wanted, silence)
+        response = _send(wire, target, request.headers(), body=request.body)
+        wire.has_begun = True
+        yield response.status, _lines(response, target, most)
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _lines(response: http.client.HTTPResponse, target: Target, most: int) -> Iterator[bytes]:
+    rest = bytearray()
+    with contextlib.suppress(_Unwanted):
+        while chunk := response.read1(_CHUNK):
+            for part in chunk.splitlines(keepends=True):
+                rest += part
+                if len(rest) > most:
+                    raise target.error(f"is too large: a line of more than {most} bytes")
+                if part.endswith(b"\n"):
+                    yield bytes(rest)
+                    rest.clear()
+        if rest:
+            yield bytes(rest)
+
+
+@contextlib.contextmanager
+def _connect(
+    target: Target, deadline: Deadline, sent_by: Network | None, tls: ssl.SSLContext | None = None
+) -> Iterator[socket.socket]:
     """Connect to the first address that answers, and for https have the server prove its name.
 
-    `sent_by`: the network of the server that sent us here; None for where we began.
+    `sent_by`: the network of the server that sent us here; None for where we began. `tls`: as in `Post`.
     """
     plain = _dial(target, deadline, sent_by)
     try:
@@ -238,7 +343,7 @@ def _connect(target: Target, deadline: Deadline, sent_by: Network | None) -> Ite
             yield plain
             return
         # Made anew each time, since the authorities of the system change while a node runs.
-        context = ssl.create_default_context()
+        context = tls or ssl.create_default_context()
         plain.settimeout(deadline.at_most(deadline.limits.idle))
         with context.wrap_socket(plain, server_hostname=target.where.host) as secured:
             yield secured
@@ -314,6 +419,34 @@ class _Wire(io.RawIOBase):
         """Do nothing: http.client closes it while it still reads; `_connect` does it in the end."""
 
 
+class _Unwanted(Exception):
+    """Nobody wants what a stream brings any more."""
+
+
+class _Stream(_Wire):
+    """A wire that once an answer `has_begun` waits for as long as somebody wants what comes."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline, is_wanted: Callable[[], bool], silence: float) -> None:
+        super().__init__(sock, deadline, _HEAD)
+        self._is_wanted = is_wanted
+        self._silence = silence
+        self.has_begun = False
+
+    def readinto(self, buffer: object) -> int:
+        if not self.has_begun:
+            return super().readinto(buffer)
+        self._sock.settimeout(_TICK)
+        waited = 0.0
+        while waited < self._silence:
+            try:
+                return self._sock.recv_into(cast("bytearray", buffer))
+            except TimeoutError:
+                waited += _TICK
+                if not self._is_wanted():
+                    raise _Unwanted from None
+        raise TimeoutError
+
+
 def _ask(
     sock: socket.socket, target: Target, most: int, deadline: Deadline, known: Validators | None
 ) -> http.client.HTTPResponse:
@@ -327,7 +460,9 @@ def _ask(
     return _send(_Wire(sock, deadline, 2 * most + _HEAD), target, headers)
 
 
-def _send(wire: _Wire, target: Target, more: Mapping[str, str], method: str = "GET") -> http.client.HTTPResponse:
+def _send(
+    wire: _Wire, target: Target, more: Mapping[str, str], method: str = "GET", body: bytes | None = None
+) -> http.client.HTTPResponse:
     headers = {
         "Host": target.host_header,
         "User-Agent": f"blixard/{blixard.__version__}",
@@ -336,11 +471,11 @@ def _send(wire: _Wire, target: Target, more: Mapping[str, str], method: str = "G
         "Connection": "close",
         **more,
     }
-    if target.authorization is not None:
+    if target.authorization:
         headers["Authorization"] = target.authorization
     connection = http.client.HTTPConnection(target.where.host, target.where.port)
     connection.sock = cast("socket.socket", wire)
-    connection.request(method, target.path, headers=headers)
+    connection.request(method if body is None else "POST", target.path, body, headers)
     return connection.getresponse()
 
 

@@ -50,7 +50,7 @@ class HttpSource:
         self._place = name_of(url)
         self.name = f"registry:{self._place}"
         self._limits = limits or Limits()
-        beyond = self._is_plain and not _is_loopback(target.where.host)
+        beyond = self._is_plain and not is_loopback(target.where.host)
         self._reader = DocumentReader(self._place, context, name=self.name, is_plain=beyond)
         self._worker: Worker[Found] = Worker()
         self._good: Found | None = None
@@ -91,7 +91,8 @@ class HttpSource:
         return document.body
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host of a URL is this one."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -11,7 +11,8 @@ _HIDDEN = "…"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PATH_END = re.compile(r"[?#]")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:@\[\]]*)(:[0-9]*)?")
+_ONE_HOST = r"(?:\[[0-9A-Fa-f:.]*\]|[^:@\[\],]*)(?::[0-9]*)?"
+_HOST = re.compile(f"{_ONE_HOST}(?:,{_ONE_HOST})*")  # several are the endpoints of one etcd
 
 
 def scheme_of(text: str) -> str | None:
@@ -43,7 +44,9 @@ def name_of(url: str) -> str:
     The mark is far too short to find out from it what is hidden.
     """
     text = shown(url)
-    return f"{text} #{hashlib.sha256(url.encode()).hexdigest()[:4]}" if _HIDDEN in text else text
+    return (
+        f"{text} #{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:4]}" if _HIDDEN in text else text
+    )
 
 
 def has_user(url: str) -> bool:

@@ -48,6 +48,16 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
         ("/srv/node1.json", "seed.example.org:7001"),
     ),
     "registries": (["/srv/registries"], "/srv/registries", ("/srv/registries",)),
+    "etcd": (
+        ["etcd://a:2379/fleet", "etcds://b:2379/fleet"],
+        "etcd://a:2379/fleet, etcds://b:2379/fleet",
+        ("etcd://a:2379/fleet", "etcds://b:2379/fleet"),
+    ),
+    "etcd_user": ("node", "node", "node"),
+    "etcd_password_file": ("/etc/blixard/password", "/etc/blixard/password", "/etc/blixard/password"),
+    "etcd_ca_file": ("/etc/blixard/ca.pem", "/etc/blixard/ca.pem", "/etc/blixard/ca.pem"),
+    "etcd_cert_file": ("/etc/blixard/cert.pem", "/etc/blixard/cert.pem", "/etc/blixard/cert.pem"),
+    "etcd_key_file": ("/etc/blixard/key.pem", "/etc/blixard/key.pem", "/etc/blixard/key.pem"),
     "dns": (["fleet.example.org"], "fleet.example.org", ("fleet.example.org",)),
     "cloud": (["aws:", "gcp:tag=a=b"], "aws:,gcp:tag=a=b", ("aws:", "gcp:tag=a=b")),
     "mdns": (True, "true", True),
@@ -73,6 +83,12 @@ OTHERS = {
     "advertise.bridges": "no",
     "join": "/srv/other.json",
     "registries": "/srv/others",
+    "etcd": "etcd://c:2379/fleet",
+    "etcd_user": "other",
+    "etcd_password_file": "/other/password",
+    "etcd_ca_file": "/other/ca.pem",
+    "etcd_cert_file": "/other/cert.pem",
+    "etcd_key_file": "/other/key.pem",
     "dns": "other.example.org",
     "cloud": "azure:",
     "mdns": "false",
@@ -108,6 +124,12 @@ WRONG: dict[str, list[Any]] = {
     "advertise.bridges": [0, "true", None],
     "join": ["/srv/node1.json", [""], [1], ["a\0b"], ["/x"] * 1025],
     "registries": [{}, [[]]],
+    "etcd": ["etcd://a:2379/fleet", [""], [1]],
+    "etcd_user": ["", 1],
+    "etcd_password_file": ["", 1, []],
+    "etcd_ca_file": ["", 1],
+    "etcd_cert_file": ["", 1],
+    "etcd_key_file": ["", "a\0b"],
     "dns": ["fleet.example.org", [""], [1]],
     "cloud": ["aws:", ["ibm:"], ["aws:tag=x"], [1]],
     "mdns": ["true", 1, None],
@@ -120,6 +142,10 @@ WRONG: dict[str, list[Any]] = {
     "log_level": ["INFO", "trace", None, 1],
     "log_format": ["text", None],
 }
+
+
+# Settings that any text is good for, as far as the configuration can tell.
+ANY_TEXT = {"data_dir", "peers_file", "join", "registries", "dns"} | {name for name in WRONG if name.startswith("etcd")}
 
 
 def option(name: str) -> Option:
@@ -206,7 +232,7 @@ def test_a_wrong_value_in_the_file_is_named_by_file_and_pointer(tmp_path: Path, 
     assert refused(path).startswith(f"{path}: /{name.replace('.', '/')}")
 
 
-@pytest.mark.parametrize("name", sorted(WRONG.keys() - {"data_dir", "peers_file", "join", "registries", "dns"}))
+@pytest.mark.parametrize("name", sorted(WRONG.keys() - ANY_TEXT))
 def test_a_wrong_value_of_a_flag_or_a_variable_is_named_by_it(name: str) -> None:
     each = option(name)
     base = {"BLIXARD_NODE_ID": "1", "BLIXARD_BIND": "127.0.0.1:7001"}
