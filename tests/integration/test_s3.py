@@ -99,6 +99,24 @@ def test_each_file_is_written_only_over_the_version_that_was_read(first: Publica
     assert now.data == b"[]"
 
 
+def test_what_changes_while_the_publisher_reads_it_is_looked_at_again(
+    first: Publication, second: Publication, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    third = publication_of(tmp_path / "third", record_of(1, 4), seq=at(2))
+    shelf = shelf_at(HOME)
+    kind: Any = type(shelf.file_system)  # type: ignore[attr-defined]
+    original, once = kind.open, iter([third])
+
+    def opened(self: Any, path: str, *words: Any, **more: Any) -> Any:
+        file = original(self, path, *words, **more)
+        if (other := next(once, None)) is not None:
+            publish(other, HOME)
+        return file
+
+    monkeypatch.setattr(kind, "open", opened)
+    assert [each.status for each in publish(second, HOME)] == ["refused"]
+
+
 @pytest.mark.parametrize("moment", ["before", "after_signature"])
 def test_of_two_that_publish_at_once_the_newer_one_stays_whole(
     bucket: Any, first: Publication, second: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
 """A lock file of hundreds of packages, each with dozens of digests."""
-EXTRAS = ("dns",)
+EXTRAS = ("dns", "s3", "sftp")
 """Extras of the package that bring sources: named like the setting and the scheme of the locations that need them."""
 LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where files are kept: a folder, an object store, or another file system of fsspec's; each as safe as it can be.
 
-- A folder: one publisher at a time by a lock, each file replaced in one step and synced to the disk.
+- A folder: one publisher at a time by a lock, each file replaced in one step; what decides is synced to the disk.
 - S3: each file replaced in one step, and only if it is still the one that was looked at (`If-Match`).
 - SFTP: each file replaced in one step (`posix-rename`), after a second look that it is still the one that was looked
   at. Another publisher that comes between that look and the step is written over. The server syncs when it likes.
@@ -27,7 +27,7 @@ from blixard.errors import InputError
 from blixard.sources.file_systems import open_at, read
 from blixard.sources.urls import name_of, scheme_of
 
-FILE_MODE = 0o644
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
 LOCK = ".publishing.lock"
 
 _S3 = frozenset({"s3", "s3a"})
@@ -153,18 +153,34 @@ class FolderShelf:
 
     def put(self, name: str, data: bytes, before: Kept | None) -> None:
         """As `Shelf.put`; the lock has kept all others out."""
-        path = self._folder / name
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, data, FILE_MODE, follow=False)
+        write_atomic(self._path(name), data, FILE_MODE, follow=False)
 
     def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
-        """As `Shelf.put_all`."""
+        """As `Shelf.put_all`.
+
+        Thousands of them are not synced one by one: an empty file after a loss of power has another size than it
+        should, and is written again.
+        """
         for name, data in files.items():
-            self.put(name, data, None)
+            path = self._path(name)
+            temporary = path.with_name(f".{path.name}.part")
+            temporary.unlink(missing_ok=True)
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC), "wb") as file:
+                os.fchmod(file.fileno(), FILE_MODE)
+                file.write(data)
+            temporary.replace(path)
 
     def remove(self, name: str) -> None:
         """As `Shelf.remove`."""
         (self._folder / name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        """Return where a file is to be written; its folder is there, for all to read."""
+        path = self._folder / name
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+            path.parent.chmod(FOLDER_MODE)
+        return path
 
 
 @dataclass(frozen=True)
@@ -256,10 +272,14 @@ class S3Shelf(RemoteShelf):
         super().__init__(file_system, path, renames=False)
 
     def read(self, name: str, most: int) -> Kept | None:
-        """As `Shelf.read`; one version of it, even where it is written meanwhile."""
+        """As `Shelf.read`.
+
+        Raises:
+            Moved: it was written while it was read.
+        """
         self.file_system.invalidate_cache()
         try:
-            with self.file_system.open(self._at(name), "rb") as file:
+            with _moved(), self.file_system.open(self._at(name), "rb") as file:
                 if file.size > most:
                     raise InputError(f"is too large: more than {most} bytes")
                 return Kept(file.read(), file.details["ETag"])
@@ -293,14 +313,22 @@ def _condition(before: Kept | Listed | None) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _moved() -> Iterator[None]:
-    """Tell a condition that did not hold from all other errors."""
+    """Tell a condition that did not hold from all other errors, in whatever the drivers wrapped it."""
     try:
         yield
     except Exception as error:
-        cause = error.__cause__ or error
-        answer = getattr(cause, "response", None)
-        code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
         # The last is what is said of an object with a condition that is gone.
-        if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "NoSuchKey"):
+        if _codes(error) & {"PreconditionFailed", "ConditionalRequestConflict", "412", "409", "NoSuchKey"}:
             raise Moved from None
         raise
+
+
+def _codes(error: BaseException | None) -> set[str]:
+    """Return the codes of S3's answers that an error comes from."""
+    codes = set()
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, dict):
+            codes.add(str(answer.get("Error", {}).get("Code")))
+        error = error.__cause__
+    return codes

@@ -80,9 +80,14 @@ def _existing(known_hosts: str | None) -> list[Path]:
         InputError: one is named, and is not there.
     """
     if known_hosts is None:
-        paths = [Path("~/.ssh/known_hosts").expanduser(), _SYSTEM]
+        paths = [_path("~/.ssh/known_hosts"), _SYSTEM]
         return [path for path in paths if os.access(path, os.R_OK)]
-    path = Path(known_hosts).expanduser()
+    path = _path(known_hosts)
     if not os.access(path, os.R_OK):
         raise InputError("cannot be read", file=str(path), mend="name a known_hosts file with the server's key")
     return [path]
+
+
+def _path(text: str) -> Path:
+    # Not Path.expanduser, which raises for an account that has no home.
+    return Path(os.path.expanduser(text))  # noqa: PTH111

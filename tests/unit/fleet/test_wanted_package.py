@@ -148,7 +148,7 @@ def test_a_lock_file_of_ones_own_has_the_extras_in_it() -> None:
 
 
 def test_an_extra_that_is_not_there_is_refused_with_those_that_are() -> None:
-    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: dns'
+    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: dns, s3, sftp'
 
 
 def test_each_extra_has_a_lock_file() -> None:
