@@ -244,7 +244,9 @@ def _updates(
     _replace(last, name(SERVICE), "PTR", [name(each).to_text() for each in zone.names])
     last.replace(name(STATE), TTL, "TXT", quoted(str(state)))
     yield last
-    gone = {each.lower() for each in former} - {name(each).to_text().lower() for each in shards}
+    # The zone's word alone does not make this remove what it did not write.
+    own = re.compile(rf"{re.escape(SERVICE)}\.[0-9]+of[0-9]+\.{re.escape(domain)}", re.IGNORECASE)
+    gone = {each.lower() for each in former if own.fullmatch(each)} - {name(each).to_text().lower() for each in shards}
     if gone:
         message = begun((str(state),))
         for each in sorted(gone):
