@@ -199,6 +199,7 @@ _EC2 = b"""<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-1
 _EC2_TAGS = "".join(f"<item><key>{name}</key><value>{value}</value></item>" for name, value in _TAGS.items())
 _COMPUTE = {
     "items": {
+        "zones/b": {"warning": {"code": "NO_RESULTS_ON_PAGE"}},
         "zones/a": {
             "instances": [
                 {
@@ -209,7 +210,7 @@ _COMPUTE = {
                     "networkInterfaces": [{"networkIP": "10.0.0.1", "accessConfigs": [{"natIP": "192.0.2.1"}]}],
                 }
             ]
-        }
+        },
     },
     "nextPageToken": "x",
 }

@@ -66,7 +66,7 @@ class Aws:
     def own(self) -> Own:
         """Ask the metadata service, as `Cloud.own`."""
         metadata = self._metadata()
-        names = metadata.ask_whether(f"{_TAGS}/", most=MAX_METADATA_BYTES)
+        names = metadata.ask_whether(f"{_TAGS}/")
         listed = names.body.decode("utf-8", "replace").split() if names else []
         tags = {name: _text(metadata, f"{_TAGS}/{name}") for name in parts_of(SEEDS) if name in listed}
         return Own(tags, _text(metadata, "/latest/user-data"), "" if names else _CLOSED)
@@ -99,13 +99,13 @@ class Aws:
             "the metadata service of AWS",
             Deadline(METADATA_LIMITS),
             mend="is this a machine of AWS? For one in a container, set the hop limit to 2",
-            refused="allow IMDSv2 for this instance",
+            refused="allow the metadata service, with IMDSv2, for this instance",
+            most=MAX_METADATA_BYTES,
         )
         reply = service.ask(
             "/latest/api/token",
             headers={"X-aws-ec2-metadata-token-ttl-seconds": _TOKEN_SECONDS},
             method="PUT",
-            most=MAX_METADATA_BYTES,
         )
         return replace(service, headers={"X-aws-ec2-metadata-token": service.token(reply)})
 
@@ -117,17 +117,17 @@ def _metadata_url() -> str:
 
 def _text(metadata: Service, path: str) -> str:
     """Return what the metadata have at a path; empty for nothing."""
-    reply = metadata.ask_whether(path, most=MAX_METADATA_BYTES)
+    reply = metadata.ask_whether(path)
     return "" if reply is None else reply.body.decode("utf-8", "replace")
 
 
 def _of_role(metadata: Service) -> Any:
     """Return the credentials of the role that this instance has."""
-    listed = metadata.ask_whether(f"{_ROLE}/", most=MAX_METADATA_BYTES)
+    listed = metadata.ask_whether(f"{_ROLE}/")
     if listed is None:
         raise InputError("there are no credentials", mend=_NO_CREDENTIALS)
     role = urllib.parse.quote(metadata.token(listed), safe="")
-    given = object_of(metadata.ask(f"{_ROLE}/{role}", most=MAX_METADATA_BYTES).body, "the credentials of the role")
+    given = object_of(metadata.ask(f"{_ROLE}/{role}").body, "the credentials of the role")
     parts = (checked_token(given.get(name), metadata.what) for name in ("AccessKeyId", "SecretAccessKey", "Token"))
     return importlib.import_module("botocore.credentials").Credentials(*parts)
 

@@ -96,10 +96,11 @@ class Azure:
             mend="is this a machine of Azure?",
             refused=_REFUSED,
             headers={"Metadata": "true"},
+            most=MAX_METADATA_BYTES,
         )
 
     def _compute(self, metadata: Service) -> dict[str, object]:
-        return object_of(metadata.ask(_COMPUTE, most=MAX_METADATA_BYTES).body, "the metadata of this machine")
+        return object_of(metadata.ask(_COMPUTE).body, "the metadata of this machine")
 
 
 def _pairs(compute: dict[str, object]) -> Iterator[tuple[object, object]]:
@@ -117,7 +118,7 @@ def _token(metadata: Service, resource: str, location: CloudLocation) -> str:
     arguments = {"api-version": _TOKEN_VERSION, "resource": f"{resource}/"}
     if "client_id" in location.options:
         arguments["client_id"] = location.options["client_id"]
-    given = object_of(metadata.ask(query(_TOKEN, arguments), most=MAX_METADATA_BYTES).body, "the managed identity")
+    given = object_of(metadata.ask(query(_TOKEN, arguments)).body, "the managed identity")
     return checked_token(given.get("access_token"), metadata.what)
 
 

@@ -39,10 +39,11 @@ _API = "https://compute.googleapis.com"
 _FLAVOR = "Google"
 _PATH = "/computeMetadata/v1"
 _PAGE_SIZE = "500"
+_NO_RESULTS = "NO_RESULTS_ON_PAGE"
 _LABEL = re.compile(r"[\w-]{1,63}")
 _PROJECT = re.compile(r"[a-z0-9.:-]{1,128}")
 _FIELDS = (
-    "nextPageToken,items/*/instances(name,status,labels,metadata/items,"
+    "nextPageToken,items/*/warning/code,items/*/instances(name,status,labels,metadata/items,"
     "networkInterfaces(networkIP,ipv6Address,accessConfigs/natIP,ipv6AccessConfigs/externalIpv6))"
 )
 _REFUSED = "give the machine's service account compute.instances.list (roles/compute.viewer), and a scope for it"
@@ -96,10 +97,11 @@ class Gcp:
             mend="is this a machine of GCP?",
             refused=_REFUSED,
             headers={"Metadata-Flavor": _FLAVOR},
+            most=MAX_METADATA_BYTES,
         )
 
     def _ask(self, metadata: Service, path: str) -> Reply:
-        reply = metadata.ask(_PATH + path, most=MAX_METADATA_BYTES)
+        reply = metadata.ask(_PATH + path)
         if reply.headers.get("metadata-flavor") != _FLAVOR:
             raise metadata.error("does not say that it is Google's", "another server has its address")
         return reply
@@ -116,6 +118,10 @@ def parse_compute(body: bytes) -> tuple[list[Instance], str | None]:
     token = document.get("nextPageToken")
     if not isinstance(scopes, dict) or not isinstance(token, str | None):
         raise InputError("Compute answers with something that is not its list of instances")
+    warnings = {*texts(dig(scope, "warning", "code") for scope in scopes.values())} - {_NO_RESULTS}
+    if warnings:
+        # What is missing would look as if it were gone.
+        raise InputError(f"Compute does not list all zones: {', '.join(sorted(warnings))}")
     found = [one for scope in scopes.values() for one in each(scope, "instances")]
     return [_instance(one) for one in found if dig(one, "status") == "RUNNING"], token or None
 

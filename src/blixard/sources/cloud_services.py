@@ -44,6 +44,7 @@ class Service:
         refused: what to do where it answers that this is not allowed.
         headers: sent each time.
         authorization: the header of this name; None for none. Over http it goes to loopback alone.
+        most: bytes that one answer may have.
     """
 
     base: str
@@ -53,23 +54,20 @@ class Service:
     refused: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     authorization: str | None = None
+    most: int = MAX_PEERS_BYTES
 
-    def ask(
-        self, path: str, *, headers: Mapping[str, str] | None = None, method: str = "GET", most: int = MAX_PEERS_BYTES
-    ) -> Reply:
+    def ask(self, path: str, *, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:
         """Return the answer with status 200.
 
         Raises:
             InputError: there is none.
         """
-        reply = self.ask_whether(path, headers=headers, method=method, most=most)
+        reply = self.ask_whether(path, headers=headers, method=method)
         if reply is None:
             raise self.error(f"answers {_NOT_FOUND}", self.refused)
         return reply
 
-    def ask_whether(
-        self, path: str, *, headers: Mapping[str, str] | None = None, method: str = "GET", most: int = MAX_PEERS_BYTES
-    ) -> Reply | None:
+    def ask_whether(self, path: str, *, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply | None:
         """Return the answer with status 200; None for 404, that there is no such thing.
 
         Raises:
@@ -77,7 +75,7 @@ class Service:
         """
         target = replace(Target.parse(self.base + path), authorization=self.authorization)
         try:
-            reply = ask_once(target, most, self.deadline, {**self.headers, **(headers or {})}, method)
+            reply = ask_once(target, self.most, self.deadline, {**self.headers, **(headers or {})}, method)
         except InputError as error:
             raise self.error(error.reason, self.mend or error.mend) from None
         if reply.status == _NOT_FOUND:
@@ -87,14 +85,6 @@ class Service:
             said = f" ({(code[1] or code[2]).decode()})" if code else ""
             raise self.error(f"answers {reply.status}{said}", self.refused if reply.status in (400, 401, 403) else "")
         return reply
-
-    def json(self, path: str) -> dict[str, object]:
-        """Return the object that the server answers.
-
-        Raises:
-            InputError: there is none.
-        """
-        return object_of(self.ask(path).body, self.what)
 
     def token(self, reply: Reply) -> str:
         """Return the answer as a text that can stand in a header or a path.

@@ -22,6 +22,7 @@ from blixard.sources.cloud import CloudLocation, CloudSource, Instance, Own, see
 from blixard.sources.cloud import registry_of as registry_of_instance
 from blixard.sources.cloud_aws import parse_ec2
 from blixard.sources.cloud_azure import joined
+from blixard.sources.cloud_gcp import parse_compute
 from blixard.sources.factory import DiscoverySource, make_sources, registry_at
 
 TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
@@ -309,6 +310,15 @@ async def test_a_cloud_that_hangs_is_given_up_and_asked_again_only_when_it_has_c
 def test_what_is_not_ec2_s_list_is_refused_and_never_an_empty_one(body: bytes) -> None:
     with pytest.raises(InputError, match="EC2 answers with something that is not"):
         parse_ec2(body)
+
+
+def test_a_zone_that_gcp_cannot_list_makes_the_answer_a_failure_and_an_empty_zone_does_not() -> None:
+    zone = {"instances": [{"name": "a", "status": "RUNNING"}]}
+    empty = {"warning": {"code": "NO_RESULTS_ON_PAGE"}}
+    lost = {"warning": {"code": "UNREACHABLE"}}
+    assert len(parse_compute(json.dumps({"items": {"zones/a": zone, "zones/b": empty}}).encode())[0]) == 1
+    with pytest.raises(InputError, match="does not list all zones: UNREACHABLE"):
+        parse_compute(json.dumps({"items": {"zones/a": zone, "zones/b": lost}}).encode())
 
 
 def test_azure_names_resources_without_regard_to_case() -> None:
