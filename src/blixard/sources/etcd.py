@@ -166,6 +166,10 @@ class EtcdSource:
         self._keys.replace(found.items, found.header)
         self._stop_watching()
 
+    async def close(self) -> None:
+        """End the watch, as `Open.close`."""
+        self._stop_watching()
+
     def _stop_watching(self) -> None:
         if self._watch is not None:
             self._watch.stop()
