@@ -46,9 +46,11 @@ CONTENTS = """
 The life of a fleet <docs/life>
 The peers file in CI <docs/ci>
 Publishing <docs/publishing>
-Peers from DNS <docs/dns>
 Running a node <docs/node>
-etcd <docs/etcd>
+Peers from DNS <docs/dns>
+Peers from etcd <docs/etcd>
+Peers from a cloud <docs/cloud>
+Peers on the same links <docs/mdns>
 Scale <docs/scale>
 ```
 ```{toctree}
