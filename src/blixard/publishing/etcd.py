@@ -6,8 +6,8 @@ manifest. Before it go the parts of large documents, which nobody reads until th
 where members are. Each transaction has at most 128 operations and 1 MiB.
 
 One publisher at a time: all transactions hold only while its lock is there. The lock is a key with a lease that is
-renewed between them; its creation revision is the fence. A publisher that stood still for longer than the lease finds
-its next transaction refused, and what nodes read is then as the last one who finished left it.
+renewed between them; the fence is that the lock is of this lease. A publisher that stood still for longer than the
+lease finds its next transaction refused, and what nodes read is then as the last one who finished left it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ PATIENCE = 60
 """Seconds that are waited for a lock."""
 
 _LIMITS = Limits()
+_LOOK = Limits(total=20.0)  # at 50,000 entries; shorter than the lease, which is not renewed meanwhile
 _AFTER_REGISTRY = "registry0"
 
 
@@ -99,7 +100,7 @@ class EtcdDestination:
         Raises:
             InputError: etcd gives no good answer.
         """
-        deadline = Deadline(_LIMITS)
+        deadline = Deadline(_LOOK)
         key = self._place.key
         found = everything(
             self._client, key(PEERS), key(_AFTER_REGISTRY), deadline, most=MAX_RECORD_ENTRIES + 2, room=ROOM
@@ -122,22 +123,22 @@ class EtcdDestination:
 
     def _document(self, item: KeyValue | None, most: int) -> bytes | None:
         """Return a document, put together from its parts; None where one of them is not there."""
-        value = None if item is None else item.value
+        value = b"" if item is None else item.value or b""
         try:
-            digests = None if value is None else read_index(value)
-            if digests is None:
-                return value
-            parts = {digest: self._part(digest) for digest in digests}
-            return join(digests, parts, most)
+            digests = read_index(value)
         except InputError:
             return None
+        if digests is None:
+            return None if item is None else value
+        parts = {digest: self._part(digest) for digest in digests}
+        there = {digest: part for digest, part in parts.items() if part is not None}
+        is_whole = len(there) == len(parts) and sum(len(there[digest]) for digest in digests) <= most
+        return join(digests, there, most) if is_whole else None
 
-    def _part(self, digest: str) -> bytes:
+    def _part(self, digest: str) -> bytes | None:
         found = self._client.value(self._place.key(PARTS + digest), Deadline(_LIMITS))
         part = None if found is None else found.value
-        if part is None or sha256_hex(part) != digest:
-            raise InputError("is not there")
-        return part
+        return part if part is not None and sha256_hex(part) == digest else None
 
     def _publish(self, publication: Publication, check: bool) -> Outcome:
         outcome = self._compare(publication, self.look())
@@ -276,10 +277,10 @@ class Lock:
         who = {"process": os.getpid(), "machine": os.uname().nodename, "since": format_time(wall())}
         taken = {"request_put": {"key": encoded(self._key), "value": encoded(json.dumps(who).encode()), "lease": lease}}
         is_free = {"key": encoded(self._key), "target": "CREATE", "create_revision": "0", "result": "EQUAL"}
+        self._is_ours = {"key": encoded(self._key), "target": "LEASE", "lease": lease, "result": "EQUAL"}
         for _ in range(PATIENCE):
-            answer = self._transact([is_free], [taken])
-            if answer.get("succeeded") is True:
-                self._revision = str(_revision(answer))
+            # It is ours, too, when an endpoint took it and did not come to say so.
+            if any(self._transact([fence], steps)[0] for fence, steps in ((is_free, [taken]), (self._is_ours, []))):
                 return
             self._renew()
             threading.Event().wait(1.0)
@@ -292,21 +293,20 @@ class Lock:
             InputError: it was not done, or etcd gives no good answer.
         """
         self._renew()
-        fences = [
-            {"key": encoded(self._key), "target": "CREATE", "create_revision": self._revision, "result": "EQUAL"},
-            {"key": encoded(unchanged), "target": "MOD", "mod_revision": str(revision), "result": "EQUAL"},
-        ]
-        answer = self._transact(fences, [each.request for each in operations])
-        if answer.get("succeeded") is not True:
+        is_same = {"key": encoded(unchanged), "target": "MOD", "mod_revision": str(revision), "result": "EQUAL"}
+        is_done, after = self._transact([self._is_ours, is_same], [each.request for each in operations])
+        if not is_done:
             raise InputError(
                 "the lock was lost, and somebody else may have published",
                 file=str(self._client.place),
                 mend="nodes have the last whole publication; run this again",
             )
-        return _revision(answer)
+        return after
 
-    def _transact(self, compare: list[dict[str, Any]], success: list[Any]) -> dict[str, Any]:
-        return self._client.call("kv/txn", {"compare": compare, "success": success}, Deadline(_LIMITS))
+    def _transact(self, compare: list[dict[str, str]], success: list[Any]) -> tuple[bool, int]:
+        """Do these steps if all of that is so; tell whether it is, and the revision then."""
+        answer = self._client.call("kv/txn", {"compare": compare, "success": success}, Deadline(_LIMITS))
+        return answer.get("succeeded") is True, _revision(answer)
 
     def _renew(self) -> None:
         self._client.call("lease/keepalive", {"ID": self._lease}, Deadline(_LIMITS))
