@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -163,3 +165,18 @@ def test_a_flood_of_announcements_keeps_no_node_from_another_and_is_bounded(
     eventually(lambda: any("left out" in line for line in mdns_of(nodes[0])["problems"]))
     assert mdns_of(nodes[0])["peers"] <= 512
     assert nodes[0].state_of(nodes[1]) == "connected"
+
+
+def test_what_is_announced_is_discovered_without_a_node_by_location_and_by_environment(
+    hosts: list[Host], nodes: list[Node]
+) -> None:
+    nodes[0].start(*KNOWN)
+    discover = [*hosts[1].within, sys.executable, "-m", "blixard", "discover", "--json"]
+    asked = [
+        subprocess.run(words, env={**os.environ, **more}, capture_output=True, text=True, check=False, timeout=60)
+        for words, more in (([*discover, "--registry", "mdns:"], {}), (discover, {"BLIXARD_MDNS": "yes"}))
+    ]
+    for each in asked:
+        assert each.returncode == 0, each.stderr
+        (peer,) = json.loads(each.stdout)["peers"]
+        assert (peer["node_id"], peer["sources"]) == (1, ["mdns"])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,13 +177,23 @@ def _complete(values: dict[str, Any], file: str, data: bytes | None) -> NodeConf
 
 def sources_of(config: NodeConfig) -> list[Named]:
     """Return where this node looks for peers, what the operator named first."""
-    locations = [*config.join, *config.registries]
-    named: list[Named] = [DiscoverySource.NodeRegistry(locations)] if locations else []
-    named += [DiscoverySource.Etcd(config.etcd)] if config.etcd else []
-    named += [DiscoverySource.Dns(config.dns)] if config.dns else []
-    named += [DiscoverySource.Cloud(config.cloud)] if config.cloud else []
-    named += [DiscoverySource.Mdns()] if config.mdns else []
+    named = named_sources(
+        [*config.join, *config.registries], etcd=config.etcd, dns=config.dns, cloud=config.cloud, mdns=config.mdns
+    )
     return [*named, DiscoverySource.StaticFile(config.peers_file)]
+
+
+def named_sources(
+    locations: Sequence[str], *, etcd: Sequence[str], dns: Sequence[str], cloud: Sequence[str], mdns: bool
+) -> list[Named]:
+    """Return the sources of these settings, in the order in which they count."""
+    named: list[Named] = []
+    named += [DiscoverySource.NodeRegistry(locations)] if locations else []
+    named += [DiscoverySource.Etcd(etcd)] if etcd else []
+    named += [DiscoverySource.Dns(dns)] if dns else []
+    named += [DiscoverySource.Cloud(cloud)] if cloud else []
+    named += [DiscoverySource.Mdns()] if mdns else []
+    return named
 
 
 def etcd_access(given: Mapping[str, str | None]) -> EtcdAccess:

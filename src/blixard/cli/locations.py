@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blixard.agent.node_config import PEERS_FILE_NAME
+from blixard.agent.node_config import PEERS_FILE_NAME, named_sources
 from blixard.agent.options import OPTIONS, from_words
 from blixard.agent.own_entry import REGISTRY_FILE_NAME
 from blixard.discovery_manager import DiscoverySource
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from blixard.sources.factory import Named
 
-_PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "etcd", "cloud", "peers_file")}
+_PLACES = {o.key: o for o in OPTIONS if o.key in ("join", "registries", "dns", "etcd", "cloud", "mdns", "peers_file")}
 """Where a node looks for peers, as its environment can say it too."""
 
 
@@ -32,7 +32,7 @@ def add_location_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LOC",
-        help="a registry: path, directory, ticket, URL, dns:NAME",
+        help="a registry: path, directory, ticket, URL, dns:NAME, aws:… or mdns:",
     )
     parser.epilog = "Without --peers and --registry, the variables of a node count too: " + ", ".join(
         option.env_name for option in _PLACES.values()
@@ -71,9 +71,9 @@ def _of_environment(environ: Mapping[str, str]) -> list[Named]:
     def given(key: str) -> str:
         return environ.get(_PLACES[key].env_name, "")
 
-    locations = [*from_words(given("join")), *from_words(given("registries"))]
-    named: list[Named] = [DiscoverySource.NodeRegistry(locations)] if locations else []
-    named += [DiscoverySource.Etcd(from_words(given("etcd")))] if given("etcd") else []
-    named += [DiscoverySource.Dns(from_words(given("dns")))] if given("dns") else []
-    named += [DiscoverySource.Cloud(from_words(given("cloud")))] if given("cloud") else []
+    named = named_sources(
+        [*from_words(given("join")), *from_words(given("registries"))],
+        **{key: from_words(given(key)) for key in ("etcd", "dns", "cloud")},
+        mdns=_PLACES["mdns"].from_text(given("mdns")) is True,
+    )
     return [*named, *([DiscoverySource.StaticFile(given("peers_file"))] if given("peers_file") else [])]

@@ -32,7 +32,7 @@ class DiscoverySource:
 
         A path, a directory, a glob, a ticket, `host:port`, or a URL: `http(s)://` of a registry or a peers file,
         `etcd(s)://`, or what fsspec reads (`s3://`, `sftp://` and others), also of a folder of registries. `dns:NAME`
-        as in `Dns`, and `aws:` and the like as in `Cloud`.
+        as in `Dns`, `aws:` and the like as in `Cloud`, and `mdns:`.
         """
 
         locations: Sequence[str | Path]
@@ -193,6 +193,8 @@ def _understand(location: str | Path, context: SourceContext) -> Source:
         return _files(text, context)
     if text[:4].lower() == "dns:":
         return dns_at(text, context)
+    if text.lower() == "mdns:":
+        return _mdns(context)
     scheme = scheme_of(text)
     if scheme is not None:
         return _at_url(scheme, text, context)
