@@ -451,3 +451,18 @@ def test_nodes_that_know_only_a_domain_find_each_other_and_a_third_that_comes_la
     assert nodes[0].status()["sources"][0]["name"] == knot.location
     knot.set([txt(each, ttl=1) for each in peers])
     eventually(lambda: are_meshed(nodes))
+
+
+def test_a_stranger_in_the_zone_is_not_admitted_where_a_fleet_key_says_who_the_members_are(
+    knot: Knot, node: MakeNode
+) -> None:
+    guarded, stranger = node(1), node(2)
+    entries = [each.make_identity() for each in (guarded, stranger)]
+    knot.start([txt(DiscoveredPeer.from_entry(entry, "dns", wall())) for entry in entries])
+    guarded.start("--dns", knot.location, "--trusted-signers", key(50).public().hex)
+    stranger.start("--dns", knot.location, "--admission", "known")
+
+    eventually(lambda: [peer["state"] for peer in stranger.status()["peers"]] == ["refused"])
+    assert guarded.status()["peers"] == []
+    dropped = blixard("discover", "--data-dir", guarded.data_dir, "--json").document["dropped"]
+    assert ["hint" in line["reason"] for line in dropped] == [True]

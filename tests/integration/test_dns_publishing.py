@@ -21,7 +21,7 @@ from blixard.publishing.base import Outcome, Publication
 from blixard.publishing.factory import make_destinations, publish_everywhere
 from blixard.sources.base import Answer, Found, Nothing, SourceContext
 from blixard.sources.dns_client import DnsClient, DnsLocation
-from blixard.sources.dns_records import SERVICE
+from blixard.sources.dns_records import SERVICE, format_node
 from blixard.sources.factory import dns_at
 from blixard.trust.attestation import AttestationCheck
 
@@ -137,9 +137,16 @@ def test_of_two_publishers_at_the_same_time_one_is_refused(
 def test_records_that_somebody_changed_by_hand_are_published_again(knot: Knot, tmp_path: Path) -> None:
     one = publication_of(tmp_path / "f", record_of(1, 2), seq=at(1))
     publish(one, knot.location, knot.key_file)
-    knot.set([])
-    assert publish(one, knot.location, knot.key_file).status == "changed"
-    assert read(knot) == listed(one)
+    ours = [format_node(each) for each in one.listed]
+    for records in (
+        [],
+        [ours[0].replace("node=1 ", "node=9 "), *ours],
+        [ours[0].replace("node=1 ", "node=2 "), ours[1]],
+        ["node=x", *ours],
+    ):
+        knot.set([f"{SERVICE} TXT {dns_zone.quoted(each)}" for each in records])
+        assert publish(one, knot.location, knot.key_file).status == "changed"
+        assert read(knot) == listed(one)
 
 
 def test_an_update_without_a_key_or_with_another_one_is_refused_in_one_line(knot: Knot, tmp_path: Path) -> None:
