@@ -43,7 +43,7 @@ from blixard.fleet import (
 )
 from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
-from blixard.model.words import quoted
+from blixard.model.words import named, quoted
 
 if t.TYPE_CHECKING:
     from blixard.model.entry import NodeRegistryEntry
@@ -118,17 +118,18 @@ def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> Json:
     return {name: answer[field] for name, answer in answers.items() if answer.get(field)}
 
 
-def states(hostvars: HostVars) -> dict[str, str]:
-    """Return the state that the inventory gives each host, where it gives one."""
-    return membership.states(_views(hostvars, hostvars).values())
-
-
 def nodes(hostvars: HostVars) -> Json:
-    """Return what the inventory says of each host: its node's number, and whether the node is ours."""
-    hosts = _views(hostvars, hostvars).values()
+    """Return what the inventory says of each host: its node's number and state, and whether the node is ours.
+
+    All at once, since a look at the variables of a large fleet takes longer than anything that is made of them.
+    """
     return {
-        host.name: {"managed": host.managed, **({} if host.number is None else {"node_id": host.number})}
-        for host in hosts
+        host.name: {
+            "managed": host.managed,
+            **({} if host.number is None else {"node_id": host.number}),
+            **({} if host.state is None else {"state": host.state}),
+        }
+        for host in _views(hostvars, hostvars).values()
     }
 
 
@@ -226,7 +227,7 @@ def _unlike_specs(hosts: HostVars, role: str, unread: t.Collection[str]) -> list
         given = {each: variables[each] for each in options if each in variables and each not in unread}
         for trouble in validator.validate(given).error_messages:
             found.setdefault(trouble, []).append(name)
-    return [f"{membership.named(names)}: {one_line(trouble)}" for trouble, names in found.items()]
+    return [f"{named(names)}: {one_line(trouble)}" for trouble, names in found.items()]
 
 
 def refused_leaving(leaving: t.Sequence[str], hostvars: HostVars, join: t.Any) -> str | None:
@@ -395,6 +396,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "limited": limited,
     "made_of_none": places.made_of_none,
     "misplaced": places.misplaced,
+    "named": named,
     "names": membership.names,
     "next": next_of,
     "nodes": nodes,
@@ -421,7 +423,6 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "serial": batch_size,
     "shown": bounded_lines,
     "signers": signers,
-    "states": states,
     "steps": steps.steps,
     "strangers": membership.strangers,
     "table": table,

@@ -36,7 +36,7 @@ from blixard.errors import InputError
 from blixard.model.limits import MAX_RECORD_ENTRIES, MAX_REGISTRY_BYTES
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
-from blixard.model.words import quoted, too_many
+from blixard.model.words import MAX_NAMES, named, quoted, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -379,7 +379,7 @@ def _too_many_removals(names: list[str], most: int) -> list[str]:
         return []
     hosts = "1 host" if len(names) == 1 else f"{len(names)} hosts"
     return [
-        f"{hosts} would be removed ({', '.join(names)}), at most {most} may be at once; raise"
+        f"{hosts} would be removed ({named(names, MAX_NAMES)}), at most {most} may be at once; raise"
         " max_removals if that is meant"
     ]
 

@@ -57,11 +57,10 @@ def test_what_the_inventory_says_of_hosts_is_read_in_each_of_its_spellings(filte
     }
 
     assert filters["nodes"](hosts) == {
-        "one": {"managed": False, "node_id": 7},
+        "one": {"managed": False, "node_id": 7, "state": "draining"},
         "two": {"managed": True, "node_id": 8},
         "router": {"managed": True},
     }
-    assert filters["states"](hosts) == {"one": "draining"}
 
 
 def test_a_number_that_is_none_is_named_with_its_host_in_one_line_of_ansible_s(filters: Filters) -> None:
