@@ -270,28 +270,31 @@ def untold(hostvars: HostVars, hosts: Hosts, left: t.Collection[int]) -> list[st
     return membership.untold(_views(hostvars, hosts).values(), left)
 
 
-def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts = ()) -> Json:
-    """Return the connectivity report of the parts that `hosts` gave in this run; `others` are in other batches."""
+def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts = ()) -> str:
+    """Return the connectivity report of the parts that `hosts` gave in this run; `others` are in other batches.
+
+    As text: Ansible looks for templates in every value of what is not, at each step of its way, and there are many.
+    """
     inventory = _views(hostvars, hostvars)
-    asked = _answering({name: inventory[name] for name in hosts if name in inventory})
+    asked = _answering({name: _as_it_answered(hostvars, inventory[name]) for name in hosts if name in inventory})
     waiting = [inventory[name] for name in others if name in inventory]
-    return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting)
+    return json_text(report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting))
 
 
-def table(document: Json, file: str = "") -> str:
+def _as_it_answered(hostvars: HostVars, host: HostView) -> HostView:
+    """Return the host with its variables as they are, without a look for templates: a module's answer has none."""
+    raw = getattr(hostvars, "raw_get", hostvars.__getitem__)
+    return dataclasses.replace(host, variables=raw(host.name))
+
+
+def table(document: str, file: str = "") -> str:
     """Return the report for a terminal; `file` is where the whole of it is."""
-    return report.table(_plain(document), file)
+    return report.table(json.loads(document), file)
 
 
-def troubles(document: Json, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
+def troubles(document: str, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
     """Return what is wrong in a report; nothing is expected of the hosts `excused`."""
-    return report.troubles(_plain(document), excused, file)
-
-
-def _plain(value: Json) -> Json:
-    """Return a value of Ansible's as Python's own: Ansible's looks for templates at each access, which is slow."""
-    plain: Json = json.loads(json.dumps(value))
-    return plain
+    return report.troubles(json.loads(document), excused, file)
 
 
 def waves_of(hostvars: HostVars, hosts: Hosts) -> dict[str, int]:
