@@ -59,6 +59,7 @@ WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 KNOWN = 10_000
 LARGE = (30_000, 100_000)
 LARGE_ENDS = 300.0
+BARE = str(Path(__file__).with_name("bare_endpoint.py"))
 LIVE = 200
 MESH = 39
 DEAD = 1_000
@@ -348,10 +349,10 @@ async def _idle(room: Path, count: int, *, dials: bool) -> None:
 @contextlib.asynccontextmanager
 async def bare_hub(count: int) -> AsyncIterator[int]:
     """Run an endpoint with `count` connections in a process of its own; the process's id."""
-    hub = await _this_program("--bare")
+    hub = await _program(BARE)
     assert hub.stdout is not None
     address = (await hub.stdout.readline()).decode().strip()
-    spokes = await _this_program("--bare", "--serve", str(count), "--to", address)
+    spokes = await _program(BARE, str(count), address)
     assert spokes.stdout is not None
     assert await spokes.stdout.readline()
     try:
@@ -364,35 +365,12 @@ async def bare_hub(count: int) -> AsyncIterator[int]:
 
 
 async def _this_program(*options: str) -> asyncio.subprocess.Process:
+    return await _program(__file__, *options)
+
+
+async def _program(file: str, *options: str) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        sys.executable, __file__, *options, stdin=pipe, stdout=pipe, limit=2**24
-    )
-
-
-async def bare(count: int, to: str | None) -> None:
-    """Be the hub, or its `count` spokes, until standard input ends."""
-    endpoints = [await bind_endpoint(SecretKey.generate(), "127.0.0.1:0") for _ in range(max(count, 1))]
-    links: list[iroh.Connection] = []
-    accepting = None
-    if to is None:
-        endpoint_id, port = endpoints[0].id(), bound_port(endpoints[0], ipv6=False)
-        accepting = asyncio.create_task(_accept_all(endpoints[0], links))
-        print(f"{endpoint_id}@127.0.0.1:{port}", flush=True)
-    else:
-        name, _, address = to.partition("@")
-        hub = iroh.EndpointAddr(iroh.EndpointId.from_string(name), None, [address])
-        links += [await endpoint.connect(hub, DISCOVERY_ALPN) for endpoint in endpoints]
-        print("connected", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
-    if accepting is not None:
-        accepting.cancel()
-    await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
-
-
-async def _accept_all(endpoint: iroh.Endpoint, links: list[iroh.Connection]) -> None:
-    while (incoming := await endpoint.accept_next()) is not None:
-        links.append(await (await incoming.accept()).connect())
+    return await asyncio.create_subprocess_exec(sys.executable, file, *options, stdin=pipe, stdout=pipe, limit=2**24)
 
 
 async def check(_: Path) -> None:
@@ -467,12 +445,7 @@ def main() -> None:
     parser.add_argument("measure", nargs="*", help=", ".join(MEASURES))
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--large", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--to", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.bare:
-        asyncio.run(bare(args.serve or 0, args.to))
-        return
     if args.large:
         large_file(args.large)
         return

@@ -109,7 +109,8 @@ def troubles(
     present = {name: each for name, each in hosts.items() if each.get("blixard_state") != ABSENT}
     asked = [name for name in playing if numbered and name in present]
     numberless = [name for name in asked if present[name].get("blixard_node_id") is None]
-    run = {name: each for name, each in hosts.items() if name in set(playing)}
+    plays = set(playing)
+    run = {name: each for name, each in hosts.items() if name in plays}
     return [
         *_wrong_names(hosts),
         *_differing(hosts, [name for name in OF_THE_FLEET if name not in unread], defaults),
