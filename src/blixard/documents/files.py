@@ -95,7 +95,7 @@ def write_all(files: Mapping[Path, bytes], mode: int = 0o600) -> None:
     folders: dict[Path, set[str]] = {}
     for target in targets:
         folders.setdefault(target.parent, set()).add(_stem(target))
-    path = next(iter(files), Path())
+    path = next(iter(files), Path())  # of a folder that is missing, the first file is named
     try:
         for folder, stems in folders.items():
             _sweep(folder, stems)
