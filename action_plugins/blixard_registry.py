@@ -20,7 +20,7 @@ class ActionModule(CheckedAction):
         "path": {"type": "path", "required": True},
         "cluster": {"type": "str", "required": True},
         "entries": {"type": "dict", "default": {}},
-        "states": {"type": "dict", "default": {}},
+        "states": {"type": "dict"},
         "announced": {"type": "dict", "default": {}},
         "announcements": {"type": "dict", "default": {}},
         "hosts": {"type": "list", "elements": "str"},

@@ -43,7 +43,7 @@ from blixard.fleet import (
 )
 from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
-from blixard.model.words import quoted
+from blixard.model.words import named, quoted
 
 if t.TYPE_CHECKING:
     from blixard.model.entry import NodeRegistryEntry
@@ -118,17 +118,18 @@ def next_of(hostvars: HostVars, hosts: Hosts, field: str) -> Json:
     return {name: answer[field] for name, answer in answers.items() if answer.get(field)}
 
 
-def states(hostvars: HostVars) -> dict[str, str]:
-    """Return the state that the inventory gives each host, where it gives one."""
-    return membership.states(_views(hostvars, hostvars).values())
-
-
 def nodes(hostvars: HostVars) -> Json:
-    """Return what the inventory says of each host: its node's number, and whether the node is ours."""
-    hosts = _views(hostvars, hostvars).values()
+    """Return what the inventory says of each host: its node's number and state, and whether the node is ours.
+
+    All at once, since a look at the variables of a large fleet takes longer than anything that is made of them.
+    """
     return {
-        host.name: {"managed": host.managed, **({} if host.number is None else {"node_id": host.number})}
-        for host in hosts
+        host.name: {
+            "managed": host.managed,
+            **({} if host.number is None else {"node_id": host.number}),
+            **({} if host.state is None else {"state": host.state}),
+        }
+        for host in _views(hostvars, hostvars).values()
     }
 
 
@@ -236,7 +237,7 @@ def _unlike_specs(hosts: HostVars, role: str, unread: t.Collection[str]) -> list
         given = {each: variables[each] for each in options if each in variables and each not in unread}
         for trouble in validator.validate(given).error_messages:
             found.setdefault(trouble, []).append(name)
-    return [f"{membership.named(names)}: {one_line(trouble)}" for trouble, names in found.items()]
+    return [f"{named(names)}: {one_line(trouble)}" for trouble, names in found.items()]
 
 
 def refused_leaving(leaving: t.Sequence[str], hostvars: HostVars, join: t.Any) -> str | None:
@@ -279,28 +280,31 @@ def untold(hostvars: HostVars, hosts: Hosts, left: t.Collection[int]) -> list[st
     return membership.untold(_views(hostvars, hosts).values(), left)
 
 
-def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts = ()) -> Json:
-    """Return the connectivity report of the parts that `hosts` gave in this run; `others` are in other batches."""
+def fleet_report(hostvars: HostVars, hosts: Hosts, cluster: str, others: Hosts = ()) -> str:
+    """Return the connectivity report of the parts that `hosts` gave in this run; `others` are in other batches.
+
+    As text: Ansible looks for templates in every value of what is not, at each step of its way, and there are many.
+    """
     inventory = _views(hostvars, hostvars)
-    asked = _answering({name: inventory[name] for name in hosts if name in inventory})
+    asked = _answering({name: _as_it_answered(hostvars, inventory[name]) for name in hosts if name in inventory})
     waiting = [inventory[name] for name in others if name in inventory]
-    return report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting)
+    return json_text(report.fleet_report(asked.values(), inventory.values(), cluster=cluster, others=waiting))
 
 
-def table(document: Json, file: str = "") -> str:
+def _as_it_answered(hostvars: HostVars, host: HostView) -> HostView:
+    """Return the host with its variables as they are, without a look for templates: a module's answer has none."""
+    raw = getattr(hostvars, "raw_get", hostvars.__getitem__)
+    return dataclasses.replace(host, variables=raw(host.name))
+
+
+def table(document: str, file: str = "") -> str:
     """Return the report for a terminal; `file` is where the whole of it is."""
-    return report.table(_plain(document), file)
+    return report.table(json.loads(document), file)
 
 
-def troubles(document: Json, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
+def troubles(document: str, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
     """Return what is wrong in a report; nothing is expected of the hosts `excused`."""
-    return report.troubles(_plain(document), excused, file)
-
-
-def _plain(value: Json) -> Json:
-    """Return a value of Ansible's as Python's own: Ansible's looks for templates at each access, which is slow."""
-    plain: Json = json.loads(json.dumps(value))
-    return plain
+    return report.troubles(json.loads(document), excused, file)
 
 
 def waves_of(hostvars: HostVars, hosts: Hosts) -> dict[str, int]:
@@ -407,6 +411,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "limited": limited,
     "made_of_none": places.made_of_none,
     "misplaced": places.misplaced,
+    "named": named,
     "names": membership.names,
     "next": next_of,
     "nodes": nodes,
@@ -434,7 +439,6 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "serial": batch_size,
     "shown": bounded_lines,
     "signers": signers,
-    "states": states,
     "steps": steps.steps,
     "strangers": membership.strangers,
     "table": table,

@@ -51,8 +51,8 @@ options:
     description:
       - V(present), V(draining) or V(absent) by host name. A host that is not named keeps its state.
       - A host that becomes absent leaves a tombstone, so that its id does not come back.
+      - When this option is not given, the states that O(nodes) has count.
     type: dict
-    default: {}
   announced:
     description:
       - New Iroh ids by host name, for hosts whose id is to change in this run on your word alone, such as those
@@ -97,8 +97,8 @@ options:
     default: []
   nodes:
     description:
-      - What the inventory says of each host's node, by host name. An object with C(node_id), and with C(managed), which
-        is V(false) for a node of another implementation.
+      - What the inventory says of each host's node, by host name. An object with C(node_id), with C(state) where the
+        inventory gives one, and with C(managed), which is V(false) for a node of another implementation.
       - A host that comes as another node is refused. Only entries of nodes that are not managed may be without an
         attestation. When this option is not given, either all entries are attested or none is.
     type: dict

@@ -79,7 +79,8 @@ def test_the_settings_template_gives_settings_that_fit_the_schema_and_that_the_n
 def test_the_report_template_gives_the_report_as_all_documents_are_written() -> None:
     report = {"cluster": "blixard", "nodes": [{"name": "ü"}], "edges": [], "summary": {"nodes": 1}}
 
-    assert render("connectivity-report.json.j2", __blixard_report=report) == pretty_bytes(report)
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    assert render("connectivity-report.json.j2", __blixard_report=text) == pretty_bytes(report)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

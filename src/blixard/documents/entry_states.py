@@ -50,7 +50,8 @@ def state_of(entry: NodeRegistryEntry) -> str:
     Raises:
         InputError: it is none of STATES.
     """
-    return fields.at(f"/{STATE}", parse_state, entry.extra.get(STATE, PRESENT))
+    state = entry.extra.get(STATE, PRESENT)
+    return PRESENT if state is PRESENT else fields.at(f"/{STATE}", parse_state, state)
 
 
 def parse_state(value: object) -> str:

@@ -11,13 +11,15 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from blixard.documents.account import user_name
 from blixard.errors import InputError
 
 _PART = ".part"
+
+_TEMPORARY = re.compile(r"(\..*\.)[a-z0-9_]+" + re.escape(_PART), re.DOTALL)
 
 _Settle = Callable[[Path, Path], object]
 """Gives the finished temporary file (first) its name (second)."""
@@ -83,6 +85,28 @@ def write_atomic(
     _write(path, data, mode, Path.replace, follow=follow, group=group)
 
 
+def write_all(files: Mapping[Path, bytes], mode: int = 0o600) -> None:
+    """Replace each of many files as `write_atomic` does; a folder is looked through and synced once, not for each.
+
+    Raises:
+        InputError: a folder is missing or cannot be written; files before that one are written.
+    """
+    targets = {Path(os.path.realpath(path)): path for path in files}
+    folders: dict[Path, set[str]] = {}
+    for target in targets:
+        folders.setdefault(target.parent, set()).add(_stem(target))
+    path = next(iter(files), Path())  # of a folder that is missing, the first file is named
+    try:
+        for folder, stems in folders.items():
+            _sweep(folder, stems)
+        for target, path in targets.items():
+            _put(target, files[path], mode, None, Path.replace)
+        for folder in folders:
+            sync_folder(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be written: {_reason(error)}", file=str(path)) from None
+
+
 def create_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
     """Make the file at `path`, whole or not at all; never write over one.
 
@@ -101,7 +125,7 @@ def create_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what writes of `path` left beside it that were killed: one of them may be another name of the file."""
     with contextlib.suppress(OSError):
-        _sweep(Path(path))
+        _sweep(Path(path).parent, {_stem(Path(path))})
 
 
 def sync_folder(folder: Path) -> None:
@@ -118,7 +142,7 @@ def _write(
 ) -> None:
     try:
         target = Path(os.path.realpath(path) if follow else path)
-        _sweep(target)
+        _sweep(target.parent, {_stem(target)})
         _put(target, data, mode, group, settle)
         sync_folder(target.parent)
     except FileExistsError:
@@ -153,12 +177,11 @@ def _temporary(target: Path) -> tuple[int, Path]:
         os.close(descriptor)  # a sweep was there between making and locking
 
 
-def _sweep(target: Path) -> None:
-    """Remove the temporary files of `target` that no writer holds any more."""
-    form = re.compile(re.escape(_stem(target)) + r"[a-z0-9_]+" + re.escape(_PART))
-    with os.scandir(target.parent) as found:
-        leftovers = [target.parent / item.name for item in found if form.fullmatch(item.name)]
-    for path in leftovers:
+def _sweep(folder: Path, stems: Collection[str]) -> None:
+    """Remove the temporary files in `folder` that begin with one of `stems` and that no writer holds any more."""
+    with os.scandir(folder) as found:
+        parts = [match for item in found if (match := _TEMPORARY.fullmatch(item.name))]
+    for path in [folder / match[0] for match in parts if match[1] in stems]:
         with contextlib.suppress(OSError):
             _remove_unlocked(path)
 

@@ -30,13 +30,13 @@ from blixard.documents.entry_states import (
     retired_ids,
     state_of,
 )
-from blixard.documents.files import read_limited
-from blixard.documents.registry_file import parse_registry, write_registry
+from blixard.documents.files import read_limited, write_all
+from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.errors import InputError
 from blixard.model.limits import MAX_RECORD_ENTRIES, MAX_REGISTRY_BYTES
 from blixard.model.numbers import is_ahead
 from blixard.model.times import format_time
-from blixard.model.words import quoted, too_many
+from blixard.model.words import MAX_NAMES, named, quoted, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,10 +134,11 @@ def write_record(
     """
     for name in after:
         check_name(name)
-    base = Path(folder)
     touched = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    for name in touched:
-        _write_or_remove(base, name, after.get(name))
+    paths = {name: Path(folder) / f"{name}{SUFFIX}" for name in touched}
+    for name, path in paths.items():
+        _make_room(path, is_gone=name not in after)
+    write_all({path: format_registry(after[name]) for name, path in paths.items() if name in after}, FILE_MODE)
     return touched
 
 
@@ -226,16 +227,14 @@ def _entry(name: str, path: str, data: bytes) -> NodeRegistryEntry:
     return entry
 
 
-def _write_or_remove(folder: Path, name: str, entry: NodeRegistryEntry | None) -> None:
-    path = folder / f"{name}{SUFFIX}"
+def _make_room(path: Path, *, is_gone: bool) -> None:
+    """Make the folder of an entry's file, and remove the file where the entry `is_gone`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if entry is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_gone:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=str(path)) from None
-    if entry is not None:
-        write_registry(path, entry, mode=FILE_MODE)
 
 
 def _absent(entry: NodeRegistryEntry | None) -> bool:
@@ -379,7 +378,7 @@ def _too_many_removals(names: list[str], most: int) -> list[str]:
         return []
     hosts = "1 host" if len(names) == 1 else f"{len(names)} hosts"
     return [
-        f"{hosts} would be removed ({', '.join(names)}), at most {most} may be at once; raise"
+        f"{hosts} would be removed ({named(names, MAX_NAMES)}), at most {most} may be at once; raise"
         " max_removals if that is meant"
     ]
 

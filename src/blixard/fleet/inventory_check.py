@@ -13,11 +13,11 @@ from blixard.agent.options import OPTIONS, Option, from_words
 from blixard.documents.entry_states import ABSENT, parse_state, state_of
 from blixard.documents.record import check_name
 from blixard.errors import InputError, one_line
-from blixard.fleet.membership import EVERYBODY, named, names
+from blixard.fleet.membership import EVERYBODY, names
 from blixard.fleet.quorum import batches
 from blixard.model.ids import EndpointId
 from blixard.model.limits import MAX_NODE_ID, MAX_SAFE_INTEGER
-from blixard.model.words import quoted
+from blixard.model.words import named, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -113,7 +113,8 @@ def troubles(
     present = {name: each for name, each in hosts.items() if each.get("blixard_state") != ABSENT}
     asked = [name for name in playing if numbered and name in present]
     numberless = [name for name in asked if present[name].get("blixard_node_id") is None]
-    run = {name: each for name, each in hosts.items() if name in set(playing)}
+    plays = set(playing)
+    run = {name: each for name, each in hosts.items() if name in plays}
     return [
         *_wrong_names(hosts),
         *_differing(hosts, [name for name in OF_THE_FLEET if name not in unread], defaults),

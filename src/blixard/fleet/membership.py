@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from blixard.documents.entry_states import ABSENT, PRESENT, state_of
 from blixard.documents.record import read_record
-from blixard.errors import InputError, bounded_lines, one_line
-from blixard.model.words import quoted
+from blixard.errors import InputError, bounded_lines
+from blixard.model.words import MAX_NAMES, named, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,12 +41,6 @@ def _of_text(text: str) -> list[object]:
     except ValueError:
         listed = None
     return listed if isinstance(listed, list) else list(text.split(","))
-
-
-def named(hosts: Sequence[str], most: int = 5) -> str:
-    """Return names for a line; of many the first ones, and how many more there are."""
-    more = f" and {len(hosts) - most} more" if len(hosts) > most else ""
-    return ", ".join(map(one_line, hosts[:most])) + more
 
 
 def pattern(hosts: str | Iterable[object] | None) -> str:
@@ -81,11 +75,6 @@ def fleet_hosts(chosen: object, limit: str, groups: Collection[str], matching: M
         mend = f"the fleet is {quoted(wanted)}; limit the run to hosts of it"
         raise InputError(f"--limit {limit} leaves no host of the fleet", mend=mend)
     return wanted
-
-
-def states(hosts: Iterable[HostView]) -> dict[str, str]:
-    """Return `blixard_state` by name, of the hosts that have one."""
-    return {host.name: host.state for host in hosts if host.state is not None}
 
 
 def joins_through(name: str, join: Iterable[str], inventory: Mapping[str, HostView]) -> list[str]:
@@ -143,8 +132,8 @@ def refuse_left_out(missing: Sequence[str], change: str, variable: str) -> str |
     if not missing:
         return None
     return (
-        f"{', '.join(missing)}: not in this run, and everybody must hear of {change}; run this without --limit and"
-        f" choose with -e {variable}=node3"
+        f"{named(missing, MAX_NAMES)}: not in this run, and everybody must hear of {change}; run this without --limit"
+        f" and choose with -e {variable}=node3"
     )
 
 
@@ -168,7 +157,7 @@ def refuse_unknown(leaving: Iterable[str], members: Collection[str], record_dir:
     unknown = [name for name in leaving if name not in members]
     if not unknown:
         return None
-    return f"{', '.join(unknown)}: not in {record_dir}; it has {', '.join(sorted(members))}"
+    return f"{', '.join(unknown)}: not in {record_dir}; it has {named(sorted(members), MAX_NAMES)}"
 
 
 def untold(hosts: Iterable[HostView], left: Collection[int]) -> list[str]:

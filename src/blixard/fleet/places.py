@@ -154,7 +154,8 @@ def _homes(sources: Iterable[str]) -> list[Path]:
 def _has_record(folder: Path) -> bool:
     """Tell whether there is an entry of a node in a folder, which may be somebody else's and hold other files."""
     try:
-        return any(path.suffix == ".json" and _is_entry(path) for path in folder.iterdir())
+        with os.scandir(folder) as found:  # looked at until there is one, of ten thousand as a rule the first
+            return any(item.name.endswith(".json") and _is_entry(Path(item.path)) for item in found)
     except OSError:
         return False
 

@@ -23,6 +23,7 @@ from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.model.ids import EndpointId
 from blixard.model.limits import MAX_PEERS_BYTES
 from blixard.model.numbers import is_ahead
+from blixard.model.words import MAX_NAMES, named
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.signed_off import RESTORE, Expected, altered, hold, read_signed_off, too_many_removed
@@ -74,7 +75,7 @@ def update_record(
     cluster: str,
     now: datetime,
     max_removals: int,
-    states: Mapping[str, str],
+    states: Mapping[str, str] | None,
     announced: Mapping[str, str],
     peers_file: Path | None,
     upstream_compat: bool,
@@ -95,7 +96,7 @@ def update_record(
         cluster: the cluster that their entries must be signed for.
         now: time of the run, with a time zone.
         max_removals: how many members may leave at once, those included that somebody took out of the record by hand.
-        states: name to `present`, `draining` or `absent`.
+        states: name to `present`, `draining` or `absent`; None for those that `nodes` says.
         announced: name to the new Iroh id that was announced for it, in any form of an id.
         peers_file: the fleet's peers file as it is now, to say what the new record means for it.
         upstream_compat: write times in the form that upstream's reader takes.
@@ -106,8 +107,8 @@ def update_record(
         guard_inventory: where `max_removals` says that some are to leave, refuse an inventory that lost more members
             than that, whether they would be removed now or not.
         signers: ids of the fleet keys that may sign off the record and the peers file, in any form.
-        nodes: what the inventory says of each host's node: `node_id`, as which alone the host may come, and `managed`;
-            one that is not need not sign its entry. None when nobody says so.
+        nodes: what the inventory says of each host's node: `node_id`, as which alone the host may come, its `state`,
+            and `managed`; one that is not need not sign its entry. None when nobody says so.
         brief: the caller needs no entries. A record that was accepted before, to the byte, is not checked again then.
 
     Raises:
@@ -150,7 +151,7 @@ def update_record(
     refused += [*altered(before, cluster=cluster, now=now, gathered=entries), *_taken_away(before), *unannounced]
     ids |= {name: EndpointId.parse(text) for name, text in announced.items()}
     without_host = [] if hosts is None else _without_host(before, hosts)
-    wanted = {**states, **dict.fromkeys(without_host if prune else (), ABSENT)}
+    wanted = {**_states(states, nodes), **dict.fromkeys(without_host if prune else (), ABSENT)}
     merged = merge_record(
         before,
         entries,
@@ -169,7 +170,7 @@ def update_record(
         refused += removed_unseen(before, merged, entries.keys(), nodes, gone)
     if guard_inventory and not prune and 0 < max_removals < len(without_host):
         refused.append(
-            f"{len(without_host)} members are not in the inventory ({', '.join(without_host)}), and at most"
+            f"{len(without_host)} members are not in the inventory ({named(without_host, MAX_NAMES)}), and at most"
             f" {max_removals} may leave at once; put them back, or raise max_removals if that is meant"
         )
     if refused:
@@ -327,6 +328,12 @@ def _as_another(entries: Mapping[str, NodeRegistryEntry], nodes: Mapping[str, Ma
         for name, number in sorted(known.items())
         if str(number) != str(entries[name].node_id)
     ]
+
+
+def _states(states: Mapping[str, str] | None, nodes: Mapping[str, Mapping[str, Any]] | None) -> Mapping[str, str]:
+    if states is not None:
+        return states
+    return {name: node["state"] for name, node in (nodes or {}).items() if "state" in node}
 
 
 def _unattested(nodes: Mapping[str, Mapping[str, Any]] | None) -> list[str] | None:

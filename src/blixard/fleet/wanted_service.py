@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from blixard.documents import data_dir_files
-from blixard.fleet.membership import named
 from blixard.fleet.observe import has_key, pending
 from blixard.fleet.service import CONFIG_MODE, UNIT_MODE, UNITS
+from blixard.model.words import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

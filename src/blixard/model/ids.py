@@ -35,7 +35,7 @@ _FORMS = "44 characters of base64, 64 hex digits or 52 characters of base32"
 _MEND = "put the node's real id there (`blixard key show`)"
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=1024)
 def _fault(raw: bytes) -> str | None:
     """Say what is wrong with 32 bytes as a public key; None when they are one."""
     y = int.from_bytes(raw, "little") & ~_SIGN_BIT
@@ -95,10 +95,7 @@ class EndpointId:
         """
         if not isinstance(text, str):
             raise InputError(wrong_kind("a string", text))
-        raw = _decode(text)
-        if raw is None or _looks_like_ticket(text):
-            raise InputError(_not_an_id(text), mend=_MEND)
-        return cls(raw)
+        return _parse(text)
 
     @property
     def base64(self) -> str:
@@ -120,6 +117,14 @@ class EndpointId:
 
     def __repr__(self) -> str:
         return f"EndpointId({self.hex})"
+
+
+@functools.lru_cache(maxsize=65536)
+def _parse(text: str) -> EndpointId:
+    raw = _decode(text)
+    if raw is None or _looks_like_ticket(text):
+        raise InputError(_not_an_id(text), mend=_MEND)
+    return EndpointId(raw)
 
 
 def _decode(text: str) -> bytes | None:

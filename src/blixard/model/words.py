@@ -4,8 +4,17 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
+
+from blixard.errors import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SHOWN = 64
+
+MAX_NAMES = 20
+"""Names in a line where each of them matters."""
 
 
 def _kind_of(value: object) -> str:
@@ -32,6 +41,12 @@ def quoted(text: str) -> str:
     if len(text) > _SHOWN:
         text = f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 4 :]}"
     return f'"{text}"'
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Return names for a line; of many the first ones, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(one_line, names[:most])) + more
 
 
 def how_to_bind(code: int | None, flag: str, show: str) -> str:

@@ -270,7 +270,7 @@ class AttestationCheck:
     def _remember(self, peer: DiscoveredPeer, attestation: Attestation, now: datetime) -> None:
         if not is_clock_set(now):
             return  # it judges nothing, and the number may be of any size
-        if len(self._good) >= MAX_REMEMBERED:
+        if len(self._good) >= MAX_REMEMBERED and peer.iroh_node_id not in self._good:
             self._good.clear()
         begin, end = parse_whole_second(attestation.issued_at), attestation.expires_at
         since = max(begin, datetime.fromtimestamp(attestation.seq, timezone.utc)) - AHEAD

@@ -21,6 +21,7 @@ from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.ids import EndpointId
 from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_SIGNATURE_BYTES
 from blixard.model.numbers import check_number, is_ahead
+from blixard.model.words import MAX_NAMES, named
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.key_announcement import verify_announcement
 from blixard.trust.manifest import FILE_NAME, content_digest, verify_manifest
@@ -275,9 +276,10 @@ def too_many_removed(removed: Collection[str], most: int, where: str) -> list[st
     if len(removed) <= most:
         return []
     members = "1 member" if len(removed) == 1 else f"{len(removed)} members"
+    who = named([*removed], MAX_NAMES)
     return [
-        f"{members} of {where} would leave ({', '.join(removed)}), and at most {most} may leave at once; restore what"
-        " is missing in the record, or raise max_removals if that is meant"
+        f"{members} of {where} would leave ({who}), and at most {most} may leave at once; restore what is missing in"
+        " the record, or raise max_removals if that is meant"
     ]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,20 @@ def test_who_reads_only_the_beginning_of_the_output_causes_no_complaint() -> Non
     command = f"'{sys.executable}' -m blixard node --help | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("u", "")
+
+
+def test_a_command_imports_its_own_file_and_not_those_of_the_others() -> None:
+    shown = "import sys; print(*sorted(name for name in sys.modules if name.endswith('_command')))"
+    for command, file in (("stop", "node_command"), ("key", "key_command"), ("peers", "peers_command")):
+        script = f"from blixard.cli.main import main\ntry: main(['{command}', '--help'])\nexcept SystemExit: {shown}"
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert ran.stdout.splitlines()[-1] == f"blixard.cli.{file}"
+
+
+def test_every_command_of_a_file_is_found_by_its_name() -> None:
+    shown = blixard("--help").out
+    commands = re.findall(r"^    ([a-z]+) ", shown, re.MULTILINE)
+
+    assert commands == ["node", "stop", "status", "discover", "check", "key", "registry", "peers"]
+    for command in commands:
+        assert blixard(command, "--help").out.startswith(f"usage: blixard {command} ")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.documents.files import create_atomic, read_limited, write_atomic
+from blixard.documents.files import create_atomic, read_limited, write_all, write_atomic
 from blixard.errors import InputError
 
 
@@ -205,3 +205,42 @@ def test_files_of_other_names_are_never_swept(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     write_atomic(tmp_path / "file", b"data")
     assert set(listed(tmp_path)) == {"file", *others}
+
+
+def test_many_files_are_written_with_one_look_through_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / ".one.abc_12.part").write_bytes(b"of a writer that was killed")
+    (tmp_path / ".another.abc_12.part").write_bytes(b"of another file")
+    looks: list[object] = []
+    scan = os.scandir
+
+    def look(path: Path) -> object:
+        looks.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", look)
+
+    write_all({tmp_path / name: name.encode() for name in ("one", "two", "link")}, 0o640)
+
+    assert looks == [tmp_path]
+    monkeypatch.undo()
+    assert listed(tmp_path) == [".another.abc_12.part", "elsewhere", "link", "one", "two"]
+    assert {name: (tmp_path / name).read_bytes() for name in ("one", "two", "link", "elsewhere")} == {
+        "one": b"one",
+        "two": b"two",
+        "link": b"link",
+        "elsewhere": b"link",
+    }
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_IMODE((tmp_path / "two").stat().st_mode) == 0o640
+
+
+def test_of_many_files_the_one_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"folder: cannot be written: Is a directory"):
+        write_all({tmp_path / "one": b"1", tmp_path / "folder": b"2"})
+    assert (tmp_path / "one").read_bytes() == b"1"
+    assert listed(tmp_path) == ["folder", "one"]

@@ -16,7 +16,6 @@ from blixard.fleet.host_view import HostView
 from blixard.fleet.membership import (
     fleet_hosts,
     left_out,
-    named,
     names,
     pattern,
     refuse_leaving,
@@ -143,9 +142,3 @@ def test_who_may_still_let_a_departed_node_in_is_named_with_the_reason() -> None
         "dead: no route",
         "silent: could not be reached",
     ]
-
-
-def test_of_many_names_five_stand_on_a_line_and_how_many_more_there_are() -> None:
-    assert named(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
-    assert named(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d, e and 1 more"
-    assert named(["a", "b", "c"], 2) == "a, b and 1 more"

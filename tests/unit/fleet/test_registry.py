@@ -152,6 +152,24 @@ def test_a_member_leaves_only_when_no_other_host_that_stays_has_its_node_id(reco
     assert _update(record, {}, states={"two": "absent", "alpha": "absent"}, **leaving).refused == ()
 
 
+def test_the_states_of_the_inventory_count_where_the_run_is_told_no_others(record: Path) -> None:
+    _update(record, {"one": attested(1).to_json(), "two": attested(2).to_json()})
+    nodes = {"one": {"node_id": 1, "state": "draining"}, "two": {"node_id": 2}}
+
+    assert not _update(record, {}, nodes=nodes, states={}).touched
+    assert _update(record, {}, nodes=nodes, states=None).merged.changed == ("one",)
+    assert "two.json" in _files(record)
+    assert json.loads(_files(record)["one.json"])["state"] == "draining"
+
+
+def test_a_refusal_names_twenty_members_of_many_and_counts_the_rest(record: Path) -> None:
+    _update(record, {f"node{number:02}": attested(number).to_json() for number in range(1, 25)})
+
+    (refused,) = _update(record, {}, hosts=["node01"], prune=True).refused
+    assert refused.startswith("23 hosts would be removed (node02, node03, ")
+    assert "node21 and 3 more), at most 0 may be at once" in refused
+
+
 def test_a_tombstone_needs_no_attestation(record: Path) -> None:
     _update(record, {"one": attested(1).to_json()})
     kept = {"state": "absent", "attestation": None}
