@@ -78,6 +78,8 @@ def test_every_command_of_a_file_is_found_by_its_name() -> None:
     shown = blixard("--help").out
     commands = re.findall(r"^    ([a-z]+) ", shown, re.MULTILINE)
 
-    assert commands == ["node", "stop", "status", "discover", "check", "key", "registry", "peers"]
+    assert commands == [
+        *("node", "stop", "status", "discover", "check", "key", "registry", "peers", "publish", "record"),
+    ]
     for command in commands:
         assert blixard(command, "--help").out.startswith(f"usage: blixard {command} ")
