@@ -255,8 +255,11 @@ async def _against_file(
                 state_dir=_made(room / which),
             )
         )
-        took[which] = {"first": [await timed(managers[which].refresh_peers)], "changed": [], "same": []}
-        assert len(managers[which].get_peers()) == KNOWN
+        wall = cpu = 0.0
+        while len(managers[which].get_peers()) < KNOWN:  # on a busy machine the first look runs into its time limit
+            more = await timed(managers[which].refresh_peers)
+            wall, cpu = wall + more[0], cpu + more[1]
+        took[which] = {"first": [(wall, cpu)], "changed": [], "same": []}
     for turn in range(1, ROUNDS + 1):
         write(turn)
         await asyncio.sleep(RACY)
