@@ -26,6 +26,7 @@ CHANGES: dict[str, Any] = {
     "join": ("/srv/node1.json",),
     "registries": ("/srv/registries",),
     "dns": ("fleet.example.org",),
+    "cloud": ("aws:",),
     "peers_file": Path("/etc/peers.json"),
     "refresh_interval_s": 5.0,
     "auto_connect": False,
