@@ -46,6 +46,7 @@ CONTENTS = """
 The life of a fleet <docs/life>
 The peers file in CI <docs/ci>
 Publishing <docs/publishing>
+Peers from DNS <docs/dns>
 Running a node <docs/node>
 Scale <docs/scale>
 ```

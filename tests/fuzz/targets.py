@@ -129,7 +129,7 @@ def _manifest(data: bytes) -> None:
 def _dns_text(text: str) -> None:
     id_of(text)
     parse_iroh(text.splitlines())
-    read_zone_file(text, NOW)
+    read_zone_file(text)
     one = parse_node(text)
     if one is not None and one.node_id is not None and one.endpoint_id is not None:
         content = one.node_id, one.endpoint_id.base64, one.addresses, one.relay_url

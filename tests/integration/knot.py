@@ -87,6 +87,7 @@ zone:
     file: fleet.zone
     acl: update
     zonefile-load: whole
+    zonefile-sync: -1
     journal-content: none
     semantic-checks: off
 """
@@ -116,7 +117,7 @@ zone:
         subprocess.run(reload, check=True, capture_output=True, timeout=START)
 
     def _write(self, records: Iterable[str]) -> None:
-        self.serial += 1
+        self.serial += 1000  # beyond those of the updates since
         soa = f"@ 60 SOA ns admin {self.serial} 3600 600 86400 5\n@ 60 NS ns\nns 60 A 127.0.0.1\n"
         (self.folder / "fleet.zone").write_text(f"$ORIGIN {ZONE}\n$TTL 60\n{soa}" + "".join(f"{r}\n" for r in records))
 

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.dns_server import answer_to, answering, dns_server
 from tests.integration.knot import ZONE, Knot, running_knot
 from tests.integration.nodes import MakeNode, are_meshed, blixard, eventually
-from tests.unit.peers.people import CLUSTER, endpoint_id, key, peer
+from tests.unit.peers.people import CLUSTER, HOUR, NOON, endpoint_id, key, peer
 from tests.unit.sources.files import peers_file_of, write
 
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
@@ -326,6 +326,48 @@ async def test_more_ptr_records_than_a_fleet_needs_are_refused() -> None:
         assert "more than 512 PTR records" in error(await source(f"dns://{where}/{ZONE}").fetch())
 
 
+async def test_what_a_zone_said_last_is_remembered_over_a_restart_until_it_says_none(
+    knot: Knot, tmp_path: Path
+) -> None:
+    def started() -> DiscoveryManager:
+        config = DiscoveryConfig([DiscoverySource.Dns([knot.location])], state_dir=tmp_path, auto_connect=False)
+        return DiscoveryManager(config)
+
+    async def peers_of(manager: DiscoveryManager) -> list[int]:
+        await manager.refresh_peers()
+        peers = [each.node_id for each in manager.get_peers()]
+        await manager.stop()
+        return peers
+
+    knot.start([txt(peer(1)), txt(peer(2))])
+    assert await peers_of(started()) == [1, 2]
+    knot.set([])
+    again = started()
+    assert await peers_of(again) == [1, 2]
+    (status,) = again.source_status()
+    assert (status.state, status.memory_of is not None) == ("failed", True)
+    knot.set([f'{SERVICE} TXT "none"'])
+    assert await peers_of(started()) == []
+    knot.set([])
+    assert await peers_of(started()) == []
+
+
+async def test_a_record_whose_signature_expires_while_it_stands_there_is_refused_from_then_on(knot: Knot) -> None:
+    now = [NOON]
+    one = peer(1, seq=1_700_000_000, expires_at=NOON + HOUR)
+    knot.start([txt(one), txt(peer(2))])
+    clock = SourceContext(
+        check=AttestationCheck(cluster=CLUSTER, wall=lambda: now[0]), wall=lambda: now[0], is_known=lambda _: False
+    )
+    expiring = dns_at(knot.location, clock)
+    assert list(named(await expiring.fetch())) == [1, 2]
+    now[0] += 2 * HOUR
+    answer = await expiring.fetch()
+    assert list(named(answer)) == [2]
+    assert isinstance(answer, Found)
+    assert "expired" in answer.problems[0]
+
+
 # Under a running manager
 
 
@@ -391,6 +433,12 @@ def test_discover_shows_what_dns_says_with_its_age_and_ttl(knot: Knot) -> None:
     assert "fresh for 60.0 s" in blixard("discover", "--registry", knot.location).out
 
 
+def test_a_domain_in_the_environment_counts_for_the_command_too(knot: Knot) -> None:
+    knot.start([txt(peer(1))])
+    found = blixard("discover", "--json", env={"BLIXARD_DNS": knot.location}).document
+    assert [each["node_id"] for each in found["peers"]] == [1]
+
+
 def test_nodes_that_know_only_a_domain_find_each_other_and_a_third_that_comes_later(knot: Knot, node: MakeNode) -> None:
     nodes = [node(number) for number in (1, 2, 3)]
     entries = [each.make_identity() for each in nodes]
@@ -403,3 +451,18 @@ def test_nodes_that_know_only_a_domain_find_each_other_and_a_third_that_comes_la
     assert nodes[0].status()["sources"][0]["name"] == knot.location
     knot.set([txt(each, ttl=1) for each in peers])
     eventually(lambda: are_meshed(nodes))
+
+
+def test_a_stranger_in_the_zone_is_not_admitted_where_a_fleet_key_says_who_the_members_are(
+    knot: Knot, node: MakeNode
+) -> None:
+    guarded, stranger = node(1), node(2)
+    entries = [each.make_identity() for each in (guarded, stranger)]
+    knot.start([txt(DiscoveredPeer.from_entry(entry, "dns", wall())) for entry in entries])
+    guarded.start("--dns", knot.location, "--trusted-signers", key(50).public().hex)
+    stranger.start("--dns", knot.location, "--admission", "known")
+
+    eventually(lambda: [peer["state"] for peer in stranger.status()["peers"]] == ["refused"])
+    assert guarded.status()["peers"] == []
+    dropped = blixard("discover", "--data-dir", guarded.data_dir, "--json").document["dropped"]
+    assert ["hint" in line["reason"] for line in dropped] == [True]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.integration.knot import KEY_NAME, KEY_SECRET, Knot, running_knot
+from tests.integration.knot import KEY_NAME, KEY_SECRET, ZONE, Knot, running_knot
 from tests.integration.nodes import blixard
 from tests.unit.documents.samples import CLUSTER
 from tests.unit.publishing.fleets import CONTEXT, at, keep, publication_of, record_of, unsigned
@@ -20,6 +20,8 @@ from blixard.publishing import dns_zone
 from blixard.publishing.base import Outcome, Publication
 from blixard.publishing.factory import make_destinations, publish_everywhere
 from blixard.sources.base import Answer, Found, Nothing, SourceContext
+from blixard.sources.dns_client import DnsClient, DnsLocation
+from blixard.sources.dns_records import SERVICE, format_node
 from blixard.sources.factory import dns_at
 from blixard.trust.attestation import AttestationCheck
 
@@ -100,6 +102,18 @@ def test_a_fleet_that_outgrows_one_name_and_shrinks_again_is_whole_at_every_step
         assert publish(one, knot.location, knot.key_file).status == "unchanged"
 
 
+def test_a_name_that_somebody_else_wrote_into_the_zone_is_not_removed(
+    knot: Knot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_zone, "MAX_NAME_BYTES", 2000)
+    publish(publication_of(tmp_path / "f", record_of(*range(1, 13))), knot.location, knot.key_file)
+    mine = f"{SERVICE}.mine"
+    knot.set([f"{SERVICE} PTR {mine}.{ZONE}", f"{SERVICE} PTR {SERVICE}.0of2.{ZONE}", f'{mine} TXT "kept"'])
+    publish(publication_of(tmp_path / "f", record_of(1)), knot.location, knot.key_file)
+    asked = asyncio.run(DnsClient(DnsLocation.parse(knot.location)).ask(f"{mine}.{ZONE}", "TXT"))
+    assert asked.texts == ("kept",)
+
+
 def test_of_two_publishers_at_the_same_time_one_is_refused(
     knot: Knot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,9 +137,16 @@ def test_of_two_publishers_at_the_same_time_one_is_refused(
 def test_records_that_somebody_changed_by_hand_are_published_again(knot: Knot, tmp_path: Path) -> None:
     one = publication_of(tmp_path / "f", record_of(1, 2), seq=at(1))
     publish(one, knot.location, knot.key_file)
-    knot.set([])
-    assert publish(one, knot.location, knot.key_file).status == "changed"
-    assert read(knot) == listed(one)
+    ours = [format_node(each) for each in one.listed]
+    for records in (
+        [],
+        [ours[0].replace("node=1 ", "node=9 "), *ours],
+        [ours[0].replace("node=1 ", "node=2 "), ours[1]],
+        ["node=x", *ours],
+    ):
+        knot.set([f"{SERVICE} TXT {dns_zone.quoted(each)}" for each in records])
+        assert publish(one, knot.location, knot.key_file).status == "changed"
+        assert read(knot) == listed(one)
 
 
 def test_an_update_without_a_key_or_with_another_one_is_refused_in_one_line(knot: Knot, tmp_path: Path) -> None:

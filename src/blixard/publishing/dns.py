@@ -11,7 +11,7 @@ each further one holds only while it is still this one's, and the last makes it 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -102,24 +102,24 @@ def _why_newer(publication: Publication, there: State | None, now: datetime) -> 
 
 
 def _judged(
-    name: str, publication: Publication, zone: Zone, state: State | None, there: list[DiscoveredPeer], now: datetime
+    name: str, publication: Publication, zone: Zone, state: State | None, texts: Sequence[str], now: datetime
 ) -> Outcome:
-    """Return what is to become of the records there."""
-    there = _dated(there, publication.listed)
-    peers = format_peers(there)
+    """Return what is to become of the TXT records there."""
+    peers = format_peers(_dated(peers_of(texts, now), publication.listed))
     reason = _why_newer(publication, state, now) or newer(publication, peers, None, now)
     if reason is not None:
         return Outcome(name, "refused", reason=f"{name}: {reason}")
-    same = there == list(publication.listed)
+    same = sorted(texts) == sorted(text for each in zone.texts.values() for text in each)
     if same and state == State(publication.seq, zone.digest):
         return Outcome(name, "unchanged")
     return Outcome(name, "changed", () if same else changes(publication, peers))
 
 
 def _dated(there: Iterable[DiscoveredPeer], listed: Iterable[DiscoveredPeer]) -> list[DiscoveredPeer]:
-    """Return the peers there by node id, with what records do not say taken from ours: source and date."""
+    """Return the peers there, each id once, with what records do not say taken from ours: source and date."""
     ours = {peer.iroh_node_id: peer for peer in listed}
-    known = [(peer, ours.get(peer.iroh_node_id, peer)) for peer in sorted(there, key=lambda each: each.node_id)]
+    once = {peer.node_id: peer for peer in {peer.iroh_node_id: peer for peer in there}.values()}
+    known = [(once[node_id], ours.get(once[node_id].iroh_node_id, once[node_id])) for node_id in sorted(once)]
     return [replace(peer, source=own.source, discovered_at=own.discovered_at, extra=own.extra) for peer, own in known]
 
 
@@ -135,7 +135,7 @@ class ZoneFile:
         """Have the records in the file, as `Destination.publish`."""
         zone, now = zone_of(publication.listed), self._wall()
         there = read_limited(self._path, MAX_ZONE_BYTES).decode("ascii", "replace") if self._path.exists() else ""
-        outcome = _judged(self.name, publication, zone, *read_file(there, now), now)
+        outcome = _judged(self.name, publication, zone, *read_file(there), now)
         text = zone.file(publication.seq)
         if outcome.status == "unchanged" and there != text:
             outcome = Outcome(self.name, "changed", ("the same peers in another form",))
@@ -162,7 +162,7 @@ class ZoneUpdate:
         names = [f"{SERVICE}.{domain}", *former]
         texts = [text for name in names for text in (await client.ask(name, "TXT")).texts]
         state = State.parse(said[0]) if said else None
-        outcome = _judged(self.name, publication, zone, state, list(peers_of(texts, now)), now)
+        outcome = _judged(self.name, publication, zone, state, texts, now)
         if outcome.status == "changed" and not check:
             apex = await self._apex(domain)
             updates = _updates(apex, domain, zone, State(publication.seq, zone.digest), said, former)
@@ -244,7 +244,9 @@ def _updates(
     _replace(last, name(SERVICE), "PTR", [name(each).to_text() for each in zone.names])
     last.replace(name(STATE), TTL, "TXT", quoted(str(state)))
     yield last
-    gone = {each.lower() for each in former} - {name(each).to_text().lower() for each in shards}
+    # The zone's word alone does not make this remove what it did not write.
+    own = re.compile(rf"{re.escape(SERVICE)}\.[0-9]+of[0-9]+\.{re.escape(domain)}", re.IGNORECASE)
+    gone = {each.lower() for each in former if own.fullmatch(each)} - {name(each).to_text().lower() for each in shards}
     if gone:
         message = begun((str(state),))
         for each in sorted(gone):

@@ -123,10 +123,10 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\{byte:03d}" for byte in match[0].encode())
 
 
-def read_file(text: str, wall: datetime) -> tuple[State | None, list[DiscoveredPeer]]:
-    """Return which publication a zone file is of, and its peers; what cannot be read counts for nothing."""
+def read_file(text: str) -> tuple[State | None, list[str]]:
+    """Return which publication a zone file is of, and the texts of its nodes."""
     state: State | None = None
-    peers = []
+    texts = []
     for line in text.splitlines():
         words = line.split(" ", 3)
         if len(words) == 4 and words[2] == "TXT":
@@ -134,8 +134,8 @@ def read_file(text: str, wall: datetime) -> tuple[State | None, list[DiscoveredP
             if words[0] == STATE:
                 state = State.parse(said)
             else:
-                peers += list(peers_of([said], wall))
-    return state, peers
+                texts.append(said)
+    return state, texts
 
 
 def _plain(match: re.Match[str]) -> str:

@@ -13,11 +13,13 @@ An answer holds 64 KiB. A larger fleet has further names below its domain, which
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blixard.documents.json_times import parse_time
+from blixard.documents.peers_file import format_peers
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.limits import MAX_ADDRESSES
@@ -35,6 +37,7 @@ from blixard.sources.dns_records import (
     parse_node,
     z_base32,
 )
+from blixard.sources.peers_reader import PeersReader
 
 if TYPE_CHECKING:
     from blixard.model.ids import EndpointId
@@ -54,7 +57,6 @@ MAX_IROH_NAMES = 512
 
 MAX_PROBLEMS = 50
 """Refused records that are told; 64 KiB of rubbish are thousands."""
-
 
 NO_WAYS = "has neither an address nor a relay"
 
@@ -95,7 +97,7 @@ def _are_same(some: tuple[Sighting, ...], others: tuple[Sighting, ...]) -> bool:
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
-class _DnsSource:
+class _DnsSource(ABC):
     """What both kinds of DNS sources have in common: a look within its time, and what was said before."""
 
     kind: SourceKind = "dns"
@@ -120,8 +122,9 @@ class _DnsSource:
             self._before = {each.endpoint_id: each for each in answer.sightings}
         return answer
 
+    @abstractmethod
     async def _ask(self, client: DnsClient) -> Answer:
-        raise NotImplementedError
+        """Look; raises InputError where there is no answer."""
 
     def _sighting(self, said: NodeText, place: str, *, is_hint: bool = False) -> Sighting:
         """Return what a record says of a node, the very same as before when nothing is new.
@@ -137,18 +140,21 @@ class _DnsSource:
         before = self._before.get(said.endpoint_id)
         content = said.node_id, said.endpoint_id.base64, said.addresses, said.relay_url
         if before and (content, said.attestation) == (before.peer.content(), before.peer.attestation):
-            return before
+            return self._checked(before)
         issued = parse_time(said.attestation.issued_at) if said.attestation else self._context.wall()
         peer = DiscoveredPeer(*content, "dns", issued, said.attestation)
-        problem = self._context.check.problem(peer)
+        return self._checked(Sighting(peer, place, is_hint=is_hint))
+
+    def _checked(self, sighting: Sighting) -> Sighting:
+        problem = self._context.check.problem(sighting.peer)
         if problem is not None:
             raise TrustError(problem)
-        return Sighting(peer, place, is_hint=is_hint)
+        return sighting
 
     def _kept(self, endpoint_id: EndpointId | None) -> list[Sighting]:
-        """Return what was known of a node whose record is refused now."""
+        """Return what was known of a node whose record is refused now, as long as it would not be refused itself."""
         before = None if endpoint_id is None else self._before.get(endpoint_id)
-        return [] if before is None else [before]
+        return [] if before is None or self._context.check.problem(before.peer) is not None else [before]
 
 
 class DnsSource(_DnsSource):
@@ -161,6 +167,21 @@ class DnsSource(_DnsSource):
     def __init__(self, location: DnsLocation, context: SourceContext) -> None:
         super().__init__(str(location), location, context)
         self._read: dict[str, Sighting] = {}
+        self._memory = PeersReader(
+            self.name, name=self.name, check=context.check, wall=context.wall, memory=context.memory
+        )
+
+    async def fetch(self) -> Answer:
+        """Ask the servers, as `Source.fetch`; what they said last is remembered over a restart."""
+        before = self._good
+        answer = await super().fetch()
+        if isinstance(answer, Failed):
+            return await self._memory.backed(answer)
+        if isinstance(answer, Nothing):
+            await asyncio.to_thread(self._memory.forget)
+        elif before is None or answer.sightings is not before.sightings:
+            await asyncio.to_thread(lambda: self._memory.read(format_peers(answer.peers)))
+        return answer
 
     async def _ask(self, client: DnsClient) -> Answer:
         domains = client.domains()
@@ -184,7 +205,7 @@ class DnsSource(_DnsSource):
         for name, text in ((name, text) for (name, _), records in asked.items() for text in records.texts):
             try:
                 if text in self._read:
-                    read[text] = self._read[text]
+                    read[text] = self._checked(self._read[text])
                 elif (said := parse_node(text)) is None:
                     look.says_none = True
                 elif said.endpoint_id is not None and not said.has_ways:
@@ -210,7 +231,7 @@ class DnsSource(_DnsSource):
                     found.setdefault(service.endpoint_id, []).append(service)
         if len(found) > MAX_TARGETS:
             look.problems.append(f"only {MAX_TARGETS} of {len(found)} SRV targets are looked at; write TXT records")
-        chosen = list(found.items())[:MAX_TARGETS]
+        chosen = [(each, sorted(services)) for each, services in list(found.items())[:MAX_TARGETS]]
         for each in await _together(self._follow(client, *one, incomplete, look) for one in chosen):
             look.sightings += each
         for endpoint_id in incomplete.keys() - found.keys() - done:
@@ -293,14 +314,14 @@ async def _hosts_of(client: DnsClient, service: _Service, look: _Look) -> tuple[
     return tuple(f"[{host}]:{service.port}" if ":" in host else f"{host}:{service.port}" for host in hosts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class _Service:
     """Where one SRV record says that a node is; the hosts of its target if they came along."""
 
     endpoint_id: EndpointId
     target: str
     port: int
-    hosts: Hosts | None
+    hosts: Hosts | None = field(compare=False)
 
 
 def _services(name: str, records: Records, look: _Look) -> Iterator[_Service]:
