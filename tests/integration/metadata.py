@@ -2,7 +2,7 @@
 """Metadata services and listing APIs of the three clouds on loopback, as their documentation describes them.
 
 They are ours: no emulator of them exists that demands what the real ones do (moto's metadata service answers without a
-token and has no tags; there is none for GCP and Azure). EC2 itself is moto's, see `test_cloud_aws`.
+token and has no tags; there is none for GCP and Azure). EC2 itself is moto's, see `test_cloud`.
 """
 
 from __future__ import annotations
