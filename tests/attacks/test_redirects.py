@@ -24,7 +24,7 @@ from blixard.sources.remote_files import RemoteSource
 __all__ = ["authority"]
 
 TOOLS = SourceContext(check=CHECK, wall=in_an_hour, is_known=lambda _: False)
-BODY = registry_of(peer(1))
+BODY = registry_of(peer(1, seq=5))
 GLOBAL, PRIVATE, LINK_LOCAL, LOOPBACK = "203.0.113.1", "10.0.0.1", "169.254.169.254", "127.0.0.1"
 
 

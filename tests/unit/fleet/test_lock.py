@@ -49,6 +49,14 @@ def test_what_an_extra_adds_is_pinned_within_its_range_and_nothing_is_pinned_twi
     assert pins(lock).keys().isdisjoint(pins())
 
 
+def test_extras_that_a_host_may_have_side_by_side_agree_on_every_version() -> None:
+    versions: dict[str, set[str]] = {}
+    for extra in EXTRAS:
+        for name, version in pins(LOCK.with_name(f"requirements-{extra}.lock")).items():
+            versions.setdefault(name, set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
 @LOCKS
 def test_it_names_no_index_and_no_path(lock: Path) -> None:
     text = lock.read_text()

@@ -279,6 +279,8 @@ async def test_without_the_driver_it_is_said_what_to_install(
     monkeypatch: pytest.MonkeyPatch, scheme: str, module: str, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
+    # As in a process that has not used it yet.
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     monkeypatch.delitem(sys.modules, "blixard.sources.sftp", raising=False)
     error = said(await source(f"{scheme}://bucket/n1.json").fetch())
     assert error == f"{scheme}://bucket/n1.json: needs a package that is not installed; pip install {package}"
