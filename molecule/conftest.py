@@ -184,6 +184,26 @@ class Fleet:
             assert time.monotonic() < deadline, f"after {seconds} s still {answer!r}"
             time.sleep(0.5)
 
+    def lose_peers_files(self) -> None:
+        """Take the peers file from every node, and what it remembers of one; the nodes run again then."""
+        for node in self.up:
+            node.run("systemctl stop blixard")
+            node.run("rm -rf /var/lib/blixard/discovery-peers.json /var/lib/blixard/remembered-peers")
+        for node in self.up:
+            node.run("systemctl start blixard")
+
+    def are_found_by(self, name: str) -> list[dict[str, Any]]:
+        """Return that source as each node has it: the only one that names the peers, to which all are connected."""
+        self.settles_connected()
+        found = []
+        for node in self.up:
+            status = node.status()
+            assert {source for peer in status["peers"] for source in peer["sources"]} == {name}
+            sources = {source["name"]: source for source in status["sources"]}
+            assert sources["static:/var/lib/blixard/discovery-peers.json"]["peers"] == 0
+            found.append(sources[name])
+        return found
+
     def settles_connected(self, *names: str, seconds: float = 60) -> None:
         """Wait until all nodes that are there, or those on the hosts named, are connected to each other."""
         among = [node for node in self.up if not names or node.name in names]

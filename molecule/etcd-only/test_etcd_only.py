@@ -44,20 +44,10 @@ def published(fleet: Fleet) -> None:
 
 @pytest.mark.usefixtures("published")
 def test_nodes_without_a_peers_file_find_each_other_by_etcd(fleet: Fleet) -> None:
-    for node in fleet.up:
-        node.run("systemctl stop blixard")
-        node.run(f"rm -rf {DATA_DIR}/discovery-peers.json {DATA_DIR}/remembered-peers")
+    fleet.lose_peers_files()
 
-    for node in fleet.up:
-        node.run("systemctl start blixard")
-
-    fleet.settles_connected()
-    for node in fleet.up:
-        sources = {source["name"]: source for source in node.status()["sources"]}
-        found = sources[f"registry:{PLACE}"]
+    for found in fleet.are_found_by(f"registry:{PLACE}"):
         assert (found["state"], found["peers"]) == ("found", 3)
-        assert sources[f"static:{DATA_DIR}/discovery-peers.json"]["peers"] == 0
-        assert {name for peer in node.status()["peers"] for name in peer["sources"]} == {found["name"]}
 
 
 @pytest.mark.usefixtures("published")

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.integration.nodes import eventually
 
 from blixard.sources.base import EtcdAccess
 
@@ -78,10 +78,7 @@ class EtcdServer:
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HOME": "/nowhere"})
-        given_up = time.monotonic() + 30
-        while not self._answers():
-            assert time.monotonic() < given_up, self.log.read_text()
-            time.sleep(0.05)
+        eventually(self._answers)
 
     def _answers(self) -> bool:
         assert self.process is not None

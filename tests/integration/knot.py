@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.integration.nodes import eventually
 from tests.ports import free_port
 
 KNOT = "/usr/sbin/knotd"
@@ -94,14 +94,11 @@ zone:
         )
         with log.open("wb") as out:
             self.process = subprocess.Popen([KNOT, "-c", str(config)], stdout=out, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + START
-        while "server started" not in (said := log.read_text()):
-            if self.process.poll() is not None:
-                assert "address already in use" in said, said
-                return False
-            assert time.monotonic() < deadline, said
-            time.sleep(0.02)
-        return True
+        ended = self.process.poll
+        eventually(lambda: "server started" in log.read_text() or ended() is not None)
+        said = log.read_text()
+        assert "server started" in said or "address already in use" in said, said
+        return "server started" in said
 
     def stop(self) -> None:
         """End it."""

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from tests.integration.etcd import EtcdServer, certificates, encoded, etcd_server
 from tests.unit.peers.people import CLUSTER, NOON, key, peer
-from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, registry_of
+from tests.unit.sources.files import CHECK, in_an_hour, nodes, peers_file_of, registry_of, said
 
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.documents.parts import split, write_index
 from blixard.model.entry import DiscoveredPeer
 from blixard.sources import etcd_watch
-from blixard.sources.base import Answer, EtcdAccess, Failed, Found, Nothing, SourceContext
+from blixard.sources.base import Answer, EtcdAccess, Found, Nothing, SourceContext
 from blixard.sources.etcd import EtcdSource
 from blixard.sources.etcd_client import PAGE, EtcdPlace
 from blixard.trust.peers_signature import sign_peers
@@ -56,17 +56,6 @@ def publish(server: EtcdServer, *peers: DiscoveredPeer, seq: int = 1) -> None:
 
 def signature(data: bytes, seq: int = 1) -> bytes:
     return sign_peers(data, FLEET, cluster=CLUSTER, previous_seq=None, now=NOON, at_least=int(NOON.timestamp()) + seq)
-
-
-def nodes(answer: Answer) -> list[int]:
-    assert isinstance(answer, Found), answer
-    return [each.node_id for each in answer.peers]
-
-
-def said(answer: Answer) -> str:
-    assert isinstance(answer, Failed), answer
-    assert "\n" not in answer.error
-    return answer.error
 
 
 async def news(followed: EtcdSource) -> Answer:

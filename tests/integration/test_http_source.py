@@ -18,14 +18,14 @@ import pytest
 import trustme
 from tests.integration.web import Reply, Web, authority, certified, presenting, reply, saying, serving
 from tests.unit.peers.people import CLUSTER, NOON, key, peer
-from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, registry_of
+from tests.unit.sources.files import CHECK, in_an_hour, nodes, peers_file_of, registry_of, said
 
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.errors import InputError
 from blixard.node_discovery import NodeDiscovery
 from blixard.sources import http_document as http_source
-from blixard.sources.base import Answer, Failed, Found, SourceContext
+from blixard.sources.base import Found, SourceContext
 from blixard.sources.factory import Unusable, make_sources, registry_at
 from blixard.sources.http_client import MAX_REDIRECTS, Limits
 from blixard.sources.http_document import HttpSource
@@ -58,17 +58,6 @@ def plain() -> Iterator[Web]:
 
 def source(url: str, **more: Any) -> HttpSource:
     return HttpSource(url, TOOLS, **more)
-
-
-def nodes(answer: Answer) -> list[int]:
-    assert isinstance(answer, Found), answer
-    return [each.node_id for each in answer.peers]
-
-
-def said(answer: Answer) -> str:
-    assert isinstance(answer, Failed), answer
-    assert "\n" not in answer.error
-    return answer.error
 
 
 async def test_a_registry_is_got_over_tls(web: Web) -> None:

@@ -13,11 +13,12 @@ from tests.integration.s3 import BUCKET, HOME, _server, bucket
 from tests.integration.web import reply, saying, serving
 from tests.unit.documents.samples import CLUSTER
 from tests.unit.publishing.fleets import CONTEXT, FLEET, NOW, at, publication_of, publish, record_of
+from tests.unit.sources.files import nodes, said
 
 from blixard.publishing import factory, store
 from blixard.publishing.base import Publication
 from blixard.publishing.shelves import Kept, Listed, Moved, S3Shelf, shelf_at
-from blixard.sources.base import Answer, Failed, Found, SourceContext
+from blixard.sources.base import Found, SourceContext
 from blixard.sources.remote_files import RemoteSource
 from blixard.trust.attestation import AttestationCheck
 
@@ -34,17 +35,6 @@ def source(url: str = PEERS, **more: Any) -> RemoteSource:
     check = AttestationCheck(cluster=CLUSTER, wall=wall)
     context = SourceContext(check, wall, lambda _: False, signers=[FLEET.public()], cluster=CLUSTER)
     return RemoteSource(url, context, **more)
-
-
-def nodes(answer: Answer) -> list[int]:
-    assert isinstance(answer, Found), answer
-    return [each.node_id for each in answer.peers]
-
-
-def said(answer: Answer) -> str:
-    assert isinstance(answer, Failed), answer
-    assert "\n" not in answer.error
-    return answer.error
 
 
 @pytest.fixture

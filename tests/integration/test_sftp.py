@@ -13,9 +13,10 @@ from tests.integration.sftp import Sshd, new_key, sshd
 from tests.integration.web import saying
 from tests.unit.documents.samples import CLUSTER
 from tests.unit.publishing.fleets import CONTEXT, FLEET, NOW, at, publication_of, publish, record_of, unsigned
+from tests.unit.sources.files import nodes, said
 
 from blixard.publishing import factory, shelves, store
-from blixard.sources.base import Answer, Failed, Found, SourceContext
+from blixard.sources.base import SourceContext
 from blixard.sources.remote_files import RemoteSource
 from blixard.trust.attestation import AttestationCheck
 
@@ -31,17 +32,6 @@ def source(url: str, **more: Any) -> RemoteSource:
         AttestationCheck(cluster=CLUSTER, wall=wall), wall, lambda _: False, signers=[FLEET.public()]
     )
     return RemoteSource(url, context, **more)
-
-
-def nodes(answer: Answer) -> list[int]:
-    assert isinstance(answer, Found), answer
-    return [each.node_id for each in answer.peers]
-
-
-def said(answer: Answer) -> str:
-    assert isinstance(answer, Failed), answer
-    assert "\n" not in answer.error
-    return answer.error
 
 
 async def test_a_node_reads_what_was_published_and_what_changes(sshd: Sshd, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from blixard.clock import SystemClock
 from blixard.documents.peers_file import format_peers
 from blixard.documents.registry_file import format_registry
 from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
+from blixard.sources.base import Answer, Failed, Found
 from blixard.trust.attestation import AttestationCheck
 
 
@@ -45,3 +46,16 @@ def registry_of(peer: DiscoveredPeer, **extra: object) -> bytes:
 def peers_file_of(*peers: DiscoveredPeer) -> bytes:
     """The peers file with these peers."""
     return format_peers(peers)
+
+
+def nodes(answer: Answer) -> list[int]:
+    """The nodes that a good answer names."""
+    assert isinstance(answer, Found), answer
+    return [each.node_id for each in answer.peers]
+
+
+def said(answer: Answer) -> str:
+    """The one line of a failure."""
+    assert isinstance(answer, Failed), answer
+    assert "\n" not in answer.error
+    return answer.error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.unit.peers.people import endpoint_id, peer
-from tests.unit.sources.files import CHECK, in_an_hour, registry_of
+from tests.unit.sources.files import CHECK, in_an_hour, registry_of, said
 
 from blixard.agent.node_config import load_config, sources_of
 from blixard.errors import InputError
@@ -59,12 +59,6 @@ class FakeCloud:
 def found(answer: Answer) -> Found:
     assert isinstance(answer, Found), answer
     return answer
-
-
-def said(answer: Answer) -> str:
-    assert isinstance(answer, Failed), answer
-    assert "\n" not in answer.error
-    return answer.error
 
 
 @pytest.mark.parametrize(

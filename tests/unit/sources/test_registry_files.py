@@ -9,20 +9,15 @@ from pathlib import Path
 
 import pytest
 from tests.unit.peers.people import peer
-from tests.unit.sources.files import CHECK, in_an_hour, registry_of, write
+from tests.unit.sources.files import CHECK, in_an_hour, nodes, registry_of, write
 
 from blixard.model.addresses import HostPort
-from blixard.sources.base import Answer, Failed, Found, Nothing, Sighting
+from blixard.sources.base import Failed, Found, Nothing, Sighting
 from blixard.sources.registry_files import RegistryFiles
 
 
 def source(location: Path | str) -> RegistryFiles:
     return RegistryFiles(location, check=CHECK, wall=in_an_hour)
-
-
-def nodes(answer: Answer) -> list[int]:
-    assert isinstance(answer, Found)
-    return [each.node_id for each in answer.peers]
 
 
 async def test_one_file_names_one_node(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import fsspec
 import pytest
 from tests.unit.peers.people import CLUSTER, NOON, key, peer
-from tests.unit.sources.files import CHECK, in_an_hour, peers_file_of, registry_of, write
+from tests.unit.sources.files import CHECK, in_an_hour, nodes, peers_file_of, registry_of, said, write
 
 from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES
-from blixard.sources.base import Answer, Failed, Found, SourceContext
+from blixard.sources.base import Found, SourceContext
 from blixard.sources.factory import registry_at
 from blixard.sources.remote_files import RemoteSource
 from blixard.trust.peers_signature import sign_peers
@@ -36,17 +36,6 @@ def memory() -> Iterator[fsspec.AbstractFileSystem]:
 
 def source(url: str, **more: Any) -> RemoteSource:
     return RemoteSource(url, TOOLS, **more)
-
-
-def nodes(answer: Answer) -> list[int]:
-    assert isinstance(answer, Found), answer
-    return [each.node_id for each in answer.peers]
-
-
-def said(answer: Answer) -> str:
-    assert isinstance(answer, Failed), answer
-    assert "\n" not in answer.error
-    return answer.error
 
 
 async def test_one_registry(memory: fsspec.AbstractFileSystem) -> None:
