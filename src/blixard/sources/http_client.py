@@ -38,6 +38,7 @@ _GONE = frozenset({404, 410})
 _MAX_VALIDATOR = 1024
 _HEAD = 256 * 1024  # more than http.client takes of status line and headers before it gives up by itself
 _CHUNK = 64 * 1024
+_JSON = {"Content-Type": "application/json"}
 _TICK = 1.0  # seconds between two looks at whether a stream is still wanted
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a host that is gone is noticed in 50 s
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
@@ -214,11 +215,14 @@ def ask_once(target: Target, most: int, deadline: Deadline, headers: Mapping[str
         InputError: there is no whole answer; the line says why, and shows nothing secret.
     """
     with _errors(target, deadline), _connect(target, deadline, None) as connection:
-        response = _send(_Wire(connection, deadline, 2 * most + _HEAD), target, headers, method)
-        _check_length(response, target, most)
-        # Of several headers of one name the first counts.
-        said = {name.lower(): value for name, value in reversed(response.getheaders())}
-        return Reply(response.status, said, _read(response, target, most))
+        return _reply(_send(_Wire(connection, deadline, 2 * most + _HEAD), target, headers, method), target, most)
+
+
+def _reply(response: http.client.HTTPResponse, target: Target, most: int) -> Reply:
+    _check_length(response, target, most)
+    # Of several headers of one name the first counts.
+    said = {name.lower(): value for name, value in reversed(response.getheaders())}
+    return Reply(response.status, said, _read(response, target, most))
 
 
 def _authorization(parts: urllib.parse.SplitResult) -> str | None:
@@ -256,20 +260,8 @@ class Post:
         secret = self.authorization or ("" if self.is_secret else None)
         return replace(Target.parse(self.url), authorization=secret)
 
-    def headers(self) -> dict[str, str]:
-        """Return the headers that it has beside those of any request."""
-        return {"Content-Type": "application/json"}
 
-
-@dataclass(frozen=True)
-class Posted:
-    """What a server answers, whatever it is."""
-
-    status: int
-    body: bytes
-
-
-def post(request: Post, most: int, deadline: Deadline) -> Posted:
+def post(request: Post, most: int, deadline: Deadline) -> Reply:
     """Return what a server answers, of at most `most` bytes.
 
     Raises:
@@ -277,9 +269,8 @@ def post(request: Post, most: int, deadline: Deadline) -> Posted:
     """
     target = request.target()
     with _errors(target, deadline), _connect(target, deadline, None, request.tls) as connection:
-        response = _send(_Wire(connection, deadline, 2 * most + _HEAD), target, request.headers(), body=request.body)
-        _check_length(response, target, most)
-        return Posted(response.status, _read(response, target, most))
+        wire = _Wire(connection, deadline, 2 * most + _HEAD)
+        return _reply(_send(wire, target, _JSON, body=request.body), target, most)
 
 
 @contextlib.contextmanager
@@ -302,7 +293,7 @@ def post_for_lines(
     with _errors(target, deadline), _connect(target, deadline, None, request.tls) as connection:
         _keep_alive(connection)
         wire = _Stream(connection, deadline, is_wanted, silence)
-        response = _send(wire, target, request.headers(), body=request.body)
+        response = _send(wire, target, _JSON, body=request.body)
         wire.has_begun = True
         yield response.status, _lines(response, target, most)
 

@@ -4,8 +4,8 @@
 The service is the one that upstream announces, `_blixard-iroh._tcp.local`. What iroh's own endpoints announce counts
 for the peers that other sources name.
 
-Whatever the number of nodes, a node multicasts five to seven packets in each IP family as it comes, three as it leaves,
-and a question an hour between. Each of the others answers its first question once, to it alone.
+Whatever the number of nodes, a node multicasts four to seven packets in each IP family as it comes; docs/mdns.md has
+what was counted, and what follows from the library.
 """
 
 from __future__ import annotations
