@@ -28,15 +28,15 @@ STAYING = ("node1", "node2")
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SecretKey]:
-    """Two fleet keys in files of their own, `old` and `new`, and the folder that holds them."""
-    folder = tmp_path_factory.mktemp("keys")
-    return {name: create_secret_key(folder / name) for name in ("old", "new")}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds the fleet keys."""
+    return tmp_path_factory.mktemp("keys")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, SecretKey]) -> Path:
-    return next(path for path in tmp_path_factory.getbasetemp().iterdir() if path.name.startswith("keys"))
+def keys(folder: Path) -> dict[str, SecretKey]:
+    """Two fleet keys in files of their own, `old` and `new`."""
+    return {name: create_secret_key(folder / name) for name in ("old", "new")}
 
 
 @pytest.fixture(scope="module")

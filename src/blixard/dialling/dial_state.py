@@ -59,6 +59,8 @@ class DialState:
     is_proven: bool = False
     _tried: OrderedSet[str] = field(default_factory=OrderedSet)
     _is_fresh: bool = False
+    _is_refused: bool = False
+    """The peer's last answer to a dial of this node was no."""
 
     @property
     def urgency(self) -> Literal[0, 1, 2]:
@@ -79,8 +81,10 @@ class DialState:
         self._remember(ways)
         return permit
 
-    def connected(self, now: float) -> None:
-        """There is a connection, whoever dialled it."""
+    def connected(self, now: float, *, is_ours: bool) -> None:
+        """There is a connection; `is_ours`: dialled from here."""
+        if is_ours:
+            self._is_refused = False
         if self.connected_at is None:
             self.connected_at = now
         self.breaker = self.breaker.answered()
@@ -91,6 +95,7 @@ class DialState:
     def failed(self, permit: Permit, error: DialError, now: float, rng: Random) -> None:
         """The dial failed."""
         self.error = (error, now)
+        self._is_refused = error.kind in REFUSALS
         if error.local:
             self.local_failures += 1
             self.breaker = self.breaker.local_error(permit, now, rng)
@@ -98,11 +103,11 @@ class DialState:
             return
         self.local_failures = 0
         self.failures += 1
-        if error.kind in REFUSALS:
+        if self._is_refused:
             self.breaker = self.breaker.succeeded(permit, now, rng)
         else:
             self.breaker = self.breaker.failed(permit, now, rng)
-        self._wait(now, backoff.delay(self.failures, rng), refused=error.kind in REFUSALS)
+        self._wait(now, backoff.delay(self.failures, rng))
 
     def cancelled(self, permit: Permit, now: float, rng: Random) -> None:
         """The dial was given up."""
@@ -112,7 +117,10 @@ class DialState:
     def lost(self, reason: str, now: float, rng: Random, peers: int) -> None:
         """The connection ended, in a mesh of `peers` peers."""
         proven = self.settle(now)
-        self.error = (DialError("closed", f"the connection ended: {reason}"), now)
+        # A caller that soon went away says nothing against the refusal that this node itself got there.
+        self._is_refused = self._is_refused and not proven
+        if not self._is_refused:
+            self.error = (DialError("closed", f"the connection ended: {reason}"), now)
         self.connected_at, self.alone_since = None, now
         wait = backoff.after_loss(peers, rng)
         if not proven:
@@ -136,10 +144,10 @@ class DialState:
         return True
 
     def learn(self, peer: DiscoveredPeer) -> bool:
-        """Take over a new version of the peer; tell whether it brings a way that was never tried."""
-        self.peer = peer
+        """Take over a new version of the peer; tell whether it brings what was never tried: a way, or its node id."""
+        before, self.peer = self.peer, peer
         ways = (*peer.direct_addresses, *([peer.relay_url] if peer.relay_url else []))
-        self._is_fresh = any(way not in self._tried for way in ways)
+        self._is_fresh = peer.node_id != before.node_id or any(way not in self._tried for way in ways)
         return self._is_fresh
 
     def hurry(self, now: float) -> None:
@@ -159,9 +167,9 @@ class DialState:
         self._enter("discovered", now)
         self.next_at = None
 
-    def _wait(self, now: float, seconds: float, *, refused: bool = False) -> None:
+    def _wait(self, now: float, seconds: float) -> None:
         if self.breaker.circuit == "closed":
-            self._enter("refused" if refused else "backing_off", now)
+            self._enter("refused" if self._is_refused else "backing_off", now)
             self.next_at = now + seconds
         else:
             self._enter("open", now)

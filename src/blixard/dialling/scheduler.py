@@ -366,7 +366,7 @@ class DialScheduler:
             return False
         if not is_second:
             before = dial_state.breaker.circuit
-            dial_state.connected(self._clock.now())
+            dial_state.connected(self._clock.now(), is_ours=is_ours)
             self._agenda.cancel(("dial", endpoint_id))
             self._tell("connected", dial_state, {"path": connection.path, "inbound": not is_ours})
             self._tell_circuit(dial_state, before)

@@ -43,6 +43,33 @@ def test_each_outcome_has_its_state() -> None:
     assert failed(50, "local").state == "backing_off"
 
 
+def test_a_caller_that_soon_goes_away_does_not_hide_that_the_peer_refuses_this_node() -> None:
+    made, rng = failed(2, "wrong_node_id"), Random(1)
+    made.connected(10.0, is_ours=False)
+    made.lost("gone", 11.0, rng, 1)
+    assert made.error is not None
+    assert (made.state, made.error[0].kind) == ("refused", "wrong_node_id")
+    made.connected(12.0, is_ours=False)
+    made.lost("gone", 50.0, rng, 1)
+    assert made.state == "backing_off"
+
+
+def test_a_connection_dialled_from_here_is_the_end_of_a_refusal() -> None:
+    made, rng = failed(2, "refused"), Random(1)
+    made.connected(10.0, is_ours=True)
+    made.lost("gone", 11.0, rng, 1)
+    assert made.state == "backing_off"
+    assert made.error is not None
+    assert made.error[0].kind == "closed"
+
+
+def test_another_node_id_under_the_same_key_is_reason_to_dial_at_once() -> None:
+    made = failed(3, "wrong_node_id")
+    assert made.learn(dataclasses.replace(PEER, node_id=9))
+    made.hurry_if_fresh(7.0)
+    assert made.next_at == 7.0
+
+
 def test_failures_that_lie_here_are_waited_for_but_not_counted() -> None:
     here = failed(50, "local")
     assert (here.failures, here.local_failures, here.breaker.circuit) == (0, 50, "closed")
@@ -99,7 +126,7 @@ def test_a_peer_found_or_lost_just_now_goes_before_one_that_fails_and_a_guest_go
 
 def test_a_connection_and_a_failure_elsewhere_end_the_row_of_failures_that_lie_here() -> None:
     connected, elsewhere = failed(3, "local"), failed(3, "local")
-    connected.connected(100.0)
+    connected.connected(100.0, is_ours=True)
     permit = elsewhere.begin(100.0, Random(1), PEER.direct_addresses)
     assert permit is not None
     elsewhere.failed(permit, DialError("timeout", "no"), 100.0, Random(1))
@@ -127,8 +154,8 @@ def test_a_dial_that_was_given_up_may_be_made_again_at_once() -> None:
 
 def test_a_connection_is_proven_when_it_has_lived_for_thirty_seconds() -> None:
     made = failed(2)
-    made.connected(10.0)
-    made.connected(20.0)
+    made.connected(10.0, is_ours=True)
+    made.connected(20.0, is_ours=True)
     assert not made.settle(39.9)
     assert (made.failures, made.is_proven) == (2, False)
     assert made.settle(40.0)
@@ -138,7 +165,7 @@ def test_a_connection_is_proven_when_it_has_lived_for_thirty_seconds() -> None:
 def test_a_connection_that_died_young_is_a_failure_and_one_that_was_proven_is_none() -> None:
     young, old = failed(2), failed(2)
     for made, end in ((young, 39.9), (old, 40.0)):
-        made.connected(10.0)
+        made.connected(10.0, is_ours=True)
         made.lost("gone", end, Random(1), 1)
         assert (made.connected_at, made.alone_since, made.state) == (None, end, "backing_off")
     assert (young.failures, old.failures) == (3, 0)
@@ -157,15 +184,15 @@ def test_a_new_way_skips_a_wait_once_and_only_where_one_waits() -> None:
     made.hurry_if_fresh(0.2)
     assert made.next_at == 7.0
     connected = dial_state()
-    connected.connected(1.0)
+    connected.connected(1.0, is_ours=True)
     connected.hurry(2.0)
     assert connected.next_at is None
 
 
 def test_the_status_says_since_when_it_is_as_it_is() -> None:
     made = dial_state()
-    made.connected(5.0)
-    made.connected(6.0)
+    made.connected(5.0, is_ours=True)
+    made.connected(6.0, is_ours=True)
     assert (made.state, made.since) == ("connected", 5.0)
     made.rest(7.0)
     assert (made.state, made.since, made.next_at) == ("discovered", 7.0, None)
@@ -220,7 +247,7 @@ class PursuitTraces(RuleBasedStateMachine):
     @rule()
     def it_is_connected(self) -> None:
         """By the dial or by a call from there."""
-        self.dial_state.connected(self.now)
+        self.dial_state.connected(self.now, is_ours=True)
         self.permit = None
 
     @precondition(lambda self: self.dial_state.connected_at is not None)
