@@ -19,6 +19,7 @@ from tests.simulation.virtual_time import run
 from tests.unit.peers.people import CLUSTER, HOUR, endpoint_id, peer
 from tests.unit.sources.files import peers_file_of, registry_of, write
 
+from blixard.dialling.search import ROUND_WAIT
 from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.manager import additions
 from blixard.model.addresses import HostPort, SocketAddress
@@ -223,7 +224,7 @@ async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() 
     await asyncio.sleep(SOON)
     mesh.network.move(host, "10.7.7.7:7001")
     await asyncio.sleep(600)
-    assert mesh.states() == {2: "open"}
+    await mesh.reaches({2: "open"})
     mesh.source.set([mesh.network.peer(host)])
     await mesh.manager.refresh_peers()
     await asyncio.sleep(SOON)
@@ -255,7 +256,7 @@ async def test_a_new_relay_of_a_dead_peer_is_dialled_as_soon_as_it_is_known_and_
     manager = DiscoveryManager(config, dialler=dialler, clock=mesh.clock, rng=Random(1))
     mesh.source.set([old])
     await manager.start()
-    await asyncio.sleep(20)
+    await asyncio.sleep(ROUND_WAIT[0])
     assert dialler.relays == ["https://old.example/"] * 5
     mesh.source.set([new])
     await manager.refresh_peers()
@@ -317,7 +318,7 @@ def test_what_a_peers_name_leads_to_is_dialled_in_every_second_attempt_or_always
         config = DiscoveryConfig([mesh.source], INTERVAL)
         manager = DiscoveryManager(config, dialler=dialler, lookup=lookup, clock=mesh.clock, rng=Random(1))
         await manager.start()
-        await asyncio.sleep(20)
+        await asyncio.sleep(ROUND_WAIT[0])
         assert dialler.addresses == dialled
         assert looked_up == ["node2.example"] * sum("192.0.2.1:7001" in each for each in dialled)
         await manager.stop()
@@ -665,19 +666,19 @@ async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() 
     mesh.others[0].is_up = False
     mesh.others[0].fails_fast = True
     await mesh.manager.start()
-    await asyncio.sleep(20)
+    await asyncio.sleep(ROUND_WAIT[0])
     (status,) = mesh.manager.status()
     shown = status.to_json()
     assert shown["state"] == "open"
     assert (shown["failures"], shown["attempts"], shown["circuit"], shown["trips"]) == (5, 5, "open", 1)
     assert shown["last_error"]["kind"] == "unreachable"
     assert 0 < shown["next_attempt_s"] < 36
-    assert shown["waited_s"] == pytest.approx(20, abs=0.1)
+    assert shown["waited_s"] == pytest.approx(ROUND_WAIT[0], abs=0.1)
     assert shown["sources"] == ["static:test"]
     assert [(a["address"], a["state"], a["sources"]) for a in shown["addresses"]] == [
         (mesh.others[0].address, "usable", ["static:test"])
     ]
-    assert mesh.clock.wall() - status.since < timedelta(seconds=20)
+    assert mesh.clock.wall() - status.since < timedelta(seconds=ROUND_WAIT[0])
     await mesh.manager.stop()
 
 
