@@ -31,6 +31,10 @@ from tests.simulation.network import BEATS_GIVE_UP, POISONED
 from blixard.dialling.backoff import LONGEST, loss_window
 from blixard.dialling.breaker import DIAL_TIMEOUT, JITTER, LONGEST_OPEN, THRESHOLD
 from blixard.dialling.pace import MAX_DIALS
+from blixard.dialling.search import ROUND_GAP, URGED_GAP
+
+HEALED_WITHIN = 30.0
+"""Seconds from the end of a cut until all edges are back."""
 
 
 def longest_wait(dead: int = 0, *, impostor: bool = False) -> float:
@@ -46,7 +50,12 @@ def longest_wait(dead: int = 0, *, impostor: bool = False) -> float:
 def most_dials_a_second(peers: int, *, answered: bool) -> float:
     """Return how many dials may fall into one second after `peers` connections were lost at once."""
     expected = peers / loss_window(peers) * (1 if answered else THRESHOLD)
-    return expected + 6 * math.sqrt(expected)
+    return expected + 6 * math.sqrt(expected) + (0 if answered else most_probes_a_second())
+
+
+def most_probes_a_second() -> int:
+    """Return how many early probes one node makes within any second."""
+    return math.floor(1.0 / URGED_GAP + 1) + math.ceil(1.0 / ROUND_GAP)
 
 
 def peak(times: list[float]) -> int:

@@ -8,7 +8,6 @@ neighbours in the overlay above. Sources, and the peers that a node only knows, 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -147,14 +146,14 @@ class Healing:
         edges = len(self.missing)
         if edges:
             await asyncio.wait_for(self.healed.wait(), PATIENCE)
-        by_node = itertools.groupby(
-            sorted((who.hex, at) for at, who, _ in self.network.dials), key=lambda dial: dial[0]
-        )
+        by_node: dict[EndpointId, list[float]] = {}
+        for at, who, _ in self.network.dials:
+            by_node.setdefault(who, []).append(at)
         return Healed(
             whole_after=self.back[-1] - healed_at,
             half_after=self.back[edges // 2] - healed_at,
             edges=edges // 2,
-            node_peak=max((peak([at for _, at in dials]) for _, dials in by_node), default=0),
+            node_peak=max(map(peak, by_node.values()), default=0),
             mesh_peak=peak([at for at, _, _ in self.network.dials]) / len(self.hosts),
             steady=steady,
             most_in_flight=self.network.most_in_flight,
@@ -172,3 +171,19 @@ async def simulate_cut(*, seed: int, members: int, shape: Shape, seconds: float)
     healed = await healing.cut(shape, seconds)
     await healing.stop()
     return healed
+
+
+async def simulate_flapping(*, seed: int, members: int, seconds: float, up: float, down: float) -> tuple[int, float]:
+    """Cut one node off and heal it again and again; return the most dials it makes in a second, and the mean."""
+    healing = Healing(seed=seed, members=members)
+    await healing.begin()
+    healing.network.dials.clear()
+    first, *others = healing.hosts
+    for _ in range(int(seconds / (up + down))):
+        healing.network.cut({first: 1, **dict.fromkeys(others, 0)})
+        await asyncio.sleep(down)
+        healing.network.heal()
+        await asyncio.sleep(up)
+    dials = [at for at, who, _ in healing.network.dials if who == first.endpoint_id]
+    await healing.stop()
+    return peak(dials), len(dials) / seconds
