@@ -38,7 +38,7 @@ class DialState:
         local_failures: attempts in a row that failed on this machine; they slow down, and count for nothing else.
         attempts: dials so far.
         breaker: its circuit breaker.
-        next_at: when it is to be dialled next; None while nothing is due.
+        next_at: when it is to be dialled next, at the latest; None while nothing is due.
         alone_since: since when it has been without a connection.
         connected_at: since when it has had one.
         error: the last error and when it happened.

@@ -450,4 +450,5 @@ class DialScheduler:
         circuit = dial_state.breaker.circuit
         if circuit != before:
             seconds = dial_state.breaker.until - self._clock.now() if circuit == "open" else None
-            self._tell(_CIRCUIT_EVENTS[circuit], dial_state, {"seconds": seconds})
+            trips = dial_state.breaker.trips if circuit == "open" else None
+            self._tell(_CIRCUIT_EVENTS[circuit], dial_state, {"seconds": seconds, "trips": trips})

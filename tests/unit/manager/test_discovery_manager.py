@@ -877,6 +877,23 @@ def dials_of(mesh: Mesh, host: Host) -> int:
     return sum(whom == host.endpoint_id for _, _, whom in mesh.network.dials)
 
 
+def test_the_loss_of_a_peer_is_logged_and_not_each_probe_of_it_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
+        await asyncio.sleep(60)
+        await cut_off(mesh, *mesh.others)
+        mesh.network.heal()
+        await asyncio.sleep(60)
+        await mesh.manager.stop()
+
+    with caplog.at_level(logging.INFO, "blixard.peers"):
+        run(main())
+    lines = [record.message for record in caplog.records]
+    assert lines[:2] == ["peer discovered", "connected"]
+    assert lines[2:] == ["disconnected", *["connection failed"] * 5, "circuit opened", "connected", "circuit closed"]
+
+
 @simulate
 async def test_a_peer_that_comes_back_brings_those_back_that_were_lost_with_it() -> None:
     mesh = Mesh(others=40)
