@@ -28,7 +28,7 @@ RARE = pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="only with m
 # What users may count on, in seconds. `make faults` judges that, on a machine that does nothing else; elsewhere it is
 # enough that what is broken is noticed and mended.
 NOTICED_WITHIN, WHOLE_AFTER_HEAL, WHOLE_AFTER_RESTART = (
-    (15, 60, 5) if os.environ.get("FAULTS") == "all" else (60, 120, 60)
+    (15, 30, 5) if os.environ.get("FAULTS") == "all" else (60, 120, 60)
 )
 
 
@@ -106,8 +106,9 @@ def test_half_and_half(fleet: Fleet, measured: Measured) -> None:
     left = [fleet.nodes["node1"], fleet.nodes["node2"]]
     right = [address(fleet.nodes[name]) for name in ("node3", "node4", "node5")]
     cut = [f"{chain} {side} {ip} -j DROP" for ip in right for chain, side in (("INPUT", "-s"), ("OUTPUT", "-d"))]
-    with measured("half the fleet cut off from the other half for 60 s", {1, 2}) as fault, rules(left, *cut):
-        lasts(60)
+    # Long enough for every circuit across the cut to be open. Hours are simulated (tests/simulation/heal.py).
+    with measured("half the fleet cut off from the other half for 120 s", {1, 2}) as fault, rules(left, *cut):
+        lasts(120)
         fault.over()
     assert fault.noticed <= NOTICED_WITHIN
     assert fault.whole <= WHOLE_AFTER_HEAL
@@ -233,7 +234,8 @@ def test_address_taken_over(fleet: Fleet, measured: Measured) -> None:
         for node in fleet.up:
             node.run("ip neighbour flush dev eth0")
     assert fault.noticed <= NOTICED_WITHIN
-    assert fault.whole <= WHOLE_AFTER_HEAL
+    # The transport may fail at the good address too, for a minute after the other node has answered.
+    assert fault.whole <= 60 + WHOLE_AFTER_HEAL
 
 
 @contextmanager

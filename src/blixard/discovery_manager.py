@@ -350,6 +350,20 @@ class DiscoveryManager:
         self._met(connection.endpoint_id, connection.remote)
         return self._scheduler.adopt(connection)
 
+    def heard_alive(self, endpoint_ids: Iterable[EndpointId], from_: EndpointId) -> None:
+        """A peer says that it is connected to these: reason to try those of them that this node has lost.
+
+        Only a connected peer's word counts, and it only hurries: no peer is dialled for it more than once in 15 s, nor
+        all of them together more than 10 times a second, whoever says it and how often. The others are passed over.
+        """
+        if self._scheduler is not None and self.connection(from_) is not None:
+            self._scheduler.urge(endpoint_ids)
+
+    def network_changed(self) -> None:
+        """This host's own network has changed: reason to try every peer that this node has lost, at the same rates."""
+        if self._scheduler is not None:
+            self._scheduler.urge()
+
     def subscribe(self, length: int = QUEUE_LENGTH) -> Subscription:
         """Return an async iterator over the events from now on, until `stop`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -57,6 +57,7 @@ class Hub:
         self.listed: dict[Host, tuple[str, ...]] = {host: (host.address,) for host in self.hosts}
         self.in_doubt: Counter[Host] = Counter()
         self.healthy_since: dict[Host, float | None] = dict.fromkeys(self.hosts, self.clock.now())
+        self.dead: deque[tuple[float, int]] = deque(maxlen=int(HOUR / LOOK_EVERY))
         self.findings = Findings()
         self.manager = DiscoveryManager(
             DiscoveryConfig(self.sources, INTERVAL, full_mesh=peers),
@@ -100,12 +101,14 @@ class Hub:
     def _look(self) -> None:
         """Compare what is with what must be."""
         now = self.clock.now()
-        dead = sum(since is None for since in self.healthy_since.values())
+        self.dead.append((now, sum(since is None for since in self.healthy_since.values())))
         for host, since in self.healthy_since.items():
             if since is None or self.manager.connection(host.endpoint_id) is not None:
                 continue
             apart = now - since
             self.findings.longest_apart = max(self.findings.longest_apart, apart)
+            # Those that were dead at any time meanwhile may have stood before it.
+            dead = max(number for at, number in self.dead if at >= min(since, now))
             bound = longest_wait(dead, impostor=len(self.listed[host]) > 1)
             assert apart <= bound, f"node {host.node_id}: {apart:.0f} s apart, {dead} dead"
         dropped = [host.node_id for host in self.hosts if self.manager.find(host.endpoint_id) is None]

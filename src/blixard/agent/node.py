@@ -255,6 +255,7 @@ class Node:
         try:
             if self.own.update(self.config):
                 log.info("addresses changed", extra={"addresses": ",".join(self.own.entry.direct_addresses)})
+                self.manager.network_changed()
         finally:
             self.manager.set_own_addresses(self.own.entry.socket_addresses)
             self._warn_if_not_reachable()
@@ -266,7 +267,7 @@ class Node:
 
     @contextlib.asynccontextmanager
     async def _following_addresses(self, endpoint: iroh.Endpoint) -> AsyncIterator[None]:
-        watch = endpoint.watch_addr(_OnChange(self._addresses_changed))
+        watch = endpoint.watch_addr(_OnChange(self._network_changed))
         try:
             yield
         finally:
@@ -277,6 +278,11 @@ class Node:
         while True:
             await self.clock.sleep(_LOOK_INTERVAL)
             self._addresses_changed()
+
+    def _network_changed(self) -> None:
+        # A network that is back may have the addresses that it had before.
+        self._addresses_changed()
+        self.manager.network_changed()
 
     def _addresses_changed(self) -> None:
         # Between two networks a host may have no address at all: what was said last stands, `not_reachable` says why.

@@ -28,6 +28,9 @@ class Agenda(Generic[Key]):
     def __len__(self) -> int:
         return len(self._planned)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._planned
+
     def plan(self, key: Key, at: float) -> None:
         """Plan `key` for `at`, instead of any time planned before."""
         # The running number keeps keys from being compared, and items of one time in the order they were planned.

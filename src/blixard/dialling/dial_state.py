@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from blixard.dialling import backoff
-from blixard.dialling.breaker import Breaker
+from blixard.dialling.breaker import THRESHOLD, Breaker
 from blixard.dialling.protocols import REFUSALS, DialError
 from blixard.ordered_set import OrderedSet
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_REMEMBERED = 256
 """Ways to a peer that are remembered as tried: four times as many as a peer can list."""
 
+GUESTS_TURN: Literal[2] = 2
+"""The urgency of guests, who come after everybody else."""
+
 
 @dataclass
 class DialState:
@@ -35,7 +38,7 @@ class DialState:
         local_failures: attempts in a row that failed on this machine; they slow down, and count for nothing else.
         attempts: dials so far.
         breaker: its circuit breaker.
-        next_at: when it is to be dialled next; None while nothing is due.
+        next_at: when it is to be dialled next, at the latest; None while nothing is due.
         alone_since: since when it has been without a connection.
         connected_at: since when it has had one.
         error: the last error and when it happened.
@@ -66,8 +69,13 @@ class DialState:
     def urgency(self) -> Literal[0, 1, 2]:
         """0 for a peer that was just found or lost, 1 for one that failed before, 2 for a guest: the least is first."""
         if self.is_guest:
-            return 2
+            return GUESTS_TURN
         return 1 if self.failures else 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is searched for: a member that was not reached so often in a row, and does not refuse."""
+        return not self.is_guest and self.failures >= THRESHOLD and self.state in ("open", "backing_off")
 
     def begin(self, now: float, rng: Random, ways: Iterable[str]) -> Permit | None:
         """Start a dial over `ways` (addresses, relay); None when the breaker refuses, `next_at` then says when."""

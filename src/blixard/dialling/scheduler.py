@@ -11,7 +11,7 @@ import dataclasses
 import heapq
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,9 +20,10 @@ from blixard.dialling.address_vetting import longest, probe_all
 from blixard.dialling.agenda import Agenda, Alarm
 from blixard.dialling.breaker import DIAL_TIMEOUT, LEASE
 from blixard.dialling.connection_pool import CLOSE_WAIT, ConnectionPool
-from blixard.dialling.dial_state import DialState
+from blixard.dialling.dial_state import GUESTS_TURN, DialState
 from blixard.dialling.pace import Pace
 from blixard.dialling.protocols import NOWHERE, REMOVED, STOPPED, DialError
+from blixard.dialling.search import Search
 from blixard.model.limits import MAX_ADDRESSES
 from blixard.tasks import spawn
 
@@ -117,6 +118,7 @@ class DialScheduler:
         self._ready: list[tuple[int, int, EndpointId]] = []
         self._numbers = itertools.count()
         self._pace = Pace()
+        self._search = Search(rng)
         self._agenda: Agenda[tuple[Literal["dial", "lease"], EndpointId]] = Agenda()
         self._alarm = Alarm(clock)
         self._runner: asyncio.Task[None] | None = None
@@ -166,6 +168,7 @@ class DialScheduler:
         """Drop a peer: give up its dial, close its connection with `reason`."""
         self._dial_states.pop(endpoint_id, None)
         self._agenda.cancel(("dial", endpoint_id))
+        self._search.forget(endpoint_id)
         if endpoint_id in self._flights:
             self._flights[endpoint_id].cancel()
         self.pool.drop(endpoint_id, reason)
@@ -198,6 +201,15 @@ class DialScheduler:
             flight.cancel()  # the connection it would bring is the one that goes
         return True
 
+    def urge(self, endpoint_ids: Iterable[EndpointId] | None = None) -> None:
+        """There is a reason to try these of the lost peers (None for all of them) now, as far as `search` allows."""
+        now = self._clock.now()
+        if endpoint_ids is None:
+            self._search.urge_all(now)
+        else:
+            self._search.urge(endpoint_ids, now)
+        self._alarm.ring()
+
     def dial_state(self, endpoint_id: EndpointId) -> DialState | None:
         """Return a peer's record, to be read only."""
         dial_state = self._dial_states.get(endpoint_id)
@@ -210,9 +222,27 @@ class DialScheduler:
             now = self._clock.now()
             while (item := self._agenda.pop(now)) is not None:
                 self._act(*item)
-            while self._ready and len(self._flights) < self._pace.most and self._may_launch(self._ready[0][2]):
-                self._launch(heapq.heappop(self._ready)[2], now)
-            await self._alarm.wait(self._agenda.next_at())
+            while self._has_slot and (endpoint_id := self._take_next(now)) is not None:
+                self._launch(endpoint_id, now)
+            times = (self._agenda.next_at(), self._search.next_at() if self._has_slot else None)
+            await self._alarm.wait(min((at for at in times if at is not None), default=None))
+
+    @property
+    def _has_slot(self) -> bool:
+        return len(self._flights) < self._pace.most
+
+    def _take_next(self, now: float) -> EndpointId | None:
+        """Take who is dialled next: members whose time has come, then those searched for, then guests."""
+        if self._ready and self._ready[0][0] < GUESTS_TURN:
+            return heapq.heappop(self._ready)[2]
+        # Only while there is a slot: those that pile up would be dialled in one burst.
+        if (lost := self._search.pop(now)) is not None:
+            self._dial_states[lost].hurry(now)
+            self._agenda.cancel(("dial", lost))
+            return lost
+        if self._ready and self._may_launch(self._ready[0][2]):
+            return heapq.heappop(self._ready)[2]
+        return None
 
     def _may_launch(self, endpoint_id: EndpointId) -> bool:
         """Tell whether there is a slot for this peer: guests, who cost nothing to invent, get half of them."""
@@ -232,7 +262,8 @@ class DialScheduler:
 
     def _launch(self, endpoint_id: EndpointId, now: float) -> None:
         dial_state = self._dial_states.get(endpoint_id)
-        if dial_state is None or dial_state.next_at is None or endpoint_id in self._flights:
+        # It may have stood in the line twice: then the second turn comes before its time.
+        if dial_state is None or dial_state.next_at is None or dial_state.next_at > now or endpoint_id in self._flights:
             return
         before = dial_state.breaker.circuit
         peer = self._peer_to_dial(endpoint_id, dial_state)
@@ -242,6 +273,7 @@ class DialScheduler:
         if permit is None:
             self._plan(endpoint_id, dial_state)
             return
+        self._search.began(endpoint_id)
         flight = self._flights[endpoint_id] = _Flight(endpoint_id, dial_state, permit)
         self._agenda.plan(("lease", endpoint_id), now + LEASE)
         self._tell("connecting", dial_state, {"attempt": dial_state.attempts, "addresses": len(peer.direct_addresses)})
@@ -366,8 +398,11 @@ class DialScheduler:
             return False
         if not is_second:
             before = dial_state.breaker.circuit
-            dial_state.connected(self._clock.now(), is_ours=is_ours)
+            now = self._clock.now()
+            dial_state.connected(now, is_ours=is_ours)
             self._agenda.cancel(("dial", endpoint_id))
+            self._search.returned(endpoint_id, now)
+            self._alarm.ring()
             self._tell("connected", dial_state, {"path": connection.path, "inbound": not is_ours})
             self._tell_circuit(dial_state, before)
         return True
@@ -388,13 +423,19 @@ class DialScheduler:
             return
         if endpoint_id not in self._wanted:
             dial_state.rest(self._clock.now())
+            self._search.forget(endpoint_id)
         else:
             self._plan(endpoint_id, dial_state)
 
     def _plan(self, endpoint_id: EndpointId, dial_state: DialState) -> None:
-        if dial_state.next_at is not None and endpoint_id not in self._flights:
-            self._agenda.plan(("dial", endpoint_id), dial_state.next_at)
-            self._alarm.ring()
+        if dial_state.next_at is None or endpoint_id in self._flights:
+            return
+        self._agenda.plan(("dial", endpoint_id), dial_state.next_at)
+        if dial_state.is_lost and dial_state.alone_since is not None:
+            self._search.failed(endpoint_id, self._clock.now(), dial_state.alone_since)
+        else:
+            self._search.forget(endpoint_id)
+        self._alarm.ring()
 
     def _grace(self, endpoint_id: EndpointId) -> float:
         return backoff.GRACE if self._own is not None and self._own < endpoint_id else 0.0
@@ -409,4 +450,5 @@ class DialScheduler:
         circuit = dial_state.breaker.circuit
         if circuit != before:
             seconds = dial_state.breaker.until - self._clock.now() if circuit == "open" else None
-            self._tell(_CIRCUIT_EVENTS[circuit], dial_state, {"seconds": seconds})
+            trips = dial_state.breaker.trips if circuit == "open" else None
+            self._tell(_CIRCUIT_EVENTS[circuit], dial_state, {"seconds": seconds, "trips": trips})

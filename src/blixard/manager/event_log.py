@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from blixard.dialling.breaker import THRESHOLD
 from blixard.dialling.protocols import REFUSALS
 
 if TYPE_CHECKING:
@@ -50,9 +51,18 @@ def log_event(event: Event) -> None:
     if event.kind == "failed" and details.get("error") in REFUSALS and details.get("failures") == 1:
         # Said once in a row at a level that is looked at; the repetitions say nothing new.
         level, message = logging.WARNING, "refused by peer"
+    elif _is_repetition(event):
+        level = logging.DEBUG
     if _log.isEnabledFor(level):
         fields = {_RENAMED.get(name, name): value for name, value in details.items() if value is not None}
         _log.log(level, message, extra={"node": event.node_id, "endpoint": event.endpoint_id.short, **fields})
+
+
+def _is_repetition(event: Event) -> bool:
+    """Tell whether this is one more failed probe of a peer that is lost: its loss was logged."""
+    if event.kind == "failed":
+        return int(str(event.details["failures"])) > THRESHOLD and event.details["error"] not in REFUSALS
+    return event.kind == "circuit_opened" and event.details.get("trips") != 1
 
 
 def log_dropped(dropped: Dropped) -> None:

@@ -44,8 +44,8 @@ class Event:
         node_id: the peer.
         endpoint_id: the peer.
         details: more, by kind: `source` (discovered, removed), `error` and `message` (failed), `reason`
-            (disconnected), `address` (quarantined), `path` (connected), `seconds` until the next attempt (failed,
-            disconnected, circuit_opened).
+            (disconnected), `address` (quarantined), `path` (connected), `seconds` until the next attempt at the latest
+            (failed, disconnected, circuit_opened), `trips` in a row (circuit_opened).
     """
 
     kind: EventKind

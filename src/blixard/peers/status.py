@@ -75,7 +75,7 @@ class PeerStatus:
         failures: attempts that failed in a row, connections that died young included.
         attempts: dials since it was discovered.
         waited_s: seconds since it was last without a connection; 0 when connected.
-        next_attempt_s: seconds until it is dialled next; None when no dial is due.
+        next_attempt_s: seconds until it is dialled next, at the latest; None when no dial is due.
         circuit: the breaker; `trips` is how often it opened in a row.
         admitted, path, rtt_ms, claimed_node_id: of the connection; None without one.
     """

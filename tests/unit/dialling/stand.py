@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
@@ -77,6 +78,13 @@ class Stand:
         dial_state = self.scheduler.dial_state(host.endpoint_id)
         assert dial_state is not None
         return dial_state.state
+
+    async def reaches(self, host: Host, state: str, within: float = 300.0) -> None:
+        """Wait until the status shows this."""
+        end = self.clock.now() + within
+        while self.state(host) != state:
+            assert self.clock.now() < end, f"{self.state(host)}, not {state}"
+            await asyncio.sleep(0.1)
 
     def failures(self, host: Host) -> int:
         """The failures in a row that count against a peer now."""

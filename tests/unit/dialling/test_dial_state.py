@@ -124,6 +124,18 @@ def test_a_peer_found_or_lost_just_now_goes_before_one_that_fails_and_a_guest_go
     assert dial_state().urgency < failed(1).urgency < guest.urgency
 
 
+def test_a_member_that_failed_five_times_in_a_row_is_searched_for_but_no_guest_and_none_that_refuses() -> None:
+    guest = failed(5)
+    guest.is_guest = True
+    assert failed(5).is_lost
+    assert not any(each.is_lost for each in (dial_state(), failed(4), failed(5, "refused"), failed(9, "local"), guest))
+    back = failed(5)
+    back.connected(100.0, is_ours=True)
+    assert not back.is_lost
+    back.lost("gone", 101.0, Random(1), 1)
+    assert back.is_lost, "a connection that died young proves nothing"
+
+
 def test_a_connection_and_a_failure_elsewhere_end_the_row_of_failures_that_lie_here() -> None:
     connected, elsewhere = failed(3, "local"), failed(3, "local")
     connected.connected(100.0, is_ours=True)

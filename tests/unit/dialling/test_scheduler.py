@@ -16,6 +16,7 @@ from blixard.dialling.breaker import DIAL_TIMEOUT, FIRST_OPEN, JITTER, LEASE, TH
 from blixard.dialling.connection_pool import CLOSE_WAIT
 from blixard.dialling.pace import MAX_DIALS
 from blixard.dialling.protocols import Connection, DialError, Dialler
+from blixard.dialling.search import ROUND_WAIT
 from blixard.model.entry import DiscoveredPeer
 
 SOON = 1.0
@@ -100,7 +101,7 @@ async def test_a_dead_peer_is_dialled_ever_more_rarely_and_its_circuit_opens_at_
     host.is_up = False
     host.fails_fast = True
     stand.begin()
-    await asyncio.sleep(30)
+    await asyncio.sleep(ROUND_WAIT[0])
     assert stand.kinds() == ["connecting", "failed"] * THRESHOLD + ["circuit_opened"]
     assert stand.state(host) == "open"
     opened_for = stand.details("circuit_opened")[0]["seconds"]
@@ -324,8 +325,7 @@ async def test_an_inbound_connection_of_a_peer_whose_circuit_is_open_closes_it()
     stand = _stand_where_own_id_is(greater=False)
     host = stand.others[0]
     host.is_up = False
-    await asyncio.sleep(120)
-    assert stand.state(host) == "open"
+    await stand.reaches(host, "open")
     stand.network.restore(host)
     assert stand.scheduler.adopt(stand.call_in(host))
     assert stand.kinds()[-2:] == ["connected", "circuit_closed"]
@@ -398,14 +398,12 @@ async def test_a_new_address_skips_the_wait_and_only_once() -> None:
     host = stand.others[0]
     host.is_up = False
     stand.begin()
-    await asyncio.sleep(300)
-    assert stand.state(host) == "open"
+    await stand.reaches(host, "open")
     before = len(stand.dialled_at(host))
     stand.learn(host, "10.9.9.9:7001")
     await asyncio.sleep(SOON)
     assert len(stand.dialled_at(host)) == before + 1
-    await asyncio.sleep(DIAL_TIMEOUT)
-    assert stand.state(host) == "open"
+    await stand.reaches(host, "open")
     stand.learn(host)
     stand.learn(host, "10.9.9.9:7001")
     await asyncio.sleep(SOON)

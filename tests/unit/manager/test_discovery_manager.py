@@ -19,6 +19,8 @@ from tests.simulation.virtual_time import run
 from tests.unit.peers.people import CLUSTER, HOUR, endpoint_id, peer
 from tests.unit.sources.files import peers_file_of, registry_of, write
 
+from blixard.dialling.breaker import DIAL_TIMEOUT
+from blixard.dialling.search import ROUND_WAIT, URGED_AGAIN, URGED_GAP
 from blixard.discovery_manager import DiscoveredPeer, DiscoveryConfig, DiscoveryManager, DiscoverySource
 from blixard.manager import additions
 from blixard.model.addresses import HostPort, SocketAddress
@@ -58,6 +60,13 @@ class Mesh:
 
     def states(self) -> dict[int, str]:
         return {status.node_id: status.state for status in self.manager.status()}
+
+    async def reaches(self, states: dict[int, str], within: float = 300.0) -> None:
+        """Wait until the status shows these."""
+        end = self.clock.now() + within
+        while self.states() != states:
+            assert self.clock.now() < end, self.states()
+            await asyncio.sleep(0.1)
 
     def call_in(self, host: Host) -> SimConnection:
         theirs = SimConnection(self.network, host, self.me)
@@ -223,7 +232,7 @@ async def test_a_new_address_of_a_dead_peer_is_dialled_as_soon_as_it_is_known() 
     await asyncio.sleep(SOON)
     mesh.network.move(host, "10.7.7.7:7001")
     await asyncio.sleep(600)
-    assert mesh.states() == {2: "open"}
+    await mesh.reaches({2: "open"})
     mesh.source.set([mesh.network.peer(host)])
     await mesh.manager.refresh_peers()
     await asyncio.sleep(SOON)
@@ -255,7 +264,7 @@ async def test_a_new_relay_of_a_dead_peer_is_dialled_as_soon_as_it_is_known_and_
     manager = DiscoveryManager(config, dialler=dialler, clock=mesh.clock, rng=Random(1))
     mesh.source.set([old])
     await manager.start()
-    await asyncio.sleep(20)
+    await asyncio.sleep(ROUND_WAIT[0])
     assert dialler.relays == ["https://old.example/"] * 5
     mesh.source.set([new])
     await manager.refresh_peers()
@@ -317,7 +326,7 @@ def test_what_a_peers_name_leads_to_is_dialled_in_every_second_attempt_or_always
         config = DiscoveryConfig([mesh.source], INTERVAL)
         manager = DiscoveryManager(config, dialler=dialler, lookup=lookup, clock=mesh.clock, rng=Random(1))
         await manager.start()
-        await asyncio.sleep(20)
+        await asyncio.sleep(ROUND_WAIT[0])
         assert dialler.addresses == dialled
         assert looked_up == ["node2.example"] * sum("192.0.2.1:7001" in each for each in dialled)
         await manager.stop()
@@ -665,19 +674,19 @@ async def test_the_status_says_everything_about_a_peer_that_cannot_be_reached() 
     mesh.others[0].is_up = False
     mesh.others[0].fails_fast = True
     await mesh.manager.start()
-    await asyncio.sleep(20)
+    await asyncio.sleep(ROUND_WAIT[0])
     (status,) = mesh.manager.status()
     shown = status.to_json()
     assert shown["state"] == "open"
     assert (shown["failures"], shown["attempts"], shown["circuit"], shown["trips"]) == (5, 5, "open", 1)
     assert shown["last_error"]["kind"] == "unreachable"
     assert 0 < shown["next_attempt_s"] < 36
-    assert shown["waited_s"] == pytest.approx(20, abs=0.1)
+    assert shown["waited_s"] == pytest.approx(ROUND_WAIT[0], abs=0.1)
     assert shown["sources"] == ["static:test"]
     assert [(a["address"], a["state"], a["sources"]) for a in shown["addresses"]] == [
         (mesh.others[0].address, "usable", ["static:test"])
     ]
-    assert mesh.clock.wall() - status.since < timedelta(seconds=20)
+    assert mesh.clock.wall() - status.since < timedelta(seconds=ROUND_WAIT[0])
     await mesh.manager.stop()
 
 
@@ -856,3 +865,98 @@ def test_guests_without_end_fill_no_log_and_members_are_logged_all_the_same(capl
     guests = [record for record in caplog.records if getattr(record, "node", 2) != 2]
     assert len(guests) == 300
     assert any(getattr(record, "node", 0) == 2 for record in caplog.records)
+
+
+async def cut_off(mesh: Mesh, *hosts: Host) -> None:
+    """Take hosts away for so long that their circuits are open and their breakers' times long."""
+    mesh.network.cut(dict.fromkeys(hosts, 1))
+    await asyncio.sleep(900)
+
+
+def dials_of(mesh: Mesh, host: Host) -> int:
+    return sum(whom == host.endpoint_id for _, _, whom in mesh.network.dials)
+
+
+def test_the_loss_of_a_peer_is_logged_and_not_each_probe_of_it_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        mesh = Mesh(others=1)
+        await mesh.manager.start()
+        await asyncio.sleep(60)
+        await cut_off(mesh, *mesh.others)
+        mesh.network.heal()
+        await asyncio.sleep(60)
+        await mesh.manager.stop()
+
+    with caplog.at_level(logging.INFO, "blixard.peers"):
+        run(main())
+    lines = [record.message for record in caplog.records]
+    assert lines[:2] == ["peer discovered", "connected"]
+    assert lines[2:] == ["disconnected", *["connection failed"] * 5, "circuit opened", "connected", "circuit closed"]
+
+
+@simulate
+async def test_a_peer_that_comes_back_brings_those_back_that_were_lost_with_it() -> None:
+    mesh = Mesh(others=40)
+    await mesh.manager.start()
+    await asyncio.sleep(60)
+    await cut_off(mesh, *mesh.others)
+    mesh.network.heal()
+    assert mesh.manager.adopt(mesh.call_in(mesh.others[0]))
+    await asyncio.sleep(DIAL_TIMEOUT + 40 * URGED_GAP + SOON)
+    assert set(mesh.states().values()) == {"connected"}
+    await mesh.manager.stop()
+
+
+@simulate
+async def test_a_connected_peers_word_that_others_are_alive_hurries_the_dials_of_those_that_are_lost() -> None:
+    mesh = Mesh(others=3)
+    witness, one, other = mesh.others
+    await mesh.manager.start()
+    await asyncio.sleep(60)
+    await cut_off(mesh, one, other)
+    await mesh.reaches({2: "connected", 3: "open", 4: "open"})
+    mesh.network.heal()
+    mesh.manager.heard_alive([one.endpoint_id], other.endpoint_id)
+    await asyncio.sleep(SOON)
+    assert mesh.states() == {2: "connected", 3: "open", 4: "open"}, "only who is connected is believed"
+    mesh.manager.heard_alive([mesh.me.endpoint_id, witness.endpoint_id, one.endpoint_id], witness.endpoint_id)
+    await asyncio.sleep(SOON)
+    assert mesh.states()[3] == "connected"
+    await mesh.manager.stop()
+
+
+@simulate
+async def test_a_liar_makes_a_node_dial_no_more_than_four_times_a_minute_beyond_the_round() -> None:
+    mesh = Mesh(others=2)
+    liar, dead = mesh.others
+    dead.fails_fast = True
+    await mesh.manager.start()
+    await asyncio.sleep(60)
+    mesh.network.crash(dead)
+    await asyncio.sleep(900)
+    before = dials_of(mesh, dead)
+    for _ in range(6000):
+        mesh.manager.heard_alive([dead.endpoint_id], liar.endpoint_id)
+        await asyncio.sleep(0.1)
+    assert dials_of(mesh, dead) - before <= 600 / URGED_AGAIN + 600 / ROUND_WAIT[0] + 1
+    await mesh.manager.stop()
+
+
+@simulate
+async def test_a_network_that_has_changed_is_reason_to_dial_all_who_are_lost() -> None:
+    mesh = Mesh(others=30)
+    await mesh.manager.start()
+    await asyncio.sleep(60)
+    await cut_off(mesh, *mesh.others)
+    mesh.network.heal()
+    mesh.manager.network_changed()
+    await asyncio.sleep(DIAL_TIMEOUT + 30 * URGED_GAP + SOON)
+    assert set(mesh.states().values()) == {"connected"}
+    await mesh.manager.stop()
+
+
+def test_a_manager_that_dials_nobody_may_be_told_of_a_heal() -> None:
+    manager = DiscoveryManager(DiscoveryConfig())
+    manager.network_changed()
+    manager.heard_alive([], endpoint_id(1))
+    assert manager.status() == []
