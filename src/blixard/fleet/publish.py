@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard.agent.node_config import etcd_of_environment
-from blixard.publishing.base import PublishContext, read_publication
+from blixard.publishing.base import RUN_LOCK, PublishContext, held_of, read_publication
 from blixard.publishing.factory import make_destinations, publish_everywhere, remember, report
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def publish(
     check: bool,
     pending: bool,
     tsig_key_file: Path | None = None,
+    lock: str = "",
 ) -> dict[str, object]:
     """Publish to every place, and return the action's result.
 
@@ -37,12 +38,14 @@ def publish(
         check: write nothing.
         tsig_key_file: the file with the key that DNS updates are signed with.
         pending: in check mode, what would be published is not written yet: then every place would change.
+        lock: what is told of the lock that this run has at a place in etcd, see `held_of`.
 
     Raises:
         InputError: a place is none, or a file cannot be used.
         TrustError: record, peers file and signature do not fit each other.
     """
-    context = PublishContext(wall, tsig_key_file, etcd_of_environment(os.environ))
+    held = {**held_of(os.environ.get(RUN_LOCK, "")), **held_of(lock)}
+    context = PublishContext(wall, tsig_key_file, etcd_of_environment(os.environ), held)
     destinations = make_destinations(places, context)
     if check and pending:
         return {"changed": bool(destinations), "places": [], "troubles": []}

@@ -55,7 +55,7 @@ def pull(
     check: bool = False,
     discard: bool = False,
 ) -> tuple[str, ...]:
-    """Have here what is published there; return a line for each peer that differs, none where all is the same.
+    """Have here what is published there; return a line for each peer that differs, none where nothing newer is there.
 
     Args:
         there: what is published.
@@ -74,7 +74,10 @@ def pull(
     known = {*signers, *([parse_sig(signature)[2]] if signature is not None else [])}
     publication = publication_of(there, place, signers=known)
     base, own = read_base(here.record).get(place), None if peers is None else sha256_hex(peers)
-    if own not in (None, base, sha256_hex(publication.peers)) and not discard:
+    published = sha256_hex(publication.peers)
+    if own not in (None, base) and base == published and not discard:
+        return ()  # nothing has come since; what is here goes on from it, and was not published yet
+    if own not in (None, base, published) and not discard:
         raise InputError(
             "has changes that were not published",
             file=str(here.record),
