@@ -173,15 +173,11 @@ def run(args: argparse.Namespace) -> int:
     """Pull; with --check 1 when something differs."""
     # Imported here: no other command needs it.
     from blixard.publishing.base import Outcome, PublishContext
-    from blixard.publishing.etcd import EtcdDestination
-    from blixard.publishing.factory import SHARED, report
-    from blixard.publishing.pull import Here, pull
-    from blixard.sources.urls import name_of, scheme_of
+    from blixard.publishing.factory import report
+    from blixard.publishing.pull import Here, pull, shared_at
 
-    if scheme_of(args.place) not in SHARED:
-        raise InputError("is no place to pull from", file=name_of(args.place), mend="write etcd://HOST:PORT/PREFIX")
     now = datetime.now(timezone.utc)
-    place = EtcdDestination(args.place, PublishContext(lambda: now, etcd=etcd_of_environment(os.environ)))
+    place = shared_at(args.place, PublishContext(lambda: now, etcd=etcd_of_environment(os.environ)))
     lines = pull(
         place.look(),
         place.name,

@@ -20,6 +20,8 @@ from blixard.documents.registry_file import parse_registry
 from blixard.errors import InputError, TrustError
 from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
 from blixard.publishing.base import Publication, changes, newer, note_base, read_base
+from blixard.publishing.factory import SHARED
+from blixard.sources.urls import name_of, scheme_of
 from blixard.trust.manifest import FILE_NAME, members_of, verify_manifest
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, verify_peers
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
-    from blixard.publishing.etcd import Published
+    from blixard.publishing.base import PublishContext
+    from blixard.publishing.etcd import EtcdDestination, Published
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ class Here:
     def signature_file(self) -> Path:
         """The `.sig` beside the peers file."""
         return self.peers_file.with_name(self.peers_file.name + SIGNATURE_SUFFIX)
+
+
+def shared_at(location: str, context: PublishContext) -> EtcdDestination:
+    """Return the place from which several controllers take one record.
+
+    Raises:
+        InputError: it is none.
+    """
+    if scheme_of(location) not in SHARED:
+        raise InputError("is no place to pull from", file=name_of(location), mend="write etcd://HOST:PORT/PREFIX")
+    # Imported here, as all places are.
+    from blixard.publishing.etcd import EtcdDestination
+
+    return EtcdDestination(location, context)
 
 
 def pull(
