@@ -108,6 +108,8 @@ FIGURES = [
     ("publishing.store", "MAX_INDEX_BYTES", 16_777_216),
     ("publishing.etcd", "MAX_OPERATIONS", 100),
     ("publishing.etcd", "MAX_BYTES", 1_048_576),
+    ("publishing.shelves", "PATIENCE", 60),
+    ("publishing.shelves", "DEAD", 900),
     ("publishing.etcd_locks", "LEASE", 30),
     ("publishing.etcd_locks", "PATIENCE", 60),
     ("sources.etcd", "ROOM", 67_108_864),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from blixard.documents.account import user_name
-from blixard.errors import one_line
+from blixard.documents.json_bytes import loads
+from blixard.errors import InputError, one_line
 from blixard.model.times import format_time
 
 
@@ -21,6 +22,15 @@ def holder(process: int, now: datetime) -> dict[str, object]:
     """
     since = format_time(now.replace(microsecond=0))
     return {"user": user_name(os.getuid()), "machine": os.uname().nodename, "process": process, "since": since}
+
+
+def words_of(data: bytes) -> str:
+    """Return in words who wrote this down; whatever else it is, that somebody has the lock."""
+    try:
+        said = loads(data)
+    except InputError:
+        said = None
+    return in_words(said if isinstance(said, dict) else {})
 
 
 def in_words(said: Mapping[str, object]) -> str:

@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.json_bytes import loads
-from blixard.documents.lock_holder import in_words
+from blixard.documents.lock_holder import words_of
 from blixard.errors import BlixardError, InputError
 from blixard.sources.etcd_client import encoded
 from blixard.sources.http_client import Deadline, Limits
@@ -251,13 +250,7 @@ class Publishing:
 def holder_of(client: Etcd, key: bytes) -> str:
     """Return in words who holds a lock; empty where nobody does."""
     found = client.value(key, Deadline(_LIMITS))
-    if found is None:
-        return ""
-    try:
-        said = loads(found.value or b"")
-    except InputError:
-        said = None
-    return in_words(said if isinstance(said, dict) else {})
+    return "" if found is None else words_of(found.value or b"")
 
 
 def _free(key: bytes) -> dict[str, str]:
