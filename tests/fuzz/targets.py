@@ -185,7 +185,7 @@ def _instances(data: bytes, found: Callable[[bytes], tuple[list[Instance], objec
 
 def _azure(data: bytes) -> tuple[list[Instance], object]:
     values, link = parse_list(data)
-    return joined(("blixard-cluster", "prod"), values, values, values), link
+    return joined(("blixard-cluster", "prod"), values, values, values, values), link
 
 
 def _seeds(data: bytes) -> None:
