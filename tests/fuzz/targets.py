@@ -36,6 +36,7 @@ from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
 from blixard.publishing.base import held_of
 from blixard.publishing.dns_zone import read_file as read_zone_file
+from blixard.publishing.etcd_leases import parse_living
 from blixard.publishing.store import parse_index
 from blixard.sources.cloud import CloudLocation, Instance, Own, registry_of, seeds_of
 from blixard.sources.cloud_aws import parse_ec2
@@ -248,6 +249,16 @@ def _lock(data: bytes) -> None:
         raise InputError(words)
 
 
+_ID = key(1).public().base64.encode()
+
+
+def _living(data: bytes) -> None:
+    found = parse_living(b"7", data)
+    if found is None:
+        raise InputError("is of another form")
+    assert found.node_id == 7
+
+
 def _held(text: str) -> None:
     held = held_of(text)
     if not held:
@@ -408,6 +419,7 @@ TARGETS = [
         (_dns_message("SRV", f"0 0 7001 {base32(key(1).public())}.{DOMAIN}", f"0 0 7001 host.{DOMAIN}"),),
     ),
     Target("who has a lock", _lock, (b'{"user": "ann", "machine": "m", "process": 1, "since": "now"}', b"[]")),
+    Target("keys of nodes that run", _living, (b'{"iroh_node_id": "%b", "since": "2026-09-01T12:00:00Z"}' % _ID,)),
     Target("a run's lock", _of_text(_held), (b"etcd://h:2379/fleet 7587848943239472601",)),
     Target("SFTP's extensions", _extensions, (b"\0\0\0\3\0\0\0\x11fsync@openssh.com\0\0\0\x011",)),
     Target("PUBLISHED", parse_index, (b'{"registry/n1.json": "0f", "registry/n-2.json": "aa", "other": 5}',)),

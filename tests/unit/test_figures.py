@@ -110,6 +110,8 @@ FIGURES = [
     ("publishing.etcd", "MAX_BYTES", 1_048_576),
     ("publishing.shelves", "PATIENCE", 60),
     ("publishing.shelves", "DEAD", 900),
+    ("agent.liveness", "INTERVAL", 20.0),
+    ("publishing.etcd_leases", "LIVE_LEASE", 60),
     ("publishing.etcd_locks", "LEASE", 30),
     ("publishing.etcd_locks", "PATIENCE", 60),
     ("sources.etcd", "ROOM", 67_108_864),

@@ -18,6 +18,7 @@ from blixard.agent.node_config import etcd_of_environment
 from blixard.cli.output import print_json, print_line
 from blixard.errors import InputError, one_line
 from blixard.model.ids import EndpointId
+from blixard.model.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,32 @@ def register(commands: Commands) -> None:
     lock.add_argument("place", metavar="LOC", help="etcd://HOST:PORT/PREFIX, or etcds://")
     lock.add_argument("command", nargs="*", metavar="COMMAND", help="what to run, after --")
     lock.set_defaults(run=run_locked)
+    live = actions.add_parser(
+        "live",
+        help="which nodes say in etcd that they run",
+        description="Lists the keys of nodes with etcd_live. Nobody has signed them, and a node that cannot reach etcd "
+        "has none.",
+    )
+    live.add_argument("--json", action="store_true", help="print one JSON document")
+    live.add_argument("place", metavar="LOC", help="etcd://HOST:PORT/PREFIX, or etcds://")
+    live.set_defaults(run=run_live)
+
+
+def run_live(args: argparse.Namespace) -> int:
+    """List which nodes say in etcd that they run."""
+    # Imported here: no other command needs it.
+    from blixard.publishing.etcd_leases import living
+    from blixard.sources.etcd_client import Etcd, EtcdPlace
+
+    client = Etcd(EtcdPlace.parse(args.place), etcd_of_environment(os.environ))
+    nodes, unread = living(client)
+    if args.json:
+        print_json({"place": str(client.place), "nodes": [each.to_json() for each in nodes], "unread": unread})
+        return 0
+    for each in nodes:
+        print_line(f"node {each.node_id} {each.endpoint_id.short} runs since {format_time(each.since)}")
+    print_line(f"{client.place}: {len(nodes)} nodes" + (f", and {unread} keys that cannot be read" if unread else ""))
+    return 0
 
 
 def _seconds(text: str) -> float:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents.lock_holder import words_of
 from blixard.errors import BlixardError, InputError
+from blixard.publishing.etcd_leases import Lease
 from blixard.sources.etcd_client import encoded
 from blixard.sources.http_client import Deadline, Limits
 
@@ -76,7 +77,8 @@ class Lock:
         self._client = client
         self._key = client.place.key(name)
         self._value = encoded(json.dumps(dict(who)).encode())
-        self.lease = str(client.call("lease/grant", {"TTL": str(LEASE)}, Deadline(_LIMITS)).get("ID"))
+        self._lease = Lease(client, LEASE)
+        self.lease = self._lease.number
         self.is_ours = _of_lease(self._key, self.lease)
 
     def take(
@@ -116,14 +118,11 @@ class Lock:
 
     def renew(self) -> bool:
         """Keep the lease for another while; tell whether it is there."""
-        answer = self._client.call("lease/keepalive", {"ID": self.lease}, Deadline(_LIMITS))
-        result = answer.get("result")
-        return isinstance(result, dict) and str(result.get("TTL", "0")) != "0"
+        return self._lease.renew()
 
     def release(self) -> None:
-        """Give the lock back; where etcd cannot be asked, the lease runs out by itself."""
-        with contextlib.suppress(BlixardError):
-            self._client.call("lease/revoke", {"ID": self.lease}, Deadline(_LIMITS))
+        """Give the lock back."""
+        self._lease.end()
 
 
 class RunLock(Lock):
