@@ -18,6 +18,7 @@ from blixard.cli.main import main
 from blixard.documents.parts import MAX_PART
 from blixard.errors import BlixardError, InputError
 from blixard.model.entry import NodeRegistryEntry
+from blixard.publishing import etcd as publishing_etcd
 from blixard.publishing import etcd_locks
 from blixard.publishing.base import BASE, Outcome, Publication
 from blixard.publishing.etcd import EtcdDestination
@@ -241,6 +242,30 @@ def test_a_record_that_another_controller_has_passed_is_not_published_over_it(
     assert not (tmp_path / "b/registry/n3.json").exists()
     change(tmp_path / "b", record_of(1, 2, 3), seq=at(3))
     assert command(place, tmp_path / "b") == 0
+
+
+def test_the_first_pull_takes_the_word_of_whoever_signed_and_a_later_one_also_what_no_peer_tells(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(tmp_path / "a", record_of(1), seq=at(1))
+    assert command(place, tmp_path / "a") == 0
+    assert pull(place, tmp_path / "b") == 0
+    entry = tmp_path / "b/registry/n1.json"
+    published = entry.read_bytes()
+    entry.write_bytes(published + b" ")
+    capsys.readouterr()
+    assert pull(place, tmp_path / "b") == 0
+    assert "the same peers; new: entries, signature or manifest" in capsys.readouterr().out
+    assert entry.read_bytes() == published
+
+
+def test_a_transaction_is_as_large_as_etcd_takes_and_no_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing_etcd, "MAX_BYTES", 10)
+    monkeypatch.setattr(publishing_etcd, "MAX_OPERATIONS", 3)
+    steps = [put(b"k", b"1234"), put(b"k", b"1234"), put(b"k", b"1234"), put(b"k", b"1234"), put(b"k", b"1" * 99)]
+    steps += [put(b"k", b"")] * 4
+    assert [len(batch) for batch in publishing_etcd._batches(steps)] == [2, 2, 1, 3, 1]
+    assert list(publishing_etcd._batches([])) == []
 
 
 def test_changes_that_go_on_from_what_is_published_are_kept(place: str, tmp_path: Path) -> None:

@@ -264,6 +264,16 @@ def test_a_run_of_ansible_holds_both_locks_until_it_ends(
     assert held_of(other) != held_of(held)
 
 
+def test_runs_on_one_record_of_one_machine_are_told_of_each_other_by_its_lock_file(
+    place: str, tmp_path: Path, begin: Callable[[], int]
+) -> None:
+    path = tmp_path / "registry.lock"
+    take(path, begin(), place=place)
+    with pytest.raises(InputError) as refused:
+        take(path, begin(), place=place)
+    assert str(refused.value).startswith(f"{path}: another run is at work on this record: ")
+
+
 def test_a_run_of_ansible_learns_that_its_lock_was_lost(
     place: str, etcd: EtcdServer, tmp_path: Path, begin: Callable[[], int]
 ) -> None:
