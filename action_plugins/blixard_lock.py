@@ -9,6 +9,7 @@ import os
 import typing as t
 from pathlib import Path
 
+from ansible.utils.display import Display
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import CheckedAction, Options, Result
 
 from blixard.fleet.run_lock import take
@@ -17,10 +18,21 @@ from blixard.fleet.run_lock import take
 class ActionModule(CheckedAction):
     """The `blixard_lock` action; its documentation is in library/blixard_lock.py."""
 
-    SPEC: t.ClassVar[dict[str, t.Any]] = {"path": {"type": "path", "required": True}}
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "path": {"type": "path", "required": True},
+        "place": {"type": "str", "default": ""},
+        "wait": {"type": "int", "default": 0},
+    }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
         """Take the lock for the process of `ansible-playbook`, of which the one of this task is a child."""
-        if not self._task.check_mode:
-            take(Path(options["path"]).absolute(), os.getppid())
-        return {"changed": False, "path": options["path"]}
+        if self._task.check_mode:
+            return {"path": options["path"], "held": ""}
+        held = take(
+            Path(options["path"]).absolute(),
+            os.getppid(),
+            place=options["place"],
+            wait=options["wait"],
+            say=Display().display,
+        )
+        return {"path": options["path"], "held": held}

@@ -23,6 +23,8 @@ class ActionModule(CheckedAction):
         "peers_file": {"type": "path", "required": True},
         "pending": {"type": "bool", "default": False},
         "tsig_key_file": {"type": "path"},
+        "needed": {"type": "str", "default": ""},
+        "lock": {"type": "str", "default": ""},
     }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
@@ -35,5 +37,9 @@ class ActionModule(CheckedAction):
             check=self._task.check_mode,
             pending=options["pending"],
             tsig_key_file=pathlib.Path(options["tsig_key_file"]) if options["tsig_key_file"] else None,
+            needed=options["needed"],
+            lock=options["lock"],
         )
+        if result["lost"] is not None:
+            return {**result, "failed": True, "msg": result["lost"]}
         return {**result, "warnings": result["troubles"]}

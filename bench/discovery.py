@@ -48,7 +48,7 @@ from blixard.model.entry import DiscoveredPeer, NodeRegistryEntry
 from blixard.peers.claims import Origin
 from blixard.peers.table import PeerTable
 from blixard.publishing.dns_zone import zone_of
-from blixard.publishing.etcd import put
+from blixard.publishing.etcd_locks import put
 from blixard.sources.base import EtcdAccess, Source, SourceContext
 from blixard.sources.etcd import EtcdSource
 from blixard.sources.etcd_client import Etcd, EtcdPlace

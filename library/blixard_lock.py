@@ -14,6 +14,9 @@ description:
   - Fails at once when another run has locked it, and says whose run that is, where, and since when.
   - The lock is flock(2), which the kernel gives back. What a lost controller left behind locks nobody out. Controllers
     that share the folder by a network share see each other's locks, where that share knows flock(2).
+  - With O(place), also holds a lock in etcd, for controllers that share the record there. The lock has a lease, so it
+    goes within half a minute when the controller is lost or cannot reach etcd any more. Once more in the same run, the
+    task makes sure that the lock was not lost.
   - In check mode nothing is locked.
 author:
   - Blixard Fleet contributors (!UNKNOWN)
@@ -24,6 +27,14 @@ options:
     description: The file to lock. It is made where it is missing, and removed at the end of the run.
     type: path
     required: true
+  place:
+    description: C(etcd://HOST:PORT/PREFIX) or C(etcds://), to be locked besides.
+    type: str
+    default: ""
+  wait:
+    description: Seconds to wait for another run that has locked O(place).
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -31,9 +42,21 @@ EXAMPLES = r"""
   blixard_lock:
     path: /srv/fleet/registry.lock
   run_once: true
+
+- name: No other controller rolls out at the same time
+  blixard_lock:
+    path: /srv/fleet/registry.lock
+    place: etcds://e1,e2,e3/fleet
+    wait: 600
+  run_once: true
 """
 
 RETURN = r"""
+held:
+  description: What a publication of the run is told of the lock at O(place); empty without one, and in check mode.
+  returned: success
+  type: str
+  sample: etcds://e1:2379,e2:2379,e3:2379/fleet 7587848943239472601
 path:
   description: The file that is locked.
   returned: success

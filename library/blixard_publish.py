@@ -50,6 +50,16 @@ options:
   tsig_key_file:
     description: File (0600) with the key that DNS updates are signed with, as C(tsig-keygen) writes it.
     type: path
+  needed:
+    description:
+      - One more place, before all others, that several controllers share. Where it does not get the publication, no
+        other place does, and the task fails.
+    type: str
+    default: ""
+  lock:
+    description: RV(blixard.fleet.blixard_lock#module:held), for a place that this run has locked.
+    type: str
+    default: ""
 requirements:
   - blixard (on the controller), with the extra of each kind of store
 seealso:
@@ -75,6 +85,11 @@ places:
   elements: dict
   sample:
     - {place: "s3://fleet/prod", status: changed, changes: ["+ web3 (node 3) 8b0cf2a1d4"], reason: null}
+lost:
+  description: Why O(needed) did not get it; null where it did.
+  returned: always
+  type: str
+  sample: null
 troubles:
   description: A line for each place that did not get it, with the mend.
   returned: success

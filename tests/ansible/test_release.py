@@ -13,8 +13,8 @@ from tests.ansible.collection import Controller, git
 from tests.ansible.fleet import PROJECT
 
 SCHEMAS = {
-    "connectivity-report", "discovery-findings", "discovery-peers", "node-config", "node-registry", "node-status",
-    "publication-report", "record-entry", "record-manifest",
+    "connectivity-report", "discovery-findings", "discovery-peers", "live-nodes", "node-config", "node-registry",
+    "node-status", "publication-report", "record-entry", "record-manifest",
 }  # fmt: skip
 
 

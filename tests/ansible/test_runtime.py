@@ -146,9 +146,28 @@ def test_a_host_without_a_good_python_is_told_what_it_needs(host: Fleet, tmp_pat
     assert host.files() == {}
 
 
-def test_a_host_whose_c_library_is_older_than_that_of_irohs_wheels_is_told_so(host: Fleet, tmp_path: Path) -> None:
+OLD = "import platform; platform.libc_ver = lambda: ('glibc', '2.17')"
+MUSL = (
+    "import platform, sysconfig; platform.libc_ver = lambda: ('', ''); "
+    "sysconfig.get_config_vars()['SOABI'] = 'cpython-312-x86_64-linux-musl'"
+)
+
+
+@pytest.mark.parametrize(
+    ("pretend", "has", "mend"),
+    [
+        (OLD, "the host has glibc 2.17, and iroh 1.2 has wheels", "give the host a newer system"),
+        (
+            MUSL,
+            "the host has musl for its C library (Alpine), and",
+            "run the node on a system with glibc, or in a container",
+        ),
+    ],
+)
+def test_a_host_whose_c_library_has_no_wheel_of_iroh_is_told_so(
+    host: Fleet, tmp_path: Path, pretend: str, has: str, mend: str
+) -> None:
     older = tmp_path / "python3"
-    pretend = "import platform; platform.libc_ver = lambda: ('glibc', '2.17')"
     older.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{pretend}; $2"\n')
     older.chmod(0o755)
     host.group["blixard_python"] = str(older)
@@ -156,7 +175,8 @@ def test_a_host_whose_c_library_is_older_than_that_of_irohs_wheels_is_told_so(ho
     run = host.play(tmp_path / "runtime.yml")
 
     assert run.code != 0
-    assert "the host has glibc 2.17, and iroh 1.2 has wheels for glibc 2.28 or newer alone" in run.words
+    assert has in run.words
+    assert mend in run.words
     assert host.files() == {}
 
 

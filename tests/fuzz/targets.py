@@ -23,6 +23,7 @@ from tests.unit.sources.test_mdns_iroh import announcement
 from blixard.agent.node_config import parse_config
 from blixard.documents.json_bytes import loads, sha256_hex
 from blixard.documents.json_times import format_time, parse_time, upstream_time
+from blixard.documents.lock_holder import words_of
 from blixard.documents.parts import MAX_PART, join, read_index, split, write_index
 from blixard.documents.peers_file import PeersParser, build_peers, format_peers, parse_peers
 from blixard.documents.registry_file import format_registry, parse_registry
@@ -33,7 +34,9 @@ from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
+from blixard.publishing.base import held_of
 from blixard.publishing.dns_zone import read_file as read_zone_file
+from blixard.publishing.etcd_leases import parse_living
 from blixard.publishing.store import parse_index
 from blixard.sources.cloud import CloudLocation, Instance, Own, registry_of, seeds_of
 from blixard.sources.cloud_aws import parse_ec2
@@ -45,6 +48,7 @@ from blixard.sources.etcd_client import EtcdPlace, parse_range, parse_watch
 from blixard.sources.http_client import Deadline, Document, Limits, Validators, exchange
 from blixard.sources.http_client import Target as HttpTarget
 from blixard.sources.mdns_iroh import parse_packet
+from blixard.sources.sftp import announced
 from blixard.transport.hello import Hello, Welcome, decode_hello, decode_welcome, encode
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.manifest import members_of, renew_manifest, verify_manifest
@@ -182,7 +186,7 @@ def _instances(data: bytes, found: Callable[[bytes], tuple[list[Instance], objec
 
 def _azure(data: bytes) -> tuple[list[Instance], object]:
     values, link = parse_list(data)
-    return joined(("blixard-cluster", "prod"), values, values, values), link
+    return joined(("blixard-cluster", "prod"), values, values, values, values), link
 
 
 def _seeds(data: bytes) -> None:
@@ -235,6 +239,38 @@ _ARM = {
     ],
     "nextLink": "https://management.azure.com/x",
 }
+
+
+def _lock(data: bytes) -> None:
+    words = words_of(data)
+    assert words.isprintable()
+    assert len(words) < 500
+    if words == "it began just now":
+        raise InputError(words)
+
+
+_ID = key(1).public().base64.encode()
+
+
+def _living(data: bytes) -> None:
+    found = parse_living(b"7", data)
+    if found is None:
+        raise InputError("is of another form")
+    assert found.node_id == 7
+
+
+def _held(text: str) -> None:
+    held = held_of(text)
+    if not held:
+        raise InputError("is of another form")
+    assert len(held) == 1
+
+
+def _extensions(data: bytes) -> None:
+    found = announced(data)
+    assert len(found) <= 100
+    if "fsync@openssh.com" not in found:
+        raise InputError("announces something else")
 
 
 def _etcd_place(text: str) -> None:
@@ -382,6 +418,10 @@ TARGETS = [
         _dns_answer,
         (_dns_message("SRV", f"0 0 7001 {base32(key(1).public())}.{DOMAIN}", f"0 0 7001 host.{DOMAIN}"),),
     ),
+    Target("who has a lock", _lock, (b'{"user": "ann", "machine": "m", "process": 1, "since": "now"}', b"[]")),
+    Target("keys of nodes that run", _living, (b'{"iroh_node_id": "%b", "since": "2026-09-01T12:00:00Z"}' % _ID,)),
+    Target("a run's lock", _of_text(_held), (b"etcd://h:2379/fleet 7587848943239472601",)),
+    Target("SFTP's extensions", _extensions, (b"\0\0\0\3\0\0\0\x11fsync@openssh.com\0\0\0\x011",)),
     Target("PUBLISHED", parse_index, (b'{"registry/n1.json": "0f", "registry/n-2.json": "aa", "other": 5}',)),
     Target("mDNS packets", _mdns, (announcement(endpoint_id(1), ("10.0.0.7", 7001), relay="https://r.example/"),)),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),

@@ -244,8 +244,11 @@ def resource_manager(instances: list[Listed], *, a_page: int = 2) -> Service:
         if not allowed(asked):
             return Told(403, {"error": {"code": "AuthorizationFailed", "message": SECRET}})
         kind = asked.path.removeprefix(f"{base}/providers/")
+        has_states = asked.query.get("statusOnly") == "true"
         rows = {
-            "Microsoft.Compute/virtualMachines": [_machine(group, one) for one in instances],
+            "Microsoft.Compute/virtualMachines": [
+                (_state if has_states else _machine)(group, one) for one in instances
+            ],
             "Microsoft.Network/networkInterfaces": [_interface(group, one) for one in instances],
             "Microsoft.Network/publicIPAddresses": [_public(group, one) for one in instances if one.public],
         }.get(kind)
@@ -253,7 +256,8 @@ def resource_manager(instances: list[Listed], *, a_page: int = 2) -> Service:
             return Told(404)
         start = int(asked.query.get("$skiptoken", "0"))
         version = asked.query["api-version"]
-        link = f"http://{asked.headers['host']}{asked.path}?api-version={version}&$skiptoken={start + a_page}"
+        states = "&statusOnly=true" if has_states else ""
+        link = f"http://{asked.headers['host']}{asked.path}?api-version={version}{states}&$skiptoken={start + a_page}"
         more = {"nextLink": link} if len(rows) > start + a_page else {}
         return Told(200, {"value": rows[start : start + a_page], **more})
 
@@ -262,6 +266,12 @@ def resource_manager(instances: list[Listed], *, a_page: int = 2) -> Service:
 
 def _machine(group: str, one: Listed) -> dict[str, Any]:
     return {"id": f"{group}/Microsoft.Compute/virtualMachines/{one.name}", "name": one.name, "tags": one.tags}
+
+
+def _state(group: str, one: Listed) -> dict[str, Any]:
+    power = {"code": f"PowerState/{'running' if one.is_running else 'deallocated'}", "level": "Info"}
+    view = {"statuses": [{"code": "ProvisioningState/succeeded", "level": "Info"}, power]}
+    return {"id": _machine(group, one)["id"].upper(), "name": one.name, "properties": {"instanceView": view}}
 
 
 def _interface(group: str, one: Listed) -> dict[str, Any]:

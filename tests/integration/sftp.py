@@ -50,8 +50,8 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    """A server that serves an empty folder, and a home with what its client needs."""
+def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Sshd]:
+    """A server that serves an empty folder, and a home with what its client needs; the parameter is for its SFTP."""
     if SSHD is None:
         pytest.skip("there is no sshd: apt-get install openssh-server")
     home, folder, own = (tmp_path / name for name in ("home", "served", "sshd"))
@@ -65,7 +65,7 @@ def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
         f"ListenAddress 127.0.0.1:{port}\nPidFile none\n"
         f"HostKey {own}/host_key\nAuthorizedKeysFile {own}/authorized_keys\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        "Subsystem sftp internal-sftp\n"
+        f"Subsystem sftp internal-sftp {getattr(request, 'param', '')}\n"
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where a server of root's locks its other half up

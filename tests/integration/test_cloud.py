@@ -307,6 +307,19 @@ async def test_gcp_counts_only_running_instances_and_asks_for_no_more_than_it_re
         assert "items/*/instances(name,status,labels,metadata/items," in api.asked[0].query["fields"]
 
 
+async def test_azure_counts_no_machine_that_is_told_not_to_run_and_all_where_nothing_is_told() -> None:
+    fleet = [Listed("a", tags(1)), Listed("b", tags(2), is_running=False), Listed("c", tags(3))]
+    manager, is_mute = resource_manager(fleet), False
+
+    def told(asked: Asked) -> Told:
+        return Told(403) if is_mute and "statusOnly" in asked.query else manager(asked)
+
+    with running(azure_metadata(Machine())) as metadata, running(told) as api:
+        assert list(nodes(await ask(f"azure:{TAG}", provider("azure", metadata.url, api.url)))) == [1, 3]
+        is_mute = True
+        assert list(nodes(await ask(f"azure:{TAG}", provider("azure", metadata.url, api.url)))) == [1, 2, 3]
+
+
 async def test_a_value_that_no_label_can_have_never_reaches_the_filter_of_gcp() -> None:
     with running(gcp_metadata(Machine())) as metadata:
         error = said(await ask("gcp:tag=a=b%20OR%20labels.x:*", provider("gcp", metadata.url)))
@@ -346,8 +359,7 @@ async def test_elsewhere_than_in_that_cloud_the_line_says_so(name: str, form: st
 
 @pytest.mark.parametrize("name", METADATA)
 async def test_a_metadata_service_that_hangs_is_given_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("cloud_aws", "cloud_gcp", "cloud_azure"):
-        monkeypatch.setattr(f"blixard.sources.{module}.METADATA_LIMITS", SOON)
+    monkeypatch.setattr("blixard.sources.cloud_services.METADATA_LIMITS", SOON)
     done = threading.Event()
     with running(lambda _: Told(200 if done.wait() else 500)) as metadata:
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from blixard.cli.main import main
 from blixard.documents.parts import MAX_PART
 from blixard.errors import BlixardError, InputError
 from blixard.model.entry import NodeRegistryEntry
-from blixard.publishing import etcd as publishing
+from blixard.publishing import etcd as publishing_etcd
+from blixard.publishing import etcd_locks
 from blixard.publishing.base import BASE, Outcome, Publication
-from blixard.publishing.etcd import EtcdDestination, locked, put
+from blixard.publishing.etcd import EtcdDestination
+from blixard.publishing.etcd_locks import Publishing, RunFence, publishing, put
 from blixard.sources.base import EtcdAccess, Found, SourceContext
 from blixard.sources.etcd import EtcdSource
 from blixard.sources.etcd_client import Etcd, EtcdPlace
@@ -68,6 +71,11 @@ async def read(place: str) -> list[int]:
 
 def client(place: str) -> Etcd:
     return Etcd(EtcdPlace.parse(place), EtcdAccess())
+
+
+def locked(place: str) -> AbstractContextManager[Publishing]:
+    asking = client(place)
+    return publishing(asking, {"user": "ann", "machine": "m1", "process": 7, "since": "now"}, RunFence(asking, None))
 
 
 def pull(place: str, folder: Path, *more: str) -> int:
@@ -158,39 +166,39 @@ def test_two_publishers_at_once_leave_one_whole_publication(place: str, tmp_path
 
 
 def test_a_lock_that_was_lost_lets_nothing_through(place: str, etcd: EtcdServer) -> None:
-    with locked(client(place), CONTEXT.wall) as lock:
+    with locked(place) as lock:
         lock.commit([put(b"fleet/registry/n1", b"1")], b"fleet/peers", 0)
         etcd.remove("fleet/lock")
-        with locked(client(place), CONTEXT.wall), pytest.raises(InputError, match="the lock was lost"):
+        with locked(place), pytest.raises(InputError, match="the lock was lost"):
             lock.commit([put(b"fleet/registry/n1", b"2")], b"fleet/peers", 0)
     assert etcd.keys("fleet/", "fleet0") == {"fleet/registry/n1": b"1"}
 
 
 def test_a_peers_file_that_somebody_else_changed_lets_nothing_through(place: str, etcd: EtcdServer) -> None:
-    with locked(client(place), CONTEXT.wall) as lock:
+    with locked(place) as lock:
         etcd.put("fleet/peers", b"[]")
         with pytest.raises(InputError, match="the lock was lost, and somebody else may have published"):
             lock.commit([put(b"fleet/registry/n1", b"2")], b"fleet/peers", 0)
 
 
 def test_a_lock_that_is_held_is_named_and_waited_for_only_so_long(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "PATIENCE", 1)
+    monkeypatch.setattr(etcd_locks, "PATIENCE", 1)
     with (
-        locked(client(place), CONTEXT.wall),
-        pytest.raises(BlixardError, match=r"is being published to: process \d+ on "),
-        locked(client(place), CONTEXT.wall),
+        locked(place),
+        pytest.raises(BlixardError, match="is being published to: ann on m1, process 7, since now"),
+        locked(place),
     ):
         raise AssertionError
-    with locked(client(place), CONTEXT.wall):
+    with locked(place):
         pass
 
 
 def test_a_lock_goes_with_whoever_dies(place: str, etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "LEASE", 1)
-    dead = locked(client(place), CONTEXT.wall)
+    monkeypatch.setattr(etcd_locks, "LEASE", 1)
+    dead = locked(place)
     dead.__enter__()
-    monkeypatch.setattr(publishing, "LEASE", 30)
-    with locked(client(place), CONTEXT.wall):
+    monkeypatch.setattr(etcd_locks, "LEASE", 30)
+    with locked(place):
         assert "fleet/lock" in etcd.keys("fleet/", "fleet0")
 
 
@@ -234,6 +242,41 @@ def test_a_record_that_another_controller_has_passed_is_not_published_over_it(
     assert not (tmp_path / "b/registry/n3.json").exists()
     change(tmp_path / "b", record_of(1, 2, 3), seq=at(3))
     assert command(place, tmp_path / "b") == 0
+
+
+def test_the_first_pull_takes_the_word_of_whoever_signed_and_a_later_one_also_what_no_peer_tells(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(tmp_path / "a", record_of(1), seq=at(1))
+    assert command(place, tmp_path / "a") == 0
+    assert pull(place, tmp_path / "b") == 0
+    entry = tmp_path / "b/registry/n1.json"
+    published = entry.read_bytes()
+    entry.write_bytes(published + b" ")
+    capsys.readouterr()
+    assert pull(place, tmp_path / "b") == 0
+    assert "the same peers; new: entries, signature or manifest" in capsys.readouterr().out
+    assert entry.read_bytes() == published
+
+
+def test_a_transaction_is_as_large_as_etcd_takes_and_no_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing_etcd, "MAX_BYTES", 10)
+    monkeypatch.setattr(publishing_etcd, "MAX_OPERATIONS", 3)
+    steps = [put(b"k", b"1234"), put(b"k", b"1234"), put(b"k", b"1234"), put(b"k", b"1234"), put(b"k", b"1" * 99)]
+    steps += [put(b"k", b"")] * 4
+    assert [len(batch) for batch in publishing_etcd._batches(steps)] == [2, 2, 1, 3, 1]
+    assert list(publishing_etcd._batches([])) == []
+
+
+def test_changes_that_go_on_from_what_is_published_are_kept(place: str, tmp_path: Path) -> None:
+    """A run that failed before it published is run again: its pull has nothing to bring, and takes nothing away."""
+    keep(tmp_path / "a", record_of(1), seq=at(1))
+    assert command(place, tmp_path / "a") == 0
+    change(tmp_path / "a", record_of(1, 2), seq=at(2))
+    assert pull(place, tmp_path / "a") == 0
+    assert (tmp_path / "a/registry/n2.json").exists()
+    assert command(place, tmp_path / "a") == 0
+    assert EtcdDestination(place, CONTEXT).look().entries.keys() == {"n1", "n2"}
 
 
 def test_a_pull_takes_no_other_signer_and_nothing_unsigned(

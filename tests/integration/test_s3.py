@@ -89,6 +89,33 @@ def test_each_file_is_written_only_over_the_version_that_was_read(first: Publica
     assert now.data == b"[]"
 
 
+def test_an_entry_is_removed_only_as_the_version_that_was_listed(
+    first: Publication, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = shelf_at(HOME)
+    before = shelf.list("registry")["registry/n1.json"]
+    bucket.Object("prod/registry/n1.json").put(Body=b"{}")
+    with pytest.raises(Moved):
+        shelf.remove("registry/n1.json", before)
+    assert bucket.Object("prod/registry/n1.json").get()["Body"].read() == b"{}"
+    shelf.remove("registry/n1.json", shelf.list("registry")["registry/n1.json"])
+    assert "registry/n1.json" not in shelf.list("registry")
+    shelf.remove("registry/n1.json", before)
+
+
+def test_a_removal_tells_the_store_which_version_is_meant(first: Publication) -> None:
+    """What comes between a look and the removal is for the store to see."""
+    shelf = shelf_at(HOME)
+    before = shelf.list("registry")["registry/n1.json"]
+    conditions: list[str | None] = []
+    client: Any = shelf.file_system.s3  # type: ignore[attr-defined]
+    client.meta.events.register(
+        "before-call.s3.DeleteObject", lambda params, **_: conditions.append(params["headers"].get("If-Match"))
+    )
+    shelf.remove("registry/n1.json", before)
+    assert conditions == [before.version]
+
+
 def test_what_changes_while_the_publisher_reads_it_is_looked_at_again(
     first: Publication, second: Publication, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from paramiko.sftp import CMD_EXTENDED
+from paramiko.sftp_client import SFTPClient
 from tests.integration.sftp import Sshd, new_key, sshd
 from tests.integration.web import saying
 from tests.unit.documents.samples import CLUSTER
@@ -18,6 +22,7 @@ from tests.unit.sources.files import nodes, said
 from blixard.publishing import factory, shelves, store
 from blixard.sources.base import SourceContext
 from blixard.sources.remote_files import RemoteSource
+from blixard.sources.sftp import SftpFiles
 from blixard.trust.attestation import AttestationCheck
 
 __all__ = ["sshd"]
@@ -79,19 +84,122 @@ def test_a_write_that_is_cut_off_leaves_the_old_file_whole_and_is_finished_by_th
     )
     publish(first, sshd.url)
 
-    def cut(self: Any, path: str, data: bytes) -> None:
-        with self.file_system.open(path, "wb") as file:
-            file.write(data[:10])
+    whole = SftpFiles.write
+
+    def cut(self: Any, path: str, data: bytes, **how: Any) -> None:
+        if how.get("is_new"):
+            return whole(self, path, data, **how)
+        whole(self, path, data[:10], **how)
         raise ConnectionResetError("reset")
 
     with monkeypatch.context() as broken:
-        broken.setattr(shelves.RemoteShelf, "_upload", cut)
+        broken.setattr(SftpFiles, "write", cut)
         [outcome] = publish(second, sshd.url)
     assert "cannot be written: reset" in str(outcome.reason)
     assert (sshd.folder / "discovery-peers.json").read_bytes() == first.peers
     publish(second, sshd.url)
     assert (sshd.folder / "discovery-peers.json").read_bytes() == second.peers
     assert list(sshd.folder.rglob("*.part")) == []
+
+
+BOB = b'{"user": "bob", "machine": "m2", "process": 7, "since": "now"}'
+
+
+def test_a_publisher_that_finds_another_one_at_work_waits_and_then_says_for_whom(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = sshd.folder / shelves.LOCK
+    lock.write_bytes(BOB)
+    monkeypatch.setattr(shelves, "PATIENCE", 1)
+    publication = publication_of(tmp_path / "a", record_of(1), seq=at(0))
+    # The clock of these tests stands still, so that a lock of today's is not an old one.
+    [outcome] = publish(publication, sshd.url)
+    assert outcome.status == "failed"
+    assert f"is being published to: bob on m2, process 7, since now; run this again, or remove {lock}" in str(
+        outcome.reason
+    )
+    assert (list(sshd.folder.iterdir()), lock.read_bytes()) == ([lock], BOB)
+    monkeypatch.setattr(shelves, "PATIENCE", 60)
+    bob = threading.Timer(0.5, lock.unlink)
+    bob.start()
+    assert [each.status for each in publish(publication, sshd.url)] == ["changed"]
+    bob.join()
+    assert not lock.exists()
+
+
+def test_a_lock_of_a_publisher_that_died_is_removed(sshd: Sshd, tmp_path: Path) -> None:
+    lock = sshd.folder / shelves.LOCK
+    lock.write_bytes(BOB)
+    died = CONTEXT.wall().timestamp() - shelves.DEAD
+    os.utime(lock, (died, died))
+    [outcome] = publish(publication_of(tmp_path / "a", record_of(1), seq=at(0)), sshd.url)
+    assert outcome.status == "changed"
+    assert list(sshd.folder.glob(".*")) == []
+
+
+def test_publishers_at_once_leave_one_whole_publication(sshd: Sshd, tmp_path: Path) -> None:
+    each = [publication_of(tmp_path / str(n), record_of(*range(1, n + 2)), seq=at(n)) for n in range(1, 4)]
+    threads = [threading.Thread(target=publish, args=(publication, sshd.url)) for publication in each]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    last = each[-1]
+    assert (sshd.folder / "discovery-peers.json").read_bytes() == last.peers
+    assert (sshd.folder / store.SIGNATURE).read_bytes() == last.signature
+    assert {path.stem: path.read_bytes() for path in sshd.folder.glob("registry/*.json")} == dict(last.entries)
+    assert [path.name for path in sshd.folder.rglob(".*")] == []
+
+
+@pytest.mark.parametrize(("sshd", "is_there"), [("", True), ("-P fsync", False)], indirect=["sshd"])
+def test_what_decides_is_on_the_servers_disk_before_it_counts_where_the_server_can_say_so(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    asked: list[str] = []
+    original = SFTPClient._request
+
+    def noted(self: SFTPClient, kind: int, *words: Any) -> Any:
+        asked.extend(str(word) for word in words[:1] if kind == CMD_EXTENDED)
+        return original(self, kind, *words)
+
+    monkeypatch.setattr(SFTPClient, "_request", noted)
+    assert [each.status for each in publish(publication_of(tmp_path / "a", record_of(1), seq=at(0)), sshd.url)] == [
+        "changed"
+    ]
+    synced = [word for word in asked if word.startswith(("fsync", "posix-rename"))]
+    renamed = "posix-rename@openssh.com"
+    if is_there:
+        # Signature and peers file; the entry is not; PUBLISHED and manifest.
+        decides = ["fsync@openssh.com", renamed]
+        assert synced == [*decides * 2, renamed, *decides * 2]
+    else:
+        assert synced == [renamed] * 5
+
+
+@pytest.mark.parametrize("sshd", ["-P posix-rename"], indirect=True)
+def test_a_server_that_cannot_replace_a_file_in_one_step_is_named_and_keeps_what_it_has(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    first = publication_of(tmp_path / "a", record_of(1), seq=at(0))
+    assert [each.status for each in publish(first, sshd.url)] == ["changed"]
+    [outcome] = publish(publication_of(tmp_path / "b", record_of(1, 2), seq=at(1)), sshd.url)
+    assert "the server cannot replace a file in one step; use one that has posix-rename" in str(outcome.reason)
+    assert (sshd.folder / store.SIGNATURE).read_bytes() == first.signature
+
+
+def test_an_entry_that_was_written_since_it_was_listed_is_not_removed(sshd: Sshd) -> None:
+    (sshd.folder / "registry").mkdir()
+    file = sshd.folder / "registry" / "n1.json"
+    file.write_bytes(b"1")
+    shelf = shelves.shelf_at(sshd.url)
+    [(name, before)] = shelf.list("registry").items()
+    file.write_bytes(b"22")
+    with pytest.raises(shelves.Moved):
+        shelf.remove(name, before)
+    [(name, before)] = shelf.list("registry").items()
+    shelf.remove(name, before)
+    assert not file.exists()
+    shelf.remove(name, before)
 
 
 @pytest.mark.parametrize("line", ["", "unknown", "other"])

@@ -113,8 +113,14 @@ FIGURES = [
     ("publishing.store", "MAX_INDEX_BYTES", 16_777_216),
     ("publishing.etcd", "MAX_OPERATIONS", 100),
     ("publishing.etcd", "MAX_BYTES", 1_048_576),
-    ("publishing.etcd", "LEASE", 30),
-    ("publishing.etcd", "PATIENCE", 60),
+    ("publishing.shelves", "PATIENCE", 60),
+    ("publishing.shelves", "DEAD", 900),
+    ("agent.liveness", "INTERVAL", 20.0),
+    ("publishing.etcd_leases", "LIVE_LEASE", 60),
+    ("publishing.etcd_locks", "_TRY", 1.0),
+    ("fleet.run_lock", "MAX_BYTES", 4_096),
+    ("publishing.etcd_locks", "LEASE", 30),
+    ("publishing.etcd_locks", "PATIENCE", 60),
     ("sources.etcd", "ROOM", 67_108_864),
     ("sources.etcd_client", "PAGE", 250),
     ("sources.etcd_client", "MAX_ANSWER", 25_165_824),
@@ -175,6 +181,11 @@ def test_a_limit_is_what_it_is_said_to_be(module: str, name: str, value: float) 
 
 
 NAMES = [
+    ("publishing.base", "RUN_LOCK", "BLIXARD_RECORD_LOCK"),
+    ("publishing.etcd_leases", "LIVE", "live/"),
+    ("publishing.etcd_locks", "LOCK", "lock"),
+    ("publishing.etcd_locks", "ROLLOUT", "rollout"),
+    ("publishing.shelves", "LOCK", ".publishing.lock"),
     ("publishing.dns_zone", "STATE", "_published._blixard-iroh._udp"),
     ("sources.dns_records", "SERVICE", "_blixard-iroh._udp"),
     ("sources.dns_records", "NONE", "none"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from blixard.peers.status import AnswerKind, PeerState
@@ -176,6 +176,7 @@ class NodeFacts:
     not_written: int = 0
     is_reachable: bool = True
     relay_connections: int = 0
+    live_in: Mapping[str, bool] = field(default_factory=dict)
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -205,6 +206,12 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         "gauge",
         "Relays that the node is connected to: its own, and those over which it met peers.",
         [({}, node.relay_connections)],
+    )
+    yield Family(
+        "blixard_etcd_live",
+        "gauge",
+        "Whether etcd was told that the node runs, the last time that this was due.",
+        [({"place": place}, is_told) for place, is_told in sorted(node.live_in.items())],
     )
     yield Family(
         "blixard_refused_callers_total",

@@ -22,6 +22,7 @@ from blixard import __version__
 from blixard.agent.admission import AdmissionControl
 from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
+from blixard.agent.liveness import Liveness
 from blixard.agent.logs import output, set_up
 from blixard.agent.metrics import NodeFacts
 from blixard.agent.metrics_server import monitored
@@ -63,12 +64,13 @@ class Node:
     Attributes:
         config: the settings that hold now.
         stream_handlers: serve the streams that peers open, by protocol; none is added once the node serves.
-        key, own, clock, connector, manager, admission_control: its parts, from the moment it serves.
+        key, own, clock, connector, liveness, manager, admission_control: its parts, from the moment it serves.
     """
 
     key: SecretKey
     own: OwnEntry
     connector: Connector
+    liveness: Liveness
     manager: DiscoveryManager
     admission_control: AdmissionControl
     _pid_file: PidFile
@@ -120,6 +122,7 @@ class Node:
                 self._keep_going(_feed_watchdog())
                 self._keep_going(self._following_the_host())
                 self._keep_going(self.unwritten.keep_trying())
+                self._keep_going(self.liveness.keep())
                 await self.manager.start()
                 await control.start()
                 self._announce()
@@ -131,6 +134,7 @@ class Node:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self.liveness.stop()
 
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
@@ -138,6 +142,7 @@ class Node:
         self.connector = Connector(
             endpoint, self.hello, clock=self.clock, learned=self._learn, handlers=self.stream_handlers
         )
+        self.liveness = Liveness(lambda: self.config, self.key.public(), clock)
         self.manager = self._make_manager(config)
         self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
@@ -171,6 +176,7 @@ class Node:
             not_written=len(self.unwritten.lines()),
             is_reachable=self.own.not_reachable is None,
             relay_connections=self.connector.relay_connections(),
+            live_in=self.liveness.told(),
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:

@@ -45,6 +45,7 @@ class NodeConfig:
     etcd_ca_file: str | None = None
     etcd_cert_file: str | None = None
     etcd_key_file: str | None = None
+    etcd_live: bool = False
     dns: tuple[str, ...] = ()
     cloud: tuple[str, ...] = ()
     mdns: bool = False

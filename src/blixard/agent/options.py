@@ -209,6 +209,7 @@ OPTIONS = (
     Option("etcd_ca_file", _text, "authorities that etcd's certificate must be of", "a path", nullable=True),
     Option("etcd_cert_file", _text, "this node's certificate at etcd", "a path", nullable=True),
     Option("etcd_key_file", _text, "its key, 0600", "a path", nullable=True),
+    Option("etcd_live", _flag, "say there that this node runs, by a key with a lease", "true or false", _from_bool),
     Option("dns", _locations, "domains whose DNS records list peers", _DNS, from_words),
     Option(
         "cloud",

@@ -50,11 +50,11 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Publish; 1 when a place refused or failed, and with --check when one is not up to date."""
     # Imported here: no other command needs it.
-    from blixard.publishing.base import PublishContext, read_publication
+    from blixard.publishing.base import RUN_LOCK, PublishContext, held_of, read_publication
     from blixard.publishing.factory import make_destinations, publish_everywhere, remember, report
 
-    etcd = etcd_of_environment(os.environ)
-    context = PublishContext(lambda: datetime.now(timezone.utc), args.tsig_key_file, etcd)
+    etcd, held = etcd_of_environment(os.environ), held_of(os.environ.get(RUN_LOCK, ""))
+    context = PublishContext(lambda: datetime.now(timezone.utc), args.tsig_key_file, etcd, held)
     destinations = make_destinations(args.places, context)
     publication = read_publication(args.registry_dir, args.peers)
     outcomes = asyncio.run(publish_everywhere(destinations, publication, check=args.check))

@@ -6,6 +6,6 @@
 - `json_bytes`: parse JSON, write and digest it; `schemas`: hold it against a schema.
 - `files`: read within a limit, write in one step, refuse those that are not this user's own; `account`: work as the
   account that owns a directory.
-- `parts`: a large document as several small ones.
+- `parts`: a large document as several small ones; `lock_holder`: who holds a lock.
 - `connectivity_report`: the counts of a check; `data_dir_files`: the names of a node's files.
 """

@@ -40,6 +40,7 @@ NAMES = (
     "discovery-findings",
     "record-manifest",
     "publication-report",
+    "live-nodes",
 )
 SUFFIX = ".schema.json"
 

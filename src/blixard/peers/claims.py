@@ -13,8 +13,9 @@ Who counts when sources disagree:
     7     join       what a node said that this one joined through         the node's
     8     hello      what a node said that came by itself                  the node's
 
-- Nobody has signed what dns, cloud and mdns say. Where a fleet key says who the members are, they are *hints*: they
-  make nobody a peer, and only add ways to a peer that another source names, as if the peer itself said so.
+- Nobody has signed what dns, cloud and mdns say, and who serves registries over a network chooses which. Where a fleet
+  key says who the members are, both are *hints*: they make nobody a peer, and only add ways to a peer that another
+  source names, as if the peer itself said so.
 - Which node id belongs to which endpoint id: the better rank decides, then the source that the configuration names
   first, then the higher attestation number, then the smaller endpoint id. The other claim is shown as a conflict
   and is not dialled.

@@ -34,7 +34,7 @@ ABSENT_INTERVALS = 3
 """Refresh intervals for which a peer must be absent from its source's good answers before it is dropped: longer
 than an editor, a half-finished rollout or a restarting registry server leaves it out."""
 
-HINT_REASON = "is a hint, which nobody signed: it counts when another source names this node"
+HINT_REASON = "is a hint, which no fleet key signed: it counts when another source names this node"
 
 _Touched = OrderedSet["EndpointId"]
 """Endpoint ids whose claims changed; a dict, because it keeps its order and so makes runs repeatable."""

@@ -5,7 +5,9 @@
   differs.
 - `store`: a folder, and what fsspec writes to (S3, SFTP, Google Cloud Storage, Azure), over `shelves`, which replace
   each file as safely as the place can.
-- `etcd`: a prefix in etcd, under its lock; `pull`: the record from there, for several controllers of one fleet.
+- `etcd`: a prefix in etcd; `etcd_locks`: one publication at a time there, and one run;
+  `etcd_leases`: keys that go when nobody renews them, and those of nodes that run; `pull`: the record from there,
+  for several controllers of one fleet.
 - `dns`: a zone file, and a zone that takes updates, with the records that `dns_zone` makes of the peers.
 - `factory`: from a location to its destination, and one publication to several of them.
 """

@@ -7,6 +7,7 @@ under a higher number; without a signature, what names a node with a newer attes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -101,11 +102,25 @@ class PublishContext:
         wall: the date and time.
         tsig_key_file: the file with the key that DNS updates are signed with.
         etcd: by what etcd and this program prove who they are.
+        held: the lease of the run that this is part of, by the place in etcd that it has locked.
     """
 
     wall: Callable[[], datetime]
     tsig_key_file: Path | None = None
     etcd: EtcdAccess = field(default_factory=EtcdAccess)
+    held: Mapping[str, str] = field(default_factory=dict)
+
+
+RUN_LOCK = "BLIXARD_RECORD_LOCK"
+"""The variable that tells what runs under a run's lock of it, see `held_of`."""
+
+_HELD = re.compile(r"(?P<place>\S{1,2048}) (?P<lease>[0-9]{1,20})")
+
+
+def held_of(text: str) -> dict[str, str]:
+    """Return the lease that a run's lock is of, by its place; none where `text` is not of the form `PLACE LEASE`."""
+    found = _HELD.fullmatch(text)
+    return {} if found is None else {found["place"]: found["lease"]}
 
 
 def read_publication(record: Path, peers_file: Path) -> Publication:

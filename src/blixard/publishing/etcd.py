@@ -5,30 +5,26 @@ What nodes take whole, the peers file with its signature, changes in the one tra
 manifest. Before it go the parts of large documents, which nobody reads until then, and the entries, which only say
 where members are. Each transaction has at most 128 operations and 1 MiB.
 
-One publisher at a time: all transactions hold only while its lock is there. The lock is a key with a lease that is
-renewed between them; the fence is that the lock is of this lease. A publisher that stood still for longer than the
-lease finds its next transaction refused, and what nodes read is then as the last one who finished left it.
+One publisher at a time: all transactions hold only under its locks, see `etcd_locks`. A publisher that stood still for
+longer than a lease finds its next transaction refused. What nodes read is then as the last one who finished left it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from blixard.documents.json_bytes import loads, sha256_hex
+from blixard.documents.json_bytes import sha256_hex
+from blixard.documents.lock_holder import holder
 from blixard.documents.parts import MAX_PART, join, read_index, split, write_index
-from blixard.errors import BlixardError, InputError, one_line
+from blixard.errors import InputError
 from blixard.model.limits import MAX_MANIFEST_BYTES, MAX_PEERS_BYTES, MAX_RECORD_ENTRIES
-from blixard.model.times import format_time
 from blixard.publishing.base import Outcome, changes, newer
+from blixard.publishing.etcd_locks import Operation, Publishing, RunFence, publishing, put, remove
 from blixard.sources.etcd import PARTS, PEERS, REGISTRY, ROOM, SIGNATURE
-from blixard.sources.etcd_client import Etcd, EtcdPlace, KeyValue, encoded, everything
+from blixard.sources.etcd_client import Etcd, EtcdPlace, KeyValue, everything
 from blixard.sources.http_client import Deadline, Limits
 from blixard.sources.worker import Worker
 
@@ -36,19 +32,11 @@ if TYPE_CHECKING:
     from blixard.publishing.base import Publication, PublishContext
 
 MANIFEST = "manifest"
-LOCK = "lock"
-
 MAX_OPERATIONS = 100
 """Operations of a transaction; etcd takes 128, comparisons counted apart."""
 
 MAX_BYTES = 1024 * 1024
 """Bytes of a transaction; etcd takes 1.5 MiB."""
-
-LEASE = 30
-"""Seconds for which a lock is kept without being renewed: three times what the slowest call takes."""
-
-PATIENCE = 60
-"""Seconds that are waited for a lock."""
 
 _LIMITS = Limits()
 _LOOK = Limits(total=20.0)  # at 50,000 entries; shorter than the lease, which is not renewed meanwhile
@@ -87,6 +75,7 @@ class EtcdDestination:
         self.name = str(self._place)
         self._wall = context.wall
         self._client = Etcd(self._place, context.etcd)
+        self._run = RunFence(self._client, context.held.get(self.name))
         self._worker: Worker[Any] = Worker()
 
     async def publish(self, publication: Publication, *, check: bool = False) -> Outcome:
@@ -144,7 +133,7 @@ class EtcdDestination:
         outcome = self._compare(publication, self.look())
         if check or outcome.status != "changed":
             return outcome
-        with locked(self._client, self._wall) as lock:
+        with publishing(self._client, holder(os.getpid(), self._wall()), self._run) as lock:
             there = self.look()
             outcome = self._compare(publication, there)
             if outcome.status == "changed":
@@ -162,7 +151,7 @@ class EtcdDestination:
         lines = changes(publication, there.peers, there.manifest)
         return Outcome(self.name, "changed", lines or ("the same peers; new: entries, signature or manifest",))
 
-    def _write(self, publication: Publication, there: Published, lock: Lock) -> None:
+    def _write(self, publication: Publication, there: Published, lock: Publishing) -> None:
         key = self._place.key
         peers, manifest = _Value(publication.peers), _Value(publication.manifest)
         parts = {**peers.parts, **manifest.parts}
@@ -220,24 +209,6 @@ def _named(items: Iterable[KeyValue], prefix: bytes) -> dict[str, KeyValue]:
     return {item.key[len(prefix) :].decode(errors="backslashreplace"): item for item in found}
 
 
-@dataclass(frozen=True)
-class Operation:
-    """A step of a transaction: as etcd has it, and its size in bytes."""
-
-    request: Mapping[str, object]
-    size: int
-
-
-def put(key: bytes, value: bytes) -> Operation:
-    """Return the step that puts a value."""
-    return Operation({"request_put": {"key": encoded(key), "value": encoded(value)}}, len(key) + len(value))
-
-
-def remove(key: bytes) -> Operation:
-    """Return the step that removes a key, if it is there."""
-    return Operation({"request_delete_range": {"key": encoded(key)}}, len(key))
-
-
 def _batches(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
     batch: list[Operation] = []
     size = 0
@@ -249,82 +220,3 @@ def _batches(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
         size += each.size
     if batch:
         yield batch
-
-
-@contextlib.contextmanager
-def locked(client: Etcd, wall: Callable[[], datetime]) -> Iterator[Lock]:
-    """Hold the lock of a prefix; waits up to `PATIENCE` seconds for who has it. Blocking.
-
-    Raises:
-        InputError: somebody else has it, or etcd gives no good answer.
-    """
-    lease = str(client.call("lease/grant", {"TTL": str(LEASE)}, Deadline(_LIMITS)).get("ID"))
-    try:
-        yield Lock(client, lease, wall)
-    finally:
-        with contextlib.suppress(BlixardError):  # it runs out by itself
-            client.call("lease/revoke", {"ID": lease}, Deadline(_LIMITS))
-
-
-class Lock:
-    """The key `lock` under a prefix, which goes with its lease."""
-
-    def __init__(self, client: Etcd, lease: str, wall: Callable[[], datetime]) -> None:
-        """Take the lock, as `locked`."""
-        self._client = client
-        self._lease = lease
-        self._key = client.place.key(LOCK)
-        who = {"process": os.getpid(), "machine": os.uname().nodename, "since": format_time(wall())}
-        taken = {"request_put": {"key": encoded(self._key), "value": encoded(json.dumps(who).encode()), "lease": lease}}
-        is_free = {"key": encoded(self._key), "target": "CREATE", "create_revision": "0", "result": "EQUAL"}
-        self._is_ours = {"key": encoded(self._key), "target": "LEASE", "lease": lease, "result": "EQUAL"}
-        for _ in range(PATIENCE):
-            # It is ours, too, when an endpoint took it and did not come to say so.
-            if any(self._transact([fence], steps)[0] for fence, steps in ((is_free, [taken]), (self._is_ours, []))):
-                return
-            self._renew()
-            threading.Event().wait(1.0)
-        raise InputError(f"is being published to: {self._holder()}", file=str(client.place), mend="run this again")
-
-    def commit(self, operations: list[Operation], unchanged: bytes, revision: int) -> int:
-        """Do all of it while the lock is held and the key `unchanged` has this revision; return the new revision.
-
-        Raises:
-            InputError: it was not done, or etcd gives no good answer.
-        """
-        self._renew()
-        is_same = {"key": encoded(unchanged), "target": "MOD", "mod_revision": str(revision), "result": "EQUAL"}
-        is_done, after = self._transact([self._is_ours, is_same], [each.request for each in operations])
-        if not is_done:
-            raise InputError(
-                "the lock was lost, and somebody else may have published",
-                file=str(self._client.place),
-                mend="nodes have the last whole publication; run this again",
-            )
-        return after
-
-    def _transact(self, compare: list[dict[str, str]], success: list[Any]) -> tuple[bool, int]:
-        """Do these steps if all of that is so; tell whether it is, and the revision then."""
-        answer = self._client.call("kv/txn", {"compare": compare, "success": success}, Deadline(_LIMITS))
-        return answer.get("succeeded") is True, _revision(answer)
-
-    def _renew(self) -> None:
-        self._client.call("lease/keepalive", {"ID": self._lease}, Deadline(_LIMITS))
-
-    def _holder(self) -> str:
-        found = self._client.value(self._key, Deadline(_LIMITS))
-        try:
-            who = loads(found.value or b"") if found else {}
-        except InputError:
-            who = {}
-        said = who if isinstance(who, dict) else {}
-        words = [one_line(str(said.get(key)), 100) for key in ("process", "machine", "since")]
-        return "process {} on {}, since {}".format(*words)
-
-
-def _revision(answer: Mapping[str, Any]) -> int:
-    header = answer.get("header")
-    text = str(header.get("revision")) if isinstance(header, dict) else ""
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise InputError("etcd's answer has no revision")
-    return int(text)

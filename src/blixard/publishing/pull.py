@@ -20,6 +20,8 @@ from blixard.documents.registry_file import parse_registry
 from blixard.errors import InputError, TrustError
 from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
 from blixard.publishing.base import Publication, changes, newer, note_base, read_base
+from blixard.publishing.factory import SHARED
+from blixard.sources.urls import name_of, scheme_of
 from blixard.trust.manifest import FILE_NAME, members_of, verify_manifest
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, verify_peers
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
-    from blixard.publishing.etcd import Published
+    from blixard.publishing.base import PublishContext
+    from blixard.publishing.etcd import EtcdDestination, Published
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,20 @@ class Here:
         return self.peers_file.with_name(self.peers_file.name + SIGNATURE_SUFFIX)
 
 
+def shared_at(location: str, context: PublishContext) -> EtcdDestination:
+    """Return the place from which several controllers take one record.
+
+    Raises:
+        InputError: it is none.
+    """
+    if scheme_of(location) not in SHARED:
+        raise InputError("is no place to pull from", file=name_of(location), mend="write etcd://HOST:PORT/PREFIX")
+    # Imported here, as all places are.
+    from blixard.publishing.etcd import EtcdDestination
+
+    return EtcdDestination(location, context)
+
+
 def pull(
     there: Published,
     place: str,
@@ -55,7 +72,7 @@ def pull(
     check: bool = False,
     discard: bool = False,
 ) -> tuple[str, ...]:
-    """Have here what is published there; return a line for each peer that differs, none where all is the same.
+    """Have here what is published there; return a line for each peer that differs, none where nothing newer is there.
 
     Args:
         there: what is published.
@@ -74,7 +91,10 @@ def pull(
     known = {*signers, *([parse_sig(signature)[2]] if signature is not None else [])}
     publication = publication_of(there, place, signers=known)
     base, own = read_base(here.record).get(place), None if peers is None else sha256_hex(peers)
-    if own not in (None, base, sha256_hex(publication.peers)) and not discard:
+    published = sha256_hex(publication.peers)
+    if own not in (None, base) and base == published and not discard:
+        return ()  # nothing has come since; what is here goes on from it, and was not published yet
+    if own not in (None, base, published) and not discard:
         raise InputError(
             "has changes that were not published",
             file=str(here.record),

@@ -2,10 +2,11 @@
 """Where files are kept: a folder, an object store, or another file system of fsspec's; each as safe as it can be.
 
 - A folder: one publisher at a time by a lock, each file replaced in one step; what decides is synced to the disk.
-- S3: each file replaced in one step, and only if it is still the one that was looked at (`If-Match`).
-- SFTP: each file replaced in one step (`posix-rename`), after a second look that it is still the one that was looked
-  at. Another publisher that comes between that look and the step is written over. The server syncs when it likes.
-- Google Cloud Storage, Azure: as SFTP; there an object is replaced in one step anyway.
+- S3: each file replaced in one step, and only if it is still the one that was looked at (`If-Match`); removed likewise.
+- SFTP: one publisher at a time by a lock file, each file replaced in one step (`posix-rename`) after a second look that
+  it is still the one that was looked at; what decides is synced to the disk where the server can (`fsync`).
+- Google Cloud Storage, Azure: an object is replaced in one step, after such a second look. Another publisher that comes
+  between that look and the step is written over.
 """
 
 from __future__ import annotations
@@ -14,21 +15,31 @@ import asyncio
 import contextlib
 import fcntl
 import importlib
+import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.json_bytes import sha256_hex
+from blixard.documents.lock_holder import holder, words_of
 from blixard.errors import InputError
 from blixard.sources.file_systems import open_at, read
 from blixard.sources.urls import name_of, scheme_of
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 LOCK = ".publishing.lock"
+
+PATIENCE = 60
+"""Seconds that are waited for another publisher's lock file."""
+
+DEAD = 900
+"""Seconds after which a lock file is of a publisher that died: longer than any publication takes."""
 
 _S3 = frozenset({"s3", "s3a"})
 _OBJECTS = frozenset({"gs", "gcs", "abfs", "abfss", "az", "memory"})
@@ -49,7 +60,7 @@ class Kept(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A file as a folder lists it; `version` is None where the listing does not tell."""
+    """A file as a folder lists it; `version` changes with the file, and is None where the listing does not tell."""
 
     size: int
     version: str | None = None
@@ -58,8 +69,12 @@ class Listed(NamedTuple):
 class Shelf(Protocol):
     """Files by their names (`a.json`, `registry/a.json`) at one place. Blocking; raises what its driver raises."""
 
-    def alone(self) -> AbstractContextManager[object]:
-        """Keep other publishers out for as long as it lasts, where the place can."""
+    def alone(self, now: datetime) -> AbstractContextManager[bool]:
+        """Keep other publishers out for as long as it lasts; gives False where the place cannot.
+
+        Raises:
+            InputError: another publisher is there, and does not come to an end.
+        """
         ...
 
     def read(self, name: str, most: int) -> Kept | None:
@@ -82,8 +97,12 @@ class Shelf(Protocol):
         """Write several files, each in one step, as `put`."""
         ...
 
-    def remove(self, name: str) -> None:
-        """Remove a file; one that is gone is no error."""
+    def remove(self, name: str, before: Listed) -> None:
+        """Remove a file; one that is gone is no error.
+
+        Raises:
+            Moved: it is not what was listed any more; it stays.
+        """
         ...
 
 
@@ -112,7 +131,7 @@ def shelf_at(location: str) -> Shelf:
     file_system, path = open_at(location)
     if scheme in _S3:
         return S3Shelf(file_system, path)
-    return RemoteShelf(file_system, path, renames=scheme in _RENAMING)
+    return SftpShelf(file_system, path) if scheme in _RENAMING else RemoteShelf(file_system, path)
 
 
 class FolderShelf:
@@ -123,18 +142,20 @@ class FolderShelf:
         self._folder = Path(path).expanduser()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Lock the folder, as `Shelf.alone`."""
+    def alone(self, now: datetime) -> Iterator[bool]:
+        """Lock the folder, as `Shelf.alone`; waits for as long as another publisher takes."""
         flags = os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self._folder / LOCK, flags, FILE_MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield True
         finally:
             os.close(descriptor)
 
     def read(self, name: str, most: int) -> Kept | None:
         """As `Shelf.read`."""
+        if not self._folder.exists():
+            raise FileNotFoundError(self._folder)
         if not self._folder.is_dir():
             raise InputError("is no folder", mend="make it first, or mount its file system")
         path = self._folder / name
@@ -170,8 +191,8 @@ class FolderShelf:
                 file.write(data)
             temporary.replace(path)
 
-    def remove(self, name: str) -> None:
-        """As `Shelf.remove`."""
+    def remove(self, name: str, before: Listed) -> None:
+        """As `Shelf.remove`; the lock has kept all others out."""
         (self._folder / name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -190,16 +211,14 @@ class RemoteShelf:
     Attributes:
         file_system: the driver.
         path: of the folder, in it.
-        renames: a file is written under another name first; else one write replaces it as a whole.
     """
 
     file_system: Any
     path: str
-    renames: bool
 
-    def alone(self) -> AbstractContextManager[object]:
+    def alone(self, now: datetime) -> AbstractContextManager[bool]:
         """As `Shelf.alone`: nobody is kept out."""
-        return nullcontext()
+        return nullcontext(False)
 
     def read(self, name: str, most: int) -> Kept | None:
         """As `Shelf.read`."""
@@ -218,7 +237,7 @@ class RemoteShelf:
         except FileNotFoundError:
             return {}
         named = [(each["name"].rpartition("/")[2], each) for each in found if each["type"] == "file"]
-        return {f"{folder}/{name}": Listed(each["size"] or 0, each.get("ETag")) for name, each in named}
+        return {f"{folder}/{name}": _listed(each) for name, each in named}
 
     def put(self, name: str, data: bytes, before: Kept | None) -> None:
         """As `Shelf.put`."""
@@ -228,48 +247,106 @@ class RemoteShelf:
             raise Moved from None
         if there != before:
             raise Moved
-        self._write(name, data)
+        self._write(name, data, decides=True)
 
     def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
         """As `Shelf.put_all`, without a second look at each."""
         for name, data in files.items():
             self._write(name, data)
 
-    def remove(self, name: str) -> None:
-        """As `Shelf.remove`."""
+    def remove(self, name: str, before: Listed) -> None:
+        """As `Shelf.remove`, after a second look."""
+        self.file_system.invalidate_cache()
         with contextlib.suppress(FileNotFoundError):
-            self.file_system.rm_file(self._at(name))
+            if _listed(self.file_system.info(self._at(name))) != before:
+                raise Moved
+            self._remove(name, before)
 
-    def _write(self, name: str, data: bytes) -> None:
-        target = self._at(name)
-        if not self.renames:
-            self.file_system.pipe_file(target, data)
-            return
-        folder, _, last = target.rpartition("/")
-        # A name of its own for each process, and the same again for whoever repeats a write that was cut off.
-        temporary = f"{folder}/.{last}.{sha256_hex(data)[:8]}-{os.getpid()}.part"
-        try:
-            self._upload(temporary, data)
-        except FileNotFoundError:
-            if "/" not in name:
-                raise
-            self.file_system.mkdir(folder, create_parents=False)
-            self._upload(temporary, data)
-        self.file_system.mv(temporary, target)
+    def _remove(self, name: str, before: Listed) -> None:
+        self.file_system.rm_file(self._at(name))
 
-    def _upload(self, path: str, data: bytes) -> None:
-        with self.file_system.open(path, "wb") as file:
-            file.write(data)
+    def _write(self, name: str, data: bytes, *, decides: bool = False) -> None:
+        """Replace a file in one step; `decides`: nodes and publishers go by it."""
+        self.file_system.pipe_file(self._at(name), data)
 
     def _at(self, name: str) -> str:
         return f"{self.path.rstrip('/')}/{name}"
 
 
+def _listed(info: Mapping[str, Any]) -> Listed:
+    """Return what a driver says of a file. The version of an object is its ETag, and nothing else."""
+    changes_with_it = info.get("ETag") or info.get("mtime")
+    return Listed(info["size"] or 0, None if changes_with_it is None else str(changes_with_it))
+
+
+class SftpShelf(RemoteShelf):
+    """A folder past an SFTP server."""
+
+    @contextlib.contextmanager
+    def alone(self, now: datetime) -> Iterator[bool]:
+        """As `Shelf.alone`, by a file that only one publisher can make."""
+        path, own = self._at(LOCK), json.dumps(holder(os.getpid(), now)).encode()
+        for _ in range(PATIENCE):
+            try:
+                self.file_system.write(path, own, is_new=True)
+                break
+            except FileExistsError:
+                self._bury(path, now)
+                threading.Event().wait(1.0)
+        else:
+            raise InputError(
+                f"is being published to: {words_of(self._kept(path) or b'')}",
+                mend=f"run this again, or remove {path} if that publisher died",
+            )
+        try:
+            yield True
+        finally:
+            if self._kept(path) == own:
+                self.file_system.rm_file(path)
+
+    def _kept(self, path: str) -> bytes | None:
+        """Return what a lock file says; None where there is none."""
+        try:
+            return read(self.file_system, path, _MAX_LOCK)
+        except FileNotFoundError:
+            return None
+
+    def _bury(self, path: str, now: datetime) -> None:
+        """Remove the lock file of a publisher that died."""
+        with contextlib.suppress(FileNotFoundError):
+            age = (now - self.file_system.info(path)["mtime"]).total_seconds()
+            dead = self._kept(path)
+            if age < DEAD or dead is None:
+                return
+            # Of two that come here at once, one moves it away, and the other perhaps the first one's new lock.
+            grave = f"{path}.{os.getpid()}"
+            self.file_system.ftp.rename(path, grave)
+            if self._kept(grave) == dead:
+                self.file_system.rm_file(grave)
+            else:
+                self.file_system.ftp.rename(grave, path)
+
+    def _write(self, name: str, data: bytes, *, decides: bool = False) -> None:
+        """As `RemoteShelf._write`, under another name first."""
+        target = self._at(name)
+        folder, _, last = target.rpartition("/")
+        # A name of its own for each process, and the same again for whoever repeats a write that was cut off.
+        temporary = f"{folder}/.{last}.{sha256_hex(data)[:8]}-{os.getpid()}.part"
+        try:
+            self.file_system.write(temporary, data, sync=decides)
+        except FileNotFoundError:
+            if "/" not in name:
+                raise
+            self.file_system.mkdir(folder, create_parents=False)
+            self.file_system.write(temporary, data, sync=decides)
+        self.file_system.replace(target, temporary)
+
+
+_MAX_LOCK = 4096
+
+
 class S3Shelf(RemoteShelf):
     """A bucket, or a part of one: what is written there is conditional."""
-
-    def __init__(self, file_system: Any, path: str) -> None:
-        super().__init__(file_system, path, renames=False)
 
     def read(self, name: str, most: int) -> Kept | None:
         """As `Shelf.read`.
@@ -290,6 +367,13 @@ class S3Shelf(RemoteShelf):
         """As `Shelf.put`."""
         with _moved():
             self.file_system.pipe_file(self._at(name), data, **_condition(before))
+
+    def _remove(self, name: str, before: Listed) -> None:
+        asyn = importlib.import_module("fsspec.asyn")
+        bucket, key, _ = self.file_system.split_path(self._at(name))
+        call = self.file_system._call_s3
+        with _moved():
+            asyn.sync(self.file_system.loop, call, "delete_object", Bucket=bucket, Key=key, **_condition(before))
 
     def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
         """As `Shelf.put_all`."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -105,19 +104,29 @@ class Store:
         raise InputError("somebody else publishes there all the time", file=self.name, mend="run this again")
 
     def _try(self, shelf: Shelf, publication: Publication, check: bool) -> Outcome:
-        with nullcontext() if check else shelf.alone():
-            there = _look(shelf)
-            data = there.peers and there.peers.data
-            reason = newer(publication, data, there.signature and there.signature.data, self._wall())
-            if reason is not None:
-                return Outcome(self.name, "refused", reason=f"{self.name}: {reason}")
-            todo = _todo(publication, there)
-            if not todo:
-                return Outcome(self.name, "unchanged")
-            if not check:
+        there = _look(shelf)
+        outcome, todo = self._judge(publication, there)
+        if check or todo is None:
+            return outcome
+        with shelf.alone(self._wall()) as is_alone:
+            if is_alone:
+                there = _look(shelf)  # another publisher may have been there until now
+                outcome, todo = self._judge(publication, there)
+            if todo is not None:
                 todo.do(shelf, there)
-            lines = changes(publication, data, there.manifest and there.manifest.data)
-            return Outcome(self.name, "changed", lines or todo.lines())
+        return outcome
+
+    def _judge(self, publication: Publication, there: _There) -> tuple[Outcome, _Todo | None]:
+        """Return what becomes of the publication, and what there is to do for that."""
+        data = there.peers and there.peers.data
+        reason = newer(publication, data, there.signature and there.signature.data, self._wall())
+        if reason is not None:
+            return Outcome(self.name, "refused", reason=f"{self.name}: {reason}"), None
+        todo = _todo(publication, there)
+        if not todo:
+            return Outcome(self.name, "unchanged"), None
+        lines = changes(publication, data, there.manifest and there.manifest.data)
+        return Outcome(self.name, "changed", lines or todo.lines()), todo
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,8 @@ class _Todo:
             shelf.put_all(batch, there.files)
             digests |= {name: self.digests[name] for name in batch}
             index = _put_index(shelf, digests, index)
-        for name in self.removed:
-            shelf.remove(name)
+        for name in self.removed & there.files.keys():
+            shelf.remove(name, there.files[name])
         if self.manifest is not None:
             shelf.put(MANIFEST, self.manifest, there.manifest)
         if digests != self.digests:

@@ -40,8 +40,8 @@ class Sighting:
         listens_at: the registry's `address`, by which `host:port` locations find it; None where there is none.
         given: the ways to the peer (addresses, relay) that the operator gave, where the rest of it is what the peer
             answered; None when the source brings the peer as a whole.
-        is_hint: the source knows ways to the peer, and not which node it is: the node id is what others say
-            (`SourceContext.node_ids`), and only they make it a peer.
+        is_hint: the source knows ways to the peer, and only others make it one. Where the source does not know which
+            node it is either, the node id is what others say (`SourceContext.node_ids`).
     """
 
     peer: DiscoveredPeer

@@ -20,19 +20,7 @@ from xml.etree import ElementTree
 
 from blixard.errors import InputError
 from blixard.sources.cloud import SEEDS, Instance, Own, parts_of
-from blixard.sources.cloud_services import (
-    API_LIMITS,
-    MAX_METADATA_BYTES,
-    METADATA_LIMITS,
-    Service,
-    all_pages,
-    checked_token,
-    object_of,
-    own_tags,
-    query,
-    texts,
-)
-from blixard.sources.http_client import Deadline
+from blixard.sources.cloud_services import Service, all_pages, checked_token, object_of, own_tags, query, texts
 
 if TYPE_CHECKING:
     from blixard.sources.cloud import CloudLocation
@@ -82,7 +70,7 @@ class Aws:
             credentials = session.get_credentials() or _of_role(metadata())
             credentials = credentials.get_frozen_credentials()
             endpoint = _endpoint(session, region)
-        ec2 = Service(endpoint, "EC2", Deadline(API_LIMITS), refused=_REFUSED)
+        ec2 = Service.of_api(endpoint, "EC2", refused=_REFUSED)
 
         def ask(token: str | None) -> tuple[list[Instance], str | None]:
             path = query("/", _arguments(location, token))
@@ -94,13 +82,12 @@ class Aws:
 
     def _metadata(self) -> Service:
         """Return the metadata service with a token of version 2; version 1 is never asked."""
-        service = Service(
-            (self._metadata_url or _metadata_url()).rstrip("/"),
-            "the metadata service of AWS",
-            Deadline(METADATA_LIMITS),
-            mend="is this a machine of AWS? For one in a container, set the hop limit to 2",
+        service = Service.of_metadata(
+            self._metadata_url or _metadata_url(),
+            "AWS",
+            mend=" For one in a container, set the hop limit to 2",
             refused="allow the metadata service, with IMDSv2, for this instance",
-            most=MAX_METADATA_BYTES,
+            headers={},
         )
         reply = service.ask(
             "/latest/api/token",

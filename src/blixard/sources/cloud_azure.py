@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -15,9 +16,6 @@ from typing import TYPE_CHECKING
 from blixard.errors import InputError
 from blixard.sources.cloud import Instance, Own
 from blixard.sources.cloud_services import (
-    API_LIMITS,
-    MAX_METADATA_BYTES,
-    METADATA_LIMITS,
     Service,
     all_pages,
     checked_token,
@@ -28,7 +26,7 @@ from blixard.sources.cloud_services import (
     query,
     texts,
 )
-from blixard.sources.http_client import Deadline, Target
+from blixard.sources.http_client import Target
 
 if TYPE_CHECKING:
     from blixard.sources.cloud import CloudLocation
@@ -45,6 +43,7 @@ _MANAGEMENT = {
 _MACHINES = ("Microsoft.Compute/virtualMachines", "2024-07-01")
 _INTERFACES = ("Microsoft.Network/networkInterfaces", "2024-05-01")
 _PUBLIC = ("Microsoft.Network/publicIPAddresses", "2024-05-01")
+_RUNNING = "PowerState/running"
 _SUBSCRIPTION = re.compile(r"[0-9A-Za-z-]{1,64}")
 _REFUSED = "give the machine a managed identity with the role Reader"
 
@@ -70,34 +69,23 @@ class Azure:
         if not isinstance(subscription, str) or not _SUBSCRIPTION.fullmatch(subscription):
             raise InputError("the subscription is not known", mend="add &subscription=… to the location")
         management = self._api or _MANAGEMENT.get(str(compute.get("azEnvironment")), _MANAGEMENT["AzurePublicCloud"])
-        manager = Service(
-            management,
-            "the Resource Manager",
-            Deadline(API_LIMITS),
-            refused=_REFUSED,
-            authorization=f"Bearer {_token(metadata, management, location)}",
-        )
+        token = _token(metadata, management, location)
+        manager = Service.of_api(management, "the Resource Manager", refused=_REFUSED, token=token)
 
-        def listed(what: tuple[str, str]) -> Iterator[object]:
+        def listed(what: tuple[str, str], **more: str) -> list[object]:
             kind, version = what
-            first = query(f"/subscriptions/{subscription}/providers/{kind}", {"api-version": version})
-            return all_pages(lambda page: _ask(manager, page or first))
+            first = query(f"/subscriptions/{subscription}/providers/{kind}", {"api-version": version, **more})
+            return list(all_pages(lambda page: _ask(manager, page or first)))
 
         assert location.tag is not None  # noqa: S101 # a location without one asks for nothing here
-        return joined(
-            location.tag, listed(_MACHINES), listed(_INTERFACES), listed(_PUBLIC) if location.is_public else ()
-        )
+        resources = listed(_MACHINES), listed(_INTERFACES), listed(_PUBLIC) if location.is_public else []
+        states: list[object] = []
+        with contextlib.suppress(InputError):  # where it may not tell, or has no time left, all of them count
+            states = listed(_MACHINES, statusOnly="true")
+        return joined(location.tag, *resources, states)
 
     def _metadata(self) -> Service:
-        return Service(
-            self._metadata_url.rstrip("/"),
-            "the metadata service of Azure",
-            Deadline(METADATA_LIMITS),
-            mend="is this a machine of Azure?",
-            refused=_REFUSED,
-            headers={"Metadata": "true"},
-            most=MAX_METADATA_BYTES,
-        )
+        return Service.of_metadata(self._metadata_url, "Azure", refused=_REFUSED, headers={"Metadata": "true"})
 
     def _compute(self, metadata: Service) -> dict[str, object]:
         return object_of(metadata.ask(_COMPUTE).body, "the metadata of this machine")
@@ -150,16 +138,24 @@ def parse_list(body: bytes) -> tuple[list[object], str | None]:
 
 
 def joined(
-    tag: tuple[str, str], machines: Iterable[object], interfaces: Iterable[object], public: Iterable[object]
+    tag: tuple[str, str],
+    machines: Iterable[object],
+    interfaces: Iterable[object],
+    public: Iterable[object],
+    states: Iterable[object] = (),
 ) -> list[Instance]:
     """Return the machines with a tag as instances, with the addresses of their network interfaces.
+
+    One that is told not to run, such as a deallocated one, is left out.
 
     Args:
         tag: key, compared as Azure does without regard to case, and value.
         machines: what the Resource Manager lists of virtual machines.
         interfaces: the same of network interfaces, which name their machine by id, also without regard to case.
         public: the same of public addresses, which interfaces name by id.
+        states: the same of the power states of machines.
     """
+    is_off = {_id(one) for one in states if _power(one) not in (None, _RUNNING)}
     public_ips = {_id(one): dig(one, "properties", "ipAddress") for one in public}
     private_of: dict[str, list[object]] = {}
     public_of: dict[str, list[object]] = {}
@@ -172,7 +168,7 @@ def joined(
     found = []
     for one in machines:
         tags, at = _tags(one), _id(one)
-        if at and _carries(tags, *tag):
+        if at and at not in is_off and _carries(tags, *tag):
             addresses = texts(private_of.get(at, ())), texts(public_of.get(at, ()))
             found.append(Instance(_name(at), own_tags(tags.items()), *addresses))
     return found
@@ -180,6 +176,12 @@ def joined(
 
 def _carries(tags: Mapping[str, object], key: str, value: str) -> bool:
     return any(name.lower() == key.lower() and said == value for name, said in tags.items())
+
+
+def _power(machine: object) -> str | None:
+    """Return the power state of a machine, such as `PowerState/deallocated`; None where nothing tells."""
+    codes = (dig(status, "code") for status in each(machine, "properties", "instanceView", "statuses"))
+    return next((code for code in codes if isinstance(code, str) and code.startswith("PowerState/")), None)
 
 
 def _tags(machine: object) -> dict[str, object]:

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 from blixard.errors import InputError
 from blixard.sources.cloud import Instance, Own
 from blixard.sources.cloud_services import (
-    API_LIMITS,
-    MAX_METADATA_BYTES,
-    METADATA_LIMITS,
     Service,
     all_pages,
     checked_token,
@@ -28,7 +25,6 @@ from blixard.sources.cloud_services import (
     query,
     texts,
 )
-from blixard.sources.http_client import Deadline
 
 if TYPE_CHECKING:
     from blixard.sources.cloud import CloudLocation
@@ -78,7 +74,7 @@ class Gcp:
             raise InputError("the project is not known", mend="add &project=… to the location")
         given = object_of(self._ask(metadata, "/instance/service-accounts/default/token").body, "the service account")
         token = checked_token(given.get("access_token"), metadata.what)
-        compute = Service(self._api, "Compute", Deadline(API_LIMITS), refused=_REFUSED, authorization=f"Bearer {token}")
+        compute = Service.of_api(self._api, "Compute", refused=_REFUSED, token=token)
         path = f"/compute/v1/projects/{project}/aggregated/instances"
         arguments = {"filter": f"labels.{key}={value}", "maxResults": _PAGE_SIZE, "fields": _FIELDS}
 
@@ -90,15 +86,8 @@ class Gcp:
 
     def _metadata(self) -> Service:
         host = os.environ.get("GCE_METADATA_HOST") or _METADATA_HOST
-        return Service(
-            (self._metadata_url or f"http://{host}").rstrip("/"),
-            "the metadata server of GCP",
-            Deadline(METADATA_LIMITS),
-            mend="is this a machine of GCP?",
-            refused=_REFUSED,
-            headers={"Metadata-Flavor": _FLAVOR},
-            most=MAX_METADATA_BYTES,
-        )
+        url = self._metadata_url or f"http://{host}"
+        return Service.of_metadata(url, "GCP", what="server", refused=_REFUSED, headers={"Metadata-Flavor": _FLAVOR})
 
     def _ask(self, metadata: Service, path: str) -> Reply:
         reply = metadata.ask(_PATH + path)

@@ -56,6 +56,21 @@ class Service:
     authorization: str | None = None
     most: int = MAX_PEERS_BYTES
 
+    @classmethod
+    def of_metadata(
+        cls, url: str, cloud: str, *, what: str = "service", mend: str = "", refused: str, headers: Mapping[str, str]
+    ) -> Service:
+        """Return the metadata service of a machine of `cloud`; `mend` follows the question whether it is one."""
+        name, question = f"the metadata {what} of {cloud}", f"is this a machine of {cloud}?{mend}"
+        deadline = Deadline(METADATA_LIMITS)
+        return cls(url.rstrip("/"), name, deadline, question, refused, headers, most=MAX_METADATA_BYTES)
+
+    @classmethod
+    def of_api(cls, url: str, what: str, *, refused: str, token: str | None = None) -> Service:
+        """Return the API with this name that lists what there is; `token` is sent to it."""
+        authorization = None if token is None else f"Bearer {token}"
+        return cls(url, what, Deadline(API_LIMITS), refused=refused, authorization=authorization)
+
     def ask(self, path: str, *, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:
         """Return the answer with status 200.
 

@@ -37,18 +37,28 @@ def check_from_afar(context: SourceContext, *, is_plain: bool) -> AttestationChe
     return context.check.demanding(_PLAIN) if is_plain else context.check
 
 
+def registries_from_afar(context: SourceContext, *, is_plain: bool) -> RegistryReader:
+    """Return the reader of registry entries that come over a network, with the check of `check_from_afar`.
+
+    Where signers are trusted, they say who is a member. An entry proves that it is its node's own word, and whoever
+    delivers it could deliver more of them, each signed by a node of his own: so it is a hint.
+    """
+    check = check_from_afar(context, is_plain=is_plain)
+    return RegistryReader(check, context.wall, is_hint=bool(context.signers))
+
+
 class DocumentReader:
     """Reads what is at one place, again and again; the same content gives the very same answer."""
 
     def __init__(self, place: str, context: SourceContext, *, name: str, is_plain: bool = False) -> None:
         """`name` is that of the source; `is_plain` as in `check_from_afar`."""
         self._place = place
-        check = check_from_afar(context, is_plain=is_plain)
-        self._registry = RegistryReader(check, context.wall)
+        self._registry = registries_from_afar(context, is_plain=is_plain)
         self._peers = PeersReader(
             place,
             name=name,
-            check=context.check if context.signers else check,  # the fleet's signature covers all of its entries
+            # The fleet's signature covers all of its entries.
+            check=context.check if context.signers else check_from_afar(context, is_plain=is_plain),
             wall=context.wall,
             signers=context.signers,
             cluster=context.cluster,

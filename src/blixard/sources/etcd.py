@@ -8,7 +8,7 @@ Under the prefix stand:
     peers.sig       its signature
     parts/SHA256    parts of large documents
 
-`manifest` and `lock` are for controllers (`blixard.publishing.etcd`) and are not read here.
+`manifest`, `lock` and `rollout` are for controllers (`blixard.publishing.etcd`) and are not read here.
 
 Where there is a peers file, it alone says who is a peer, and an entry only where that peer is now: the one of them that
 the node signed last. Without a peers file, and where no signers are trusted, the entries are the peers.

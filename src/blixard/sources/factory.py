@@ -124,7 +124,7 @@ def _make(named: Named | Source, context: SourceContext) -> list[Source]:
             )
         ]
     if isinstance(named, DiscoverySource.Etcd):
-        return [registry_at(location, context) for location in _clusters(named.urls)]
+        return [registry_at(location, context) for location in etcd_clusters(named.urls)]
     return [named]
 
 
@@ -138,7 +138,7 @@ def _mdns(context: SourceContext) -> Source:
     return MdnsSource(context)
 
 
-def _clusters(urls: Sequence[str]) -> list[str]:
+def etcd_clusters(urls: Sequence[str]) -> list[str]:
     """Return a URL for each cluster, with all the endpoints that the URLs name of it."""
     endpoints: dict[tuple[str, str], list[str]] = {}
     for url in urls:

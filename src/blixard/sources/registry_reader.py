@@ -26,11 +26,26 @@ if TYPE_CHECKING:
 class RegistryReader:
     """Parses and verifies registries."""
 
-    def __init__(self, check: AttestationCheck, wall: Callable[[], datetime], *, kind: SourceKind = "registry") -> None:
-        """`wall` dates peers whose registry is not signed; a signed one says when it was. `kind`: of the source."""
+    def __init__(
+        self,
+        check: AttestationCheck,
+        wall: Callable[[], datetime],
+        *,
+        kind: SourceKind = "registry",
+        is_hint: bool = False,
+    ) -> None:
+        """`wall` dates peers whose registry is not signed; a signed one says when it was.
+
+        Args:
+            check: verifies attestations.
+            wall: the date and time.
+            kind: of the source.
+            is_hint: whether a registry says where its node is, and not that it is a member, see `Sighting`.
+        """
         self._check = check
         self._wall = wall
         self._kind = kind
+        self._is_hint = is_hint
 
     def read(self, data: bytes, place: str, before: Sighting | None = None) -> Sighting | None:
         """Return what a registry says; None when it says that its node is leaving or has left.
@@ -55,7 +70,7 @@ class RegistryReader:
         problem = self._check.problem(peer)
         if problem is not None:
             raise TrustError(f"{place}: {problem}")
-        return Sighting(peer, place, listens_at)
+        return Sighting(peer, place, listens_at, is_hint=self._is_hint)
 
 
 def _says_the_same(entry: NodeRegistryEntry, listens_at: HostPort, before: Sighting) -> bool:

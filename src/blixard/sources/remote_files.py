@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from blixard.errors import BlixardError, InputError, TrustError
 from blixard.model.limits import MAX_PEERS_BYTES, MAX_REGISTRY_BYTES, MAX_SIGNATURE_BYTES
 from blixard.sources.base import Answer, Failed
-from blixard.sources.document_reader import DocumentReader, check_from_afar
+from blixard.sources.document_reader import DocumentReader, registries_from_afar
 from blixard.sources.file_stamps import RACY
 from blixard.sources.file_systems import is_plain, open_at, read, trouble
-from blixard.sources.registry_reader import RegistryReader, RegistrySet, is_registry_name
+from blixard.sources.registry_reader import RegistrySet, is_registry_name
 from blixard.sources.urls import name_of, shown
 from blixard.sources.worker import StillBusy, Worker
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX
@@ -49,8 +49,7 @@ class RemoteSource:
         self.name = f"registry:{self._place}"
         self._timeout = timeout
         self._wall = context.wall
-        check = check_from_afar(context, is_plain=is_plain(url))
-        self._set = RegistrySet(RegistryReader(check, context.wall), self._read_registry)
+        self._set = RegistrySet(registries_from_afar(context, is_plain=is_plain(url)), self._read_registry)
         self._document = DocumentReader(self._place, context, name=self.name, is_plain=is_plain(url))
         self._paths: dict[str, str] = {}
         self._unread: set[str] = set()

@@ -10,6 +10,7 @@ from typing import Any
 
 import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
+from paramiko.sftp import CMD_EXTENDED, CMD_VERSION
 
 from blixard.errors import InputError
 
@@ -42,7 +43,7 @@ class SftpFiles(SFTPFileSystem):  # type: ignore[misc] # it has no type informat
         limits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), _TIMEOUT)
         try:
             client.connect(self.host, **{**limits, **self.ssh_kwargs})
-            self.ftp = client.open_sftp()
+            self.ftp = _Client.from_transport(client.get_transport())
         except paramiko.BadHostKeyException as error:
             client.close()
             reason = f"has another host key than known_hosts says: {_fingerprint(error.key)}"
@@ -53,6 +54,76 @@ class SftpFiles(SFTPFileSystem):  # type: ignore[misc] # it has no type informat
             raise
         self.client = client
         self.ftp.get_channel().settimeout(_TIMEOUT)
+
+    def write(self, path: str, data: bytes, *, sync: bool = False, is_new: bool = False) -> None:
+        """Write a file as a whole.
+
+        Args:
+            path: where.
+            data: all of it.
+            sync: return when it is on the server's disk, where the server can say so (`fsync@openssh.com`).
+            is_new: only where there is no file of this name yet.
+
+        Raises:
+            FileExistsError: `is_new`, and there is one.
+            OSError: the server cannot write it.
+        """
+        try:
+            file = self.ftp.open(path, "wx" if is_new else "w")
+        except OSError as error:
+            # The protocol has no code for this.
+            if is_new and error.errno is None and self.exists(path):
+                raise FileExistsError(path) from None
+            raise
+        with file:
+            file.write(data)
+            file.flush()
+            if sync and _FSYNC in self.ftp.extensions:
+                self.ftp._request(CMD_EXTENDED, _FSYNC, file.handle)
+
+    def replace(self, path: str, by: str) -> None:
+        """Have the file `by` at `path` in one step, whatever was there.
+
+        Raises:
+            InputError: the server cannot do that.
+            OSError: it did not.
+        """
+        if _RENAME in self.ftp.extensions:
+            self.ftp.posix_rename(by, path)
+            return
+        try:
+            self.ftp.rename(by, path)  # which some servers do in one step, too
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            mend = "use one that has posix-rename, such as OpenSSH's"
+            raise InputError("the server cannot replace a file in one step", mend=mend) from None
+
+
+_FSYNC, _RENAME = "fsync@openssh.com", "posix-rename@openssh.com"
+_MAX_EXTENSIONS = 100
+
+
+class _Client(paramiko.SFTPClient):  # type: ignore[misc] # likewise
+    """Knows which extensions the server has, which paramiko passes over."""
+
+    extensions: frozenset[str] = frozenset()
+
+    def _read_packet(self) -> tuple[int, bytes]:
+        kind, data = super()._read_packet()
+        if kind == CMD_VERSION:
+            self.extensions = announced(data)
+        return kind, data
+
+
+def announced(data: bytes) -> frozenset[str]:
+    """Return the names of the extensions in a server's first message, which follow a number of four bytes."""
+    message = paramiko.Message(data[4:])
+    names: set[str] = set()
+    while message.get_remainder() and len(names) < _MAX_EXTENSIONS:
+        names.add(message.get_string().decode(errors="replace"))
+        message.get_string()
+    return frozenset(names)
 
 
 class _Unknown(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # likewise

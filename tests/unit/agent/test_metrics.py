@@ -184,6 +184,12 @@ def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
     for name in ("blixard_not_remembered", "blixard_not_written", "blixard_not_reachable"):
         assert series[name, ()] == 0
     assert series["blixard_relay_connections", ()] == 0
+    assert ("blixard_etcd_live", ()) not in series
+    live = read(
+        exposition(node_families(dataclasses.replace(about, live_in={"etcd://a/f": True, "etcd://b/f": False})))
+    )
+    assert live["blixard_etcd_live", (("place", "etcd://a/f"),)] == 1
+    assert live["blixard_etcd_live", (("place", "etcd://b/f"),)] == 0
     worse = dataclasses.replace(about, not_remembered=2, not_written=3, is_reachable=False, relay_connections=2)
     bad = read(exposition(node_families(worse)))
     assert bad["blixard_not_remembered", ()] == 2

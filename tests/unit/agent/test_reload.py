@@ -32,6 +32,7 @@ CHANGES: dict[str, Any] = {
     "etcd_ca_file": "/etc/blixard/etcd-ca.pem",
     "etcd_cert_file": "/etc/blixard/etcd-cert.pem",
     "etcd_key_file": "/etc/blixard/etcd-key.pem",
+    "etcd_live": True,
     "cloud": ("aws:",),
     "mdns": True,
     "peers_file": Path("/etc/peers.json"),

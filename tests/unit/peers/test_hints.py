@@ -65,6 +65,21 @@ def test_a_hint_adds_an_address_for_which_the_operator_does_not_stand(table: Pee
     assert known.sources == (STATIC.name,)
 
 
+def test_a_registry_that_is_a_hint_moves_a_member_under_its_own_signature_and_makes_nobody_one(
+    table: PeerTable,
+) -> None:
+    """One source may bring a signed peers file today, and a registry tomorrow: what it brings is a hint or not."""
+    table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
+    said = (peer(1, "10.0.0.2:1", seq=6), peer(2, seq=5))
+    web = Found(tuple(Sighting(each, "web", is_hint=True) for each in said))
+    assert told(table.apply(origin("registry", 1), web, 0.0)) == [("updated", 1)]
+    known = table.get(1)
+    assert known is not None
+    assert (known.peer.direct_addresses, known.vouched) == (("10.0.0.2:1",), frozenset())
+    assert known.sources == (STATIC.name,)
+    assert reasons(table)[-1] == (2, None, HINT_REASON)
+
+
 def test_a_hint_adds_nothing_to_what_the_node_has_signed(table: PeerTable) -> None:
     table.apply(STATIC, found(peer(1, "10.0.0.1:1", seq=5)), 0.0)
     table.apply(HINT, found(peer(1, "10.0.0.2:1")), 0.0)
