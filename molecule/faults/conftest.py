@@ -42,7 +42,7 @@ page.
 CUTS = """
 ## Longer cuts, and larger meshes
 
-Cuts of hours, and of thousands of nodes, are simulated: real schedulers on a network in virtual time, where a dial
+Cuts of hours, and of a thousand nodes, are simulated: real schedulers on a network in virtual time, where a dial
 across the cut takes its full ten seconds. "All edges back after" is the time from the heal, over all seeds. The dials
 are those of one node: the most in any second after the heal, and the mean in the last minute before it. A node that
 searches makes at most 12 dials in a second. After a cut of a minute some peers have not failed five times yet, and the
