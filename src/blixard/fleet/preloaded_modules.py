@@ -12,4 +12,6 @@ import ifaddr as ifaddr
 import iroh as iroh
 import rfc8785 as rfc8785
 
+from blixard.model import bindings as bindings
+
 codecs.lookup("utf-16be")  # which rfc8785 sorts by, and which Python imports at its first use

@@ -7,5 +7,6 @@
 - `tickets`: `Ticket`, `parse_ticket`, `format_ticket`.
 - `entry`: `NodeRegistryEntry`, `DiscoveredPeer`, `Attestation`.
 - `times`: moments as RFC 3339 text; `numbers`: sequence numbers that follow the clock.
+- `bindings`: iroh, taking bytes at once.
 - `fields`, `words`, `limits`, `encodings`: the rules, words, bounds and text forms that parsers share.
 """

@@ -47,7 +47,7 @@ def _fault(raw: bytes) -> str | None:
 
 
 def _on_curve(raw: bytes) -> bool:
-    import iroh
+    from blixard.model.bindings import iroh
 
     try:
         iroh.EndpointId.from_bytes(raw)

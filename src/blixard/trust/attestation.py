@@ -110,8 +110,8 @@ def _check_timely(attestation: Attestation, now: datetime | None, lasting: timed
     Raises:
         TrustError: it does not.
     """
-    begin, end = parse_whole_second(attestation.issued_at), attestation.expires_at
-    if end is not None and parse_whole_second(end) <= begin:
+    end = attestation.expires_at
+    if end is not None and parse_whole_second(end) <= parse_whole_second(attestation.issued_at):
         raise TrustError(f"the attestation ends at {end}, not after it was signed ({attestation.issued_at})")
     if now is None:
         return
@@ -120,7 +120,7 @@ def _check_timely(attestation: Attestation, now: datetime | None, lasting: timed
     if _expired(attestation, now + lasting):
         raise TrustError(f"the attestation ends too soon, at {end}; sign it anew with a later end")
     check_number(attestation.seq, now)
-    if is_clock_set(now) and begin > now + AHEAD:
+    if is_clock_set(now) and parse_whole_second(attestation.issued_at) > now + AHEAD:
         raise TrustError(f"the attestation was signed at {attestation.issued_at}, more than a day ahead of now")
 
 

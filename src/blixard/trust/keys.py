@@ -32,7 +32,7 @@ class SecretKey:
         """Make a key of its 32 bytes; raises InputError (which does not show them) for another length."""
         if len(raw) != _KEY_BYTES:
             raise InputError(f"a secret key has {_KEY_BYTES} bytes, not {len(raw)}")
-        import iroh
+        from blixard.model.bindings import iroh
 
         self.__key = iroh.SecretKey.from_bytes(bytes(raw))
 
@@ -67,7 +67,7 @@ class SecretKey:
 
 def verify(endpoint_id: EndpointId, data: bytes, signature: bytes) -> bool:
     """Tell whether `signature` is that of `endpoint_id`'s key over `data`."""
-    import iroh
+    from blixard.model.bindings import iroh
 
     try:
         iroh.EndpointId.from_bytes(endpoint_id.raw).verify(data, iroh.Signature.from_bytes(signature))
