@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.integration.nodes import MakeNode, Node, killed_afterwards
-from tests.integration.party import Judge, Party, StartParty, party, welcome_all
+from tests.integration.party import Handlers, Judge, Party, StartParty, party, welcome_all
 
+from blixard.transport.streams import NO_HANDLERS
 from blixard.trust.keys import SecretKey
 
 
@@ -19,8 +20,10 @@ async def start_party() -> AsyncIterator[StartParty]:
     """Give the function that starts parties."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(judge: Judge = welcome_all, *, key: SecretKey | None = None) -> Party:
-            return await stack.enter_async_context(party(judge, key or SecretKey.generate()))
+        async def start(
+            judge: Judge = welcome_all, *, key: SecretKey | None = None, handlers: Handlers = NO_HANDLERS
+        ) -> Party:
+            return await stack.enter_async_context(party(judge, key or SecretKey.generate(), handlers))
 
         yield start
 

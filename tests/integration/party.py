@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
@@ -13,15 +13,18 @@ from typing import Protocol
 import iroh
 
 from blixard.clock import SystemClock
+from blixard.dialling.protocols import StreamHandler
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
 from blixard.transport.acceptor import Acceptor
 from blixard.transport.connection import IrohConnection
 from blixard.transport.connector import Connector, bind_endpoint, bound_port
 from blixard.transport.hello import Hello, Purpose, Welcome
+from blixard.transport.streams import NO_HANDLERS
 from blixard.trust.keys import SecretKey
 
 Judge = Callable[[Hello, EndpointId], Welcome]
+Handlers = Mapping[str, StreamHandler]
 
 
 def welcome_all(_: Hello, __: EndpointId) -> Welcome:
@@ -53,18 +56,21 @@ class Party:
 class StartParty(Protocol):
     """Starts a party that is closed after the test."""
 
-    async def __call__(self, judge: Judge = welcome_all, *, key: SecretKey | None = None) -> Party: ...
+    async def __call__(
+        self, judge: Judge = welcome_all, *, key: SecretKey | None = None, handlers: Handlers = NO_HANDLERS
+    ) -> Party: ...
 
 
 @contextlib.asynccontextmanager
-async def party(judge: Judge, key: SecretKey) -> AsyncIterator[Party]:
+async def party(judge: Judge, key: SecretKey, handlers: Handlers = NO_HANDLERS) -> AsyncIterator[Party]:
     endpoint = await bind_endpoint(key, "127.0.0.1:0")
 
     def hello(purpose: Purpose) -> Hello:
         return Hello(cluster="test", node_id=None, entry=None, purpose=purpose)
 
-    party = Party(key, endpoint, Connector(endpoint, hello, clock=SystemClock()))
-    acceptor = Acceptor(endpoint, judge, lambda came, _: party.arrived.put_nowait(came), clock=SystemClock())
+    clock = SystemClock()
+    party = Party(key, endpoint, Connector(endpoint, hello, clock=clock, handlers=handlers))
+    acceptor = Acceptor(endpoint, judge, lambda came, _: party.arrived.put_nowait(came), clock=clock, handlers=handlers)
     serving = asyncio.create_task(acceptor.serve())
     try:
         yield party

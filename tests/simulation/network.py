@@ -11,7 +11,9 @@ from random import Random
 
 from tests.simulation.virtual_time import START_WALL, VirtualClock
 
-from blixard.dialling.protocols import DialError
+from blixard.clock import TimeLimit
+from blixard.dialling.protocols import DialError, StreamHandler
+from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.ids import EndpointId
@@ -30,6 +32,43 @@ def endpoint(seed: int, number: int) -> EndpointId:
     return SecretKey.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()).public()
 
 
+class SimStream:
+    """One end of a stream whose frames take their time, and are lost with the way between the hosts."""
+
+    def __init__(self, connection: SimConnection) -> None:
+        self._connection = connection
+        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.other: SimStream | None = None
+
+    async def send(self, frame: bytes) -> None:
+        self._deliver(frame)
+
+    async def receive(self, *, most: int) -> bytes | None:
+        frame = asyncio.ensure_future(self._frames.get())
+        ended = asyncio.ensure_future(self._connection.closed())
+        try:
+            await asyncio.wait({frame, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not frame.done():
+                raise DialError("closed", ended.result())
+            content = frame.result()
+        finally:
+            frame.cancel()
+            ended.cancel()
+        if content is not None and len(content) > most:
+            raise InputError(f"a frame of {len(content)} bytes, more than {most}")
+        return content
+
+    async def finish(self) -> None:
+        self._deliver(None)
+
+    async def abort(self) -> None:
+        self._deliver(None)
+
+    def _deliver(self, frame: bytes | None) -> None:
+        assert self.other is not None
+        self._connection.carry(self.other._frames.put_nowait, frame)
+
+
 class SimConnection:
     """One end of a connection."""
 
@@ -41,10 +80,13 @@ class SimConnection:
         self.rtt_ms: float | None = 1.0
         self.remote: str | None = there.address
         self.other: SimConnection | None = None
+        self.protocols = frozenset(here.handlers) & frozenset(there.handlers)
         self.here = here
         self.there = there
         self.made_at = network.clock.now()
         self._network = network
+        self._free_at = 0.0
+        self._serving: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         here.ends[self] = None
 
@@ -76,6 +118,36 @@ class SimConnection:
             raise DialError("timeout", "no answer to a ping")
         return 1.0
 
+    def beat_every(self, seconds: float) -> None:
+        """Beats are the network's `patience`."""
+
+    async def open_stream(self, protocol: str) -> SimStream:
+        if not self.is_live or self.other is None:
+            raise DialError("closed", "it has ended")
+        ours, theirs = SimStream(self), SimStream(self.other)
+        ours.other, theirs.other = theirs, ours
+        self.carry(self.other.serve, protocol, theirs)
+        return ours
+
+    def carry(self, call: Callable[..., object], *args: object) -> None:
+        """Do something at the other end, if the packets get there; in the order in which it was sent."""
+        if self._network.can_reach(self.here, self.there):
+            now = self._network.clock.now()
+            self._free_at = max(self._free_at, now + self._network.latency())
+            self._network.later(self._free_at - now, call, *args)
+
+    def serve(self, protocol: str, stream: SimStream) -> None:
+        """Hand a stream that the other end has opened to its handler here."""
+        if self.is_live:
+            self._serving.add(task := asyncio.ensure_future(self._serve(self.here.handlers[protocol], stream)))
+            task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, handler: StreamHandler, stream: SimStream) -> None:
+        try:
+            await handler(self, stream)
+        except (DialError, InputError, TimeLimit):
+            await stream.abort()
+
 
 @dataclass(eq=False)
 class Host:
@@ -92,6 +164,8 @@ class Host:
     arrived: Callable[[SimConnection], bool] = lambda _: True
     """Takes the inbound end; False when it closed it."""
     lets_in: Callable[[EndpointId], bool] = lambda _: True
+    handlers: dict[str, StreamHandler] = field(default_factory=dict)
+    """Serve the streams that peers open, by protocol."""
     ends: dict[SimConnection, None] = field(default_factory=dict)
     up_since: float = 0.0
 

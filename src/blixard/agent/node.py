@@ -41,6 +41,7 @@ from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
     from blixard.agent.node_config import NodeConfig
+    from blixard.dialling.protocols import StreamHandler
     from blixard.model.entry import NodeRegistryEntry
     from blixard.transport.connection import IrohConnection
 
@@ -61,6 +62,7 @@ class Node:
 
     Attributes:
         config: the settings that hold now.
+        stream_handlers: serve the streams that peers open, by protocol; none is added once the node serves.
         key, own, clock, connector, manager, admission_control: its parts, from the moment it serves.
     """
 
@@ -75,6 +77,7 @@ class Node:
         """`read_again` reads the configuration from where `config` came."""
         self.config = config
         self.clock = SystemClock()
+        self.stream_handlers: dict[str, StreamHandler] = {}
         self._read_again = read_again
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -132,7 +135,9 @@ class Node:
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
         self.own = OwnEntry(config, self.key, bound_ports(endpoint, str(config.bind)), clock)
-        self.connector = Connector(endpoint, self.hello, clock=self.clock, learned=self._learn)
+        self.connector = Connector(
+            endpoint, self.hello, clock=self.clock, learned=self._learn, handlers=self.stream_handlers
+        )
         self.manager = self._make_manager(config)
         self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
@@ -177,6 +182,7 @@ class Node:
             clock=self.clock,
             is_known=self.manager.is_member,
             turned_away=keeper.turned_away,
+            handlers=self.stream_handlers,
         )
 
     def _make_manager(self, config: NodeConfig) -> DiscoveryManager:

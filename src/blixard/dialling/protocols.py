@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Set
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -49,6 +50,35 @@ class DialError(Exception):
         return f"{self.kind}: {self.message}"
 
 
+class Stream(Protocol):
+    """A bidirectional stream of frames within a connection. Either end may have opened it."""
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame; returns when the transport has taken it.
+
+        Raises:
+            DialError: `closed`, the stream or its connection has ended.
+        """
+        ...
+
+    async def receive(self, *, most: int) -> bytes | None:
+        """Return the next frame; None when the other end has sent its last one.
+
+        Raises:
+            InputError: a frame is longer than `most` bytes, or is cut.
+            DialError: `closed`, the stream or its connection has ended.
+        """
+        ...
+
+    async def finish(self) -> None:
+        """Say that no more frames come from this end; what was sent still arrives."""
+        ...
+
+    async def abort(self) -> None:
+        """End the stream in both directions at once."""
+        ...
+
+
 class Connection(Protocol):
     """A live connection to a peer whose endpoint id the handshake has proved."""
 
@@ -82,6 +112,23 @@ class Connection(Protocol):
         """The peer's `ip:port`, which the handshake has proved; None over a relay."""
         ...
 
+    @property
+    def protocols(self) -> Set[str]:
+        """The protocols for which both ends open streams, beside the hello."""
+        ...
+
+    async def open_stream(self, protocol: str) -> Stream:
+        """Open a stream to the peer's handler of one of `protocols`; at most four at once are taken there.
+
+        Raises:
+            DialError: `closed`, the connection has ended.
+        """
+        ...
+
+    def beat_every(self, seconds: float) -> None:
+        """Notice the peer's silence after 2.6 times so long; the default is 5 s."""
+        ...
+
     async def closed(self) -> str:
         """Wait until it is closed by either side or lost; return why. May be awaited by several, also late."""
         ...
@@ -93,6 +140,10 @@ class Connection(Protocol):
     async def ping(self, timeout: float) -> float:
         """Return the round trip in milliseconds; raises DialError after `timeout` seconds without an answer."""
         ...
+
+
+StreamHandler = Callable[[Connection, Stream], Awaitable[None]]
+"""Serves one stream that a peer has opened; what it raises of InputError, TimeLimit and DialError ends the stream."""
 
 
 class Dialler(Protocol):

@@ -3,5 +3,5 @@
 
 - `connector`: bind an endpoint and dial; `acceptor`: answer callers; `caller_slots`: who keeps its place in a flood.
 - `hello`: the first message of both sides, and who is let in.
-- `connection`: `IrohConnection`, its pings and its end, and the one stream that it may have.
+- `connection`: `IrohConnection`, its pings and its end; `streams`: how many streams it may have, and who serves them.
 """

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,11 +18,13 @@ from blixard.errors import InputError
 from blixard.model.addresses import SocketAddress
 from blixard.model.ids import EndpointId
 from blixard.transport.caller_slots import CallerSlots
-from blixard.transport.connection import IrohConnection, StreamGuard
-from blixard.transport.hello import MAX_HELLO_BYTES, Hello, Welcome, decode_hello, encode
+from blixard.transport.connection import IrohConnection
+from blixard.transport.hello import MAX_HELLO_BYTES, Hello, Welcome, decode_hello, encode, spoken
+from blixard.transport.streams import NO_HANDLERS, StreamGate
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
+    from blixard.dialling.protocols import StreamHandler
 
 log = logging.getLogger("blixard.acceptor")
 
@@ -68,6 +71,7 @@ class Acceptor:
         clock: Clock,
         is_known: Callable[[EndpointId], bool] = lambda _: False,
         turned_away: Callable[[_TurnedAway, str, str], None] = lambda *_: None,
+        handlers: Mapping[str, StreamHandler] = NO_HANDLERS,
     ) -> None:
         """Take what decides.
 
@@ -78,6 +82,7 @@ class Acceptor:
             clock: times the pings and the silence of connections.
             is_known: whether an endpoint id is named by the operator: such a caller keeps its place before others.
             turned_away: is told the kind, who it was (endpoint id or host) and the reason when a caller has to go.
+            handlers: serve the streams that peers open, by protocol.
         """
         self._endpoint = endpoint
         self._clock = clock
@@ -85,6 +90,7 @@ class Acceptor:
         self._arrived = arrived
         self._is_known = is_known
         self._turned_away = turned_away
+        self._handlers = handlers
         self._callers: CallerSlots[_Caller] = CallerSlots(most=MAX_CALLERS, per_id=_CALLERS_PER_ID)
         self._visitors: CallerSlots[IrohConnection] = CallerSlots(most=_MAX_VISITORS, per_id=_VISITORS_PER_ID)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,7 +126,7 @@ class Acceptor:
 
     async def _answer(self, incoming: iroh.Incoming, caller: _Caller, limit: float) -> None:
         try:
-            connection, hello = await asyncio.wait_for(self._hear(incoming, caller), limit)
+            connection, hello, gate = await asyncio.wait_for(self._hear(incoming, caller), limit)
         except iroh.IrohError as error:
             log.debug("caller went away before its hello", extra={"error": str(error).splitlines()[-1:]})
             return
@@ -134,7 +140,7 @@ class Acceptor:
         finally:
             self._callers.leave(caller)
         if connection.admitted and hello.purpose == "mesh":
-            connection.start_beats()
+            connection.start(gate, self._handlers)
             self._arrived(connection, hello)
         else:
             await self._keep_for_a_while(connection, caller)
@@ -155,15 +161,20 @@ class Acceptor:
             self._visitors.leave(connection)
             connection.close("check took too long" if connection.admitted else "refused")
 
-    async def _hear(self, incoming: iroh.Incoming, caller: _Caller) -> tuple[IrohConnection, Hello]:
+    async def _hear(self, incoming: iroh.Incoming, caller: _Caller) -> tuple[IrohConnection, Hello, StreamGate]:
         accepting = await incoming.accept()
         quic = await accepting.connect()
         try:
             endpoint_id = caller.endpoint_id = EndpointId.from_bytes(quic.remote_id().to_bytes())
             self._displace(self._callers.identify(caller, endpoint_id, is_known=self._is_known(endpoint_id)))
-            stream = await StreamGuard(quic, is_dialler=False).hello
+            gate = StreamGate(quic, is_dialler=False)
+            stream = await gate.hello
             hello = decode_hello(await stream.recv().read_to_end(MAX_HELLO_BYTES))
             welcome = self._welcome(hello, endpoint_id)
+            if welcome.admitted:
+                welcome = dataclasses.replace(welcome, protocols=frozenset(self._handlers))
+            # Before the answer is out: the first streams may come right after it.
+            gate.admit(spoken(hello, welcome))
             await stream.send().write_all(encode(welcome))
             await stream.send().finish()
         except BaseException as error:
@@ -178,8 +189,9 @@ class Acceptor:
             clock=self._clock,
             refusal=welcome.reason,
             remote=caller.address,
+            protocols=spoken(hello, welcome),
         )
-        return connection, hello
+        return connection, hello, gate
 
 
 def _caller(address: iroh.IncomingAddr) -> _Caller:

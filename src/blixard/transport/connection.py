@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One live connection to a peer: its one stream, pings, beats, and how it ended."""
+"""One live connection to a peer: its pings, beats and streams, and how it ended."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ import iroh
 from blixard.dialling.address_proofs import normal
 from blixard.dialling.protocols import DialError
 from blixard.errors import one_line
-from blixard.tasks import spawn
+from blixard.transport.streams import IrohStream, serve_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Coroutine, Mapping, Set
 
     from blixard.clock import Clock
+    from blixard.dialling.protocols import StreamHandler
     from blixard.model.ids import EndpointId
     from blixard.peers.status import PathKind
+    from blixard.transport.streams import StreamGate
 
 # QUIC itself notices a killed peer only after 31 to 34 s.
 _BEAT_INTERVAL = 5.0
-# The end that dialled sends the beats. The other end hears them, and pings only when they fail to come, and once in a
-# while for a round-trip time of its own: beats are most of what an idle node does.
-_MISSED = 1.2 * _BEAT_INTERVAL
-_ROUND_TRIP_INTERVAL = 12 * _BEAT_INTERVAL
+# What follows is in beats. The end that dialled sends them. The other end hears them, and pings only when they fail to
+# come, and once in a while for a round-trip time of its own: beats are most of what an idle node does.
+_MISSED = 1.2
+_ROUND_TRIP = 12
 # Two whole beats unanswered, and of the third so much that the news is out before its time is over.
-SILENCE = 2.6 * _BEAT_INTERVAL
+SILENCE = 2.6
 # A ping is one datagram and may be lost: it is sent again after so long, then after twice that and so on, until it is
 # answered. One that is only slow must not be met with ever more work.
 _PING_AGAIN = 0.25
@@ -42,17 +44,15 @@ MAX_UNANSWERED = 32 * 1024
 _PING, _PONG = b"i", b"o"
 _NONCE = 8
 
-_TOO_MANY_STREAMS = b"more than one stream"
-
-# Tasks of stream guards. They end with their connections; the event loop keeps no task by itself.
-_watching: set[asyncio.Task[None]] = set()
-
 
 class IrohConnection:
     """A connection whose other end has proved its id and has said hello.
 
     The end that dialled pings in beats, and the other answers. Either end closes the connection when nothing at all
-    has come from the other for `SILENCE` seconds.
+    has come from the other for `SILENCE` beats. Beside its hello it may have streams, of the protocols that both speak.
+
+    Attributes:
+        protocols: those protocols.
     """
 
     def __init__(
@@ -67,8 +67,10 @@ class IrohConnection:
         refusal: str | None = None,
         hello_ms: float | None = None,
         remote: str | None = None,
+        protocols: Set[str] = frozenset(),
     ) -> None:
         """`clock` times pings and silence; `remote`: where the connection came from, as the handshake proved it."""
+        self.protocols = protocols
         self.endpoint_id = endpoint_id
         self.outgoing = outgoing
         self.node_id = node_id
@@ -82,7 +84,11 @@ class IrohConnection:
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._heard = self._clock.now()
         self._reason: str | None = None
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+        self._beat_interval = _BEAT_INTERVAL
+        self._beating: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        for work in (self._listen(), self._watch()):
+            self._spawn(work)
         self._ended = asyncio.get_running_loop().create_future()
 
     @property
@@ -100,9 +106,31 @@ class IrohConnection:
         """Round-trip time of the last answered ping, in milliseconds."""
         return self._rtt_ms
 
-    def start_beats(self) -> None:
-        """Keep watch over the connection from now on, as one of the mesh."""
-        self._tasks.append(asyncio.create_task(self._beat()))
+    def start(self, gate: StreamGate, handlers: Mapping[str, StreamHandler]) -> None:
+        """Be one of the mesh from now on: keep watch over the connection, and serve the streams that the peer opens."""
+        self._beating = self._spawn(self._beat())
+        if self.protocols:
+            self._spawn(serve_streams(self, gate, handlers, self._clock))
+
+    def beat_every(self, seconds: float) -> None:
+        """Notice the peer's silence after `SILENCE` times so long."""
+        if seconds != self._beat_interval:
+            self._beat_interval = seconds
+            if self._beating is not None and self._beating.cancel():
+                self._beating = self._spawn(self._beat())
+
+    async def open_stream(self, protocol: str) -> IrohStream:
+        """Open a stream to the peer's handler of one of `protocols`.
+
+        Raises:
+            DialError: `closed`, the connection has ended.
+        """
+        try:
+            stream = IrohStream(await self._connection.open_bi())
+        except iroh.IrohError as error:
+            raise DialError("closed", one_line(error.message())) from None
+        await stream.send(protocol.encode())
+        return stream
 
     async def ping(self, timeout: float) -> float:
         """Return the round-trip time in milliseconds.
@@ -139,6 +167,12 @@ class IrohConnection:
             with contextlib.suppress(iroh.IrohError):
                 self._connection.close(0, reason.encode()[:200])
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _wait(self, events: Collection[asyncio.Future[Any]], seconds: float) -> None:
         """Return when one of `events` has happened, at the latest after `seconds`."""
         pause = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -169,19 +203,21 @@ class IrohConnection:
                     waiting.set_result(None)
 
     async def _beat(self) -> None:
-        measures_at = self._clock.now()
-        while (left := self._heard + SILENCE - (now := self._clock.now())) > 0:
+        beat = self._beat_interval
+        silence = SILENCE * beat
+        measures_at = begun_at = self._clock.now()
+        while (left := max(self._heard, begun_at) + silence - (now := self._clock.now())) > 0:
             if self._sends_too_much():
                 self.close("sends this node's packets to too many addresses")
                 return
-            if self.outgoing or now >= measures_at or now - self._heard >= _MISSED:
-                measures_at = now + _ROUND_TRIP_INTERVAL
+            if self.outgoing or now >= measures_at or now - self._heard >= _MISSED * beat:
+                measures_at = now + _ROUND_TRIP * beat
                 with contextlib.suppress(DialError):
-                    await self.ping(min(_BEAT_INTERVAL, left))
+                    await self.ping(min(beat, left))
             # Not a moment longer than the silence may last: the next beat may be due well after that.
-            next_at = min(now + _BEAT_INTERVAL, self._heard + SILENCE)
+            next_at = min(now + beat, max(self._heard, begun_at) + silence)
             await self._clock.sleep(next_at - self._clock.now())
-        self.close(f"no beat for {SILENCE:g} s")
+        self.close(f"no beat for {silence:g} s")
 
     def _sends_too_much(self) -> bool:
         stats = self._connection.stats()
@@ -189,7 +225,7 @@ class IrohConnection:
 
     async def _watch(self) -> None:
         ended = await self._connection.closed()
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             if task is not asyncio.current_task():
                 task.cancel()
         self._ended.set_result(self._reason or one_line(ended))
@@ -206,45 +242,3 @@ def path_of(connection: iroh.Connection) -> PathKind | None:
 def _remote_of(connection: iroh.Connection) -> str | None:
     selected = (path for path in connection.paths() if path.is_selected and path.is_ip)
     return next((normal(path.remote_addr) for path in selected), None)
-
-
-class StreamGuard:
-    """Ends a connection that has another stream than the one for its hello; watches it from its handshake to its end.
-
-    iroh takes in up to 1.25 MB on each of 200 streams that nobody reads: 125 MB and more for one connection. The wheel
-    cannot make that less: its limits hold only for what is granted later.
-
-    Attributes:
-        hello: the first stream that the other end opens; on the dialling side there must be none.
-    """
-
-    def __init__(self, connection: iroh.Connection, *, is_dialler: bool) -> None:
-        self._connection = connection
-        self.hello: asyncio.Future[iroh.BiStream] = asyncio.get_running_loop().create_future()
-        if is_dialler:
-            self.hello.cancel()
-        for work in (self._both_ways(), self._one_way()):
-            task = spawn(work, "watching the streams of a connection")
-            _watching.add(task)
-            task.add_done_callback(_watching.discard)
-
-    async def _both_ways(self) -> None:
-        try:
-            if not self.hello.done():
-                stream = await self._connection.accept_bi()
-                if not self.hello.done():
-                    self.hello.set_result(stream)
-            await self._connection.accept_bi()
-            self._end()
-        except iroh.IrohError as error:
-            if not self.hello.done():
-                self.hello.set_exception(error)
-                self.hello.exception()  # whoever waited for it may have given up
-
-    async def _one_way(self) -> None:
-        with contextlib.suppress(iroh.IrohError):
-            await self._connection.accept_uni()
-            self._end()
-
-    def _end(self) -> None:
-        self._connection.close(1, _TOO_MANY_STREAMS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +20,7 @@ from blixard.dialling.protocols import NOWHERE, DialError
 from blixard.errors import InputError, one_line
 from blixard.model.entry import DiscoveredPeer
 from blixard.model.words import how_to_bind
-from blixard.transport.connection import IrohConnection, StreamGuard, path_of
+from blixard.transport.connection import IrohConnection, path_of
 from blixard.transport.hello import (
     DISCOVERY_ALPN,
     MAX_HELLO_BYTES,
@@ -28,12 +29,17 @@ from blixard.transport.hello import (
     Welcome,
     decode_welcome,
     encode,
+    spoken,
     turned_away,
 )
+from blixard.transport.streams import NO_HANDLERS, StreamGate
 from blixard.trust.keys import SecretKey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Set
+
     from blixard.clock import Clock
+    from blixard.dialling.protocols import StreamHandler
     from blixard.model.addresses import SocketAddress
     from blixard.model.entry import NodeRegistryEntry
     from blixard.model.ids import EndpointId
@@ -158,6 +164,8 @@ class _Met:
     """A peer that has answered the hello, and how long that took."""
 
     quic: iroh.Connection
+    gate: StreamGate
+    protocols: Set[str]
     welcome: Welcome
     hello_ms: float
 
@@ -187,12 +195,22 @@ class Connector:
         *,
         clock: Clock,
         learned: Callable[[NodeRegistryEntry], None] = lambda _: None,
+        handlers: Mapping[str, StreamHandler] = NO_HANDLERS,
     ) -> None:
-        """`hello` gives this node's hello as it is now; `learned` is told what a peer says about itself."""
+        """Take what it says and who listens.
+
+        Args:
+            endpoint: dials.
+            hello: gives this node's hello as it is now.
+            clock: times the hello, pings and silence.
+            learned: is told what a peer says about itself.
+            handlers: serve the streams that peers open, by protocol.
+        """
         self._endpoint = endpoint
         self._clock = clock
         self._learned = learned
         self._hello = hello
+        self._handlers = handlers
 
     def relay_connections(self) -> int:
         """Return how many relays the endpoint is connected to: its own, and those over which it met peers.
@@ -221,10 +239,11 @@ class Connector:
             admitted=True,
             clock=self._clock,
             hello_ms=met.hello_ms,
+            protocols=met.protocols,
         )
         if welcome.entry is not None and welcome.entry.endpoint_id == peer.endpoint_id:
             self._learned(welcome.entry)
-        connection.start_beats()
+        connection.start(met.gate, self._handlers)
         return connection
 
     async def probe(self, peer: DiscoveredPeer, *, timeout: float) -> Probed:
@@ -284,11 +303,14 @@ class Connector:
 
     async def _shake_hands(self, remote: iroh.EndpointAddr, purpose: Purpose) -> _Met:
         quic = await self._endpoint.connect(remote, DISCOVERY_ALPN)
-        StreamGuard(quic, is_dialler=True)
+        gate = StreamGate(quic, is_dialler=True)
         try:
             started = self._clock.now()
-            welcome = await _say_hello(quic, self._hello(purpose))
-            return _Met(quic, welcome, (self._clock.now() - started) * 1000)
+            hello = dataclasses.replace(self._hello(purpose), protocols=frozenset(self._handlers))
+            welcome = await _say_hello(quic, hello)
+            hello_ms = (self._clock.now() - started) * 1000
+            gate.admit(spoken(hello, welcome))
+            return _Met(quic, gate, spoken(hello, welcome), welcome, hello_ms)
         except BaseException:
             quic.close(1, b"no hello")
             raise

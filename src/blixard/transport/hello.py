@@ -13,15 +13,19 @@ from blixard.documents.json_bytes import loads
 from blixard.errors import InputError, TrustError, one_line
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
+from blixard.transport.streams import MAX_PROTOCOL_NAME
 from blixard.trust.attestation import verify_attestation
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from blixard.model.ids import EndpointId
 
 DISCOVERY_ALPN = b"blixard/discovery/1"
 MAX_HELLO_BYTES = 16 * 1024
 MAX_REASON = 200
 VERSION = 1
+MAX_PROTOCOLS = 16
 
 Purpose = Literal["mesh", "check"]
 Admission = Literal["open", "known"]
@@ -29,12 +33,16 @@ Admission = Literal["open", "known"]
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """What the dialling side says first. A stranger has neither node id nor entry."""
+    """What the dialling side says first. A stranger has neither node id nor entry.
+
+    `protocols`: those for which it serves streams on a connection of the mesh.
+    """
 
     cluster: str | None
     node_id: int | None
     entry: NodeRegistryEntry | None
     purpose: Purpose = "mesh"
+    protocols: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,7 @@ class Welcome:
     cluster: str | None = None
     node_id: int | None = None
     entry: NodeRegistryEntry | None = None
+    protocols: Set[str] = frozenset()
 
 
 def turned_away(reason: str | None) -> DialError:
@@ -54,10 +63,16 @@ def turned_away(reason: str | None) -> DialError:
     return DialError(kind, message) if kind in REFUSALS else DialError("refused", reason or "no reason given")
 
 
+def spoken(hello: Hello, welcome: Welcome) -> Set[str]:
+    """Return the protocols for which the two open streams: those that both name, on a connection of the mesh."""
+    return hello.protocols & welcome.protocols if welcome.admitted and hello.purpose == "mesh" else frozenset()
+
+
 def encode(message: Hello | Welcome) -> bytes:
     """Return the message as it goes over the wire: JSON, at most `MAX_HELLO_BYTES`."""
     body = {name: getattr(message, name) for name in message.__dataclass_fields__}
     body["entry"] = message.entry.to_json() if message.entry else None
+    body["protocols"] = sorted(message.protocols)
     return json.dumps({"v": VERSION, **body}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -71,8 +86,8 @@ def decode_hello(data: bytes) -> Hello:
     purpose = body.get("purpose", "mesh")
     if purpose not in ("mesh", "check"):
         raise InputError("neither mesh nor check", place="/purpose")
-    cluster, node_id, entry = _common(body)
-    return Hello(cluster=cluster, node_id=node_id, entry=entry, purpose=purpose)
+    cluster, node_id, entry, protocols = _common(body)
+    return Hello(cluster=cluster, node_id=node_id, entry=entry, purpose=purpose, protocols=protocols)
 
 
 def decode_welcome(data: bytes) -> Welcome:
@@ -84,8 +99,8 @@ def decode_welcome(data: bytes) -> Welcome:
     if reason is not None:
         # It goes to logs and terminals, and a peer may write anything.
         reason = one_line(fields.text(reason, "/reason", most=MAX_REASON))
-    cluster, node_id, entry = _common(body)
-    return Welcome(admitted=admitted, reason=reason, cluster=cluster, node_id=node_id, entry=entry)
+    cluster, node_id, entry, protocols = _common(body)
+    return Welcome(admitted=admitted, reason=reason, cluster=cluster, node_id=node_id, entry=entry, protocols=protocols)
 
 
 def _object(data: bytes) -> dict[str, object]:
@@ -99,13 +114,21 @@ def _object(data: bytes) -> dict[str, object]:
     return body
 
 
-def _common(body: dict[str, object]) -> tuple[str | None, int | None, NodeRegistryEntry | None]:
+def _common(body: dict[str, object]) -> tuple[str | None, int | None, NodeRegistryEntry | None, frozenset[str]]:
     cluster, node_id, entry = body.get("cluster"), body.get("node_id"), body.get("entry")
     return (
         None if cluster is None else fields.cluster(cluster),
         None if node_id is None else fields.node_id(node_id, "/node_id"),
         None if entry is None else fields.at("/entry", NodeRegistryEntry.from_json, entry),
+        _protocols(body.get("protocols", [])),
     )
+
+
+def _protocols(value: object) -> frozenset[str]:
+    if not isinstance(value, list) or len(value) > MAX_PROTOCOLS:
+        raise InputError(f"not a list of at most {MAX_PROTOCOLS} names", place="/protocols")
+    names = (fields.text(each, f"/protocols/{i}", most=MAX_PROTOCOL_NAME) for i, each in enumerate(value))
+    return frozenset(names)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tests.unit.documents.samples import key
 from blixard.dialling.protocols import DialError
 from blixard.transport.connection import IrohConnection
 from blixard.transport.connector import bind_endpoint, bound_port
+from blixard.transport.streams import StreamGate
 
 
 class Quic:
@@ -73,7 +74,7 @@ def watched(quic: Quic, clock: VirtualClock, *, outgoing: bool = True, beats: bo
         remote="192.0.2.2:7001",
     )
     if beats:
-        connection.start_beats()
+        connection.start(cast(StreamGate, None), {})
     return connection
 
 
@@ -359,3 +360,20 @@ async def test_an_endpoint_says_the_port_of_the_family_that_it_was_bound_to(bind
         assert f"{bind[:-1]}{port}" in endpoint.bound_sockets()
     finally:
         await endpoint.close()
+
+
+def test_a_connection_that_beats_faster_notices_a_silent_peer_sooner() -> None:
+    async def main() -> float:
+        clock = VirtualClock()
+        quic = Quic()
+        connection = watched(quic, clock)
+        await clock.sleep(100.0)
+        connection.beat_every(1.0)
+        await clock.sleep(10.0)
+        assert not quic.end.done()
+        quic.is_alive = False
+        died = clock.now()
+        assert "no beat for 2.6 s" in await connection.closed()
+        return clock.now() - died
+
+    assert run(main()) <= 2.6
