@@ -166,7 +166,10 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What is told of the node itself: `refused` are callers by kind of refusal, the numbers those of lines."""
+    """What is told of the node itself.
+
+    `refused` are callers by kind of refusal, the numbers those of lines, `more` what a part of it tells by itself.
+    """
 
     node_id: int
     cluster: str
@@ -176,6 +179,7 @@ class NodeFacts:
     not_written: int = 0
     is_reachable: bool = True
     relay_connections: int = 0
+    more: Iterable[Family] = ()
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -212,3 +216,4 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         "Callers that were not let in, by kind of refusal.",
         [({"kind": kind}, count) for kind, count in sorted(node.refused.items())],
     )
+    yield from node.more

@@ -3,5 +3,5 @@
 
 - `main`: the groups, and errors for people; `output`: tables, JSON, progress; `locations`: flags that several share.
 - `node_command`, `status_command`, `discover_command`, `check_command`, `key_command`, `registry_command`,
-  `peers_command`, `publish_command`, `record_command`.
+  `peers_command`, `publish_command`, `record_command`, `raft_command`.
 """

@@ -40,6 +40,8 @@ NAMES = (
     "discovery-findings",
     "record-manifest",
     "publication-report",
+    "raft-status",
+    "raft-answer",
 )
 SUFFIX = ".schema.json"
 

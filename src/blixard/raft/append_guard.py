@@ -2,13 +2,14 @@
 """Keeps PySyncObj 0.3.17 from cutting off entries that it has and has acknowledged.
 
 On `append_entries` the engine deletes all that it has after the previous entry, without a look at the terms, then adds
-what came. What was sent twice (after a lost answer, or in a burst) thereby takes acknowledged entries away for a moment,
-in which they may be needed. Here such a message becomes one that begins where the log really differs, as the Raft paper
-has it (section 5.3). Answers are held against the term, so that one to a former leadership is not taken for this one.
+what came. What was sent twice (after a lost answer, or in a burst) thereby takes acknowledged entries away for a
+moment, in which they may be needed. Here such a message becomes one that begins where the log differs, as the Raft
+paper has it (section 5.3). Answers are held against the term: one to a former leadership is not taken for this one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -135,7 +136,7 @@ def is_of_order(entries: Sequence[Entry], previous: int | None) -> bool:
     if previous is None:
         return False
     return all(index == previous + 1 + place for place, (_, index, _) in enumerate(entries)) and all(
-        one[2] <= other[2] for one, other in zip(entries, entries[1:], strict=False)
+        one[2] <= other[2] for one, other in itertools.pairwise(entries)
     )
 
 

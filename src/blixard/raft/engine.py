@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The engine: PySyncObj behind one call, `step`, that takes what came and returns what goes.
 
-PySyncObj has its own thread, sockets, pickles and files. Here it has none of them: `step` runs it once with our journal,
-our codec and messages that others carry, and hands nothing out before the journal is on the disk. The names with
-`_SyncObj__` are its private ones: 0.3.17 is pinned for their sake, and tests/unit/raft/test_engine.py holds them.
+PySyncObj has its own thread, sockets, pickles and files. Here it has none of them: `step` runs it once with our
+journal, our codec and messages that others carry, and hands nothing out before the journal is on the disk. The names
+with `_SyncObj__` are its private ones: 0.3.17 is pinned for their sake.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ try:
     from pysyncobj.node import Node
     from pysyncobj.transport import Transport
 except ImportError:
-    raise InputError(
-        "needs pysyncobj", file="raft", mend="pip install 'blixard[raft]', or set raft to false"
-    ) from None
+    raise InputError("needs pysyncobj", file="raft", mend="pip install 'blixard[raft]', or set raft to false") from None
 
 log = logging.getLogger("blixard.raft")
 
@@ -44,6 +42,10 @@ LEADER_FALLBACK = 5.0
 
 SNAPSHOT_ENTRIES = 5000
 """Entries in the journal before a snapshot is made; after five minutes one is made of fewer."""
+
+AT_ONCE = 128
+"""Entries applied in one step. The engine takes all, and a leader that verifies signatures for longer than an election
+takes is one no more."""
 
 NOBODY = 0
 """Node id of nobody: who has voted for it has no vote left in this term."""
@@ -150,10 +152,10 @@ class _Wires(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self.sent.append((node.id, message))
         return True
 
-    def addNode(self, node: Node) -> None:  # noqa: N802
+    def addNode(self, node: Node) -> None:
         """Do nothing: who is a voter is asked of the engine."""
 
-    def dropNode(self, node: Node) -> None:  # noqa: N802
+    def dropNode(self, node: Node) -> None:
         """Do nothing, likewise."""
 
     def destroy(self) -> None:
@@ -179,28 +181,28 @@ class _EngineJournal:
     def clear(self) -> None:
         self._journal.cut_to(len(self._journal))
 
-    def deleteEntriesFrom(self, position: int) -> None:  # noqa: N802
+    def deleteEntriesFrom(self, position: int) -> None:
         self._journal.cut_from(position)
 
-    def deleteEntriesTo(self, position: int) -> None:  # noqa: N802
+    def deleteEntriesTo(self, position: int) -> None:
         self._journal.cut_to(position)
 
-    def setRaftCommitIndex(self, index: int) -> None:  # noqa: N802
+    def setRaftCommitIndex(self, index: int) -> None:
         """Forget it: the next leader tells it again, and a wrong one would do harm."""
 
-    def getRaftCommitIndex(self) -> int:  # noqa: N802
+    def getRaftCommitIndex(self) -> int:
         return 1
 
-    def setCurrentTerm(self, term: int, vote: int | None) -> None:  # noqa: N802
+    def setCurrentTerm(self, term: int, vote: int | None) -> None:
         self._storage.term, self._storage.vote = term, vote
 
-    def getCurrentTerm(self) -> int:  # noqa: N802
+    def getCurrentTerm(self) -> int:
         return self._storage.term
 
-    def getVotedForNodeId(self) -> int | None:  # noqa: N802
+    def getVotedForNodeId(self) -> int | None:
         return self._storage.vote
 
-    def onOneSecondTimer(self) -> None:  # noqa: N802
+    def onOneSecondTimer(self) -> None:
         """Do nothing."""
 
     def _destroy(self) -> None:
@@ -219,28 +221,29 @@ class _Core(SyncObj):  # type: ignore[misc]
         others = [Node(each) for each in sorted(storage.members()) if each != own]
         self.machine = machine
         self.storage = storage
-        super().__init__(Node(own), others, conf, transport=wires)
+        super().__init__(Node(own), others, conf, nodeClass=Node, transport=wires)
 
-    def _SyncObj__doApplyCommand(self, data: bytes) -> Result | None:  # noqa: N802
+    def _SyncObj__doApplyCommand(self, data: bytes) -> Result | None:
         if data[0] == MEMBERSHIP:
             self.machine.change_members(*parse_membership(data))  # the engine took it over when it came into the log
         elif data[0] == REGULAR:
             return self.machine.apply(command_body(data))
         return None
 
-    def _SyncObj__parseChangeClusterRequest(self, data: bytes) -> tuple[str, int] | None:  # noqa: N802
+    def _SyncObj__getEntries(
+        self, start: int | None, count: int | None = None, most: int | None = None
+    ) -> Sequence[Entry]:
+        entries: Sequence[Entry] = super()._SyncObj__getEntries(
+            start, None if count is None else min(count, AT_ONCE), most
+        )
+        return entries
+
+    def _SyncObj__parseChangeClusterRequest(self, data: bytes) -> tuple[str, int] | None:
         return parse_membership(data) if data[0] == MEMBERSHIP else None
 
     def load(self) -> None:
         """Take over the snapshot that is on the disk, in the place of everything."""
         self._SyncObj__loadDumpFile(clearJournal=True)
-
-    def restore(self, _: str) -> tuple[Entry, Entry, list[int]]:
-        """Give the engine what it needs of a snapshot; the registry is restored beside it."""
-        snapshot = self.storage.snapshot
-        assert snapshot is not None  # noqa: S101  (the engine asks only where there is one)
-        self.machine.restore(snapshot.state)
-        return snapshot.last, snapshot.before, sorted(self.storage.members())
 
 
 class Engine:
@@ -261,7 +264,7 @@ class Engine:
             journalFile=_EngineJournal(storage),
             fullDumpFile=str(storage.snapshot_path),
             serializer=self._write_snapshot,
-            deserializer=lambda path: self._core.restore(path),
+            deserializer=self._read_snapshot,
             useFork=False,
             dynamicMembershipChange=True,
             appendEntriesBatchSizeBytes=BATCH,
@@ -450,6 +453,13 @@ class Engine:
         self._storage.journal.add(*snapshot.last)
         self._core.load()
         return {"type": "next_node_idx", "next_node_idx": snapshot.last[1] + 1, "reset": False, "success": True}
+
+    def _read_snapshot(self, _: str) -> tuple[Entry, Entry, list[int]]:
+        """Give the engine what it needs of the snapshot; the registry is restored beside it."""
+        snapshot = self._storage.snapshot
+        assert snapshot is not None  # noqa: S101  (the engine asks only where there is one)
+        self._machine.restore(snapshot.state)
+        return snapshot.last, snapshot.before, sorted(self._storage.members())
 
     def _write_snapshot(self, path: str, data: tuple[Entry, Entry, set[Node]]) -> None:
         last, before, _ = data  # the engine's voters may have a change in them that is not committed

@@ -2,8 +2,8 @@
 """Members before start: when a node without a journal forms a cluster, joins one, or waits.
 
 A node joins before it forms. It forms only together with a majority of the expected voters that expect the same voters
-and have not formed; it counts itself among that majority, but alone it is one of a larger set. That no two clusters come
-of one set is then Raft's own rule: each has to commit its first entry at a majority of the same voters.
+and have not formed. It counts itself once and never as a node that it found. That no two clusters come of one set is
+then Raft's own rule: each has to commit its first entry at a majority of the same voters.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _join(own: Standing, formed: list[Standing]) -> Decision:
         if admitted is not None and own.node_id in (other.members or ()):
             number = own.node_id
             return StayOut(
-                f"node {number} is a voter whose journal is lost, and may have promised what it does not know any more; "
+                f"node {number} is a voter whose journal is lost, and may have promised what it knows no more; "
                 f"on the leader: blixard raft members remove {number}, then blixard raft members add {number}"
             )
     newest = formed[0]

@@ -11,12 +11,15 @@ import json
 import os
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blixard.documents.files import open_own, write_atomic
 from blixard.documents.json_bytes import loads
 from blixard.errors import InputError
-from blixard.raft.append_guard import Entry
 from blixard.raft.codec import entry_from_json, entry_to_json
+
+if TYPE_CHECKING:
+    from blixard.raft.append_guard import Entry
 
 MAX_JOURNAL_BYTES = 256 * 1024 * 1024
 """Far more than stands between two snapshots: 5,000 entries of the largest size are 80 MB."""

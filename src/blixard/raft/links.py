@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from blixard.dialling.protocols import DialError
 from blixard.errors import InputError
@@ -22,28 +22,13 @@ from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
+    from blixard.dialling.protocols import Connection, Stream
     from blixard.raft.formation import Standing
 
 log = logging.getLogger("blixard.raft")
 
 MAX_QUEUED = 8 * MAX_FRAME
 """Bytes that wait for one voter. More are dropped: Raft sends again what was not answered."""
-
-
-class Stream(Protocol):
-    """A bidirectional stream of bounded frames, as `transport.streams` has it."""
-
-    async def send(self, frame: bytes) -> None: ...
-    async def receive(self, *, most: int) -> bytes | None: ...
-    def abort(self) -> None: ...
-
-
-class MeshConnection(Protocol):
-    """What is needed of a connection to a peer."""
-
-    @property
-    def protocols(self) -> Collection[str]: ...
-    async def open_stream(self, protocol: str) -> Stream: ...
 
 
 class _Link:
@@ -77,12 +62,12 @@ class _Link:
             self._is_there.clear()
             await self._is_there.wait()
 
-    def end(self) -> None:
-        """End it both ways."""
-        self.stream.abort()
+    def end(self) -> asyncio.Task[None]:
+        """End it both ways; the task has done that when it ends."""
         for task in self.tasks:
             if task is not asyncio.current_task():
                 task.cancel()
+        return spawn(self.stream.abort(), f"ending the stream to voter {self.node}")
 
 
 class Links:
@@ -98,7 +83,7 @@ class Links:
         own: int,
         *,
         cluster: str,
-        connection: Callable[[int], MeshConnection | None],
+        connection: Callable[[int], Connection | None],
         hello: Callable[[], bytes],
         genesis: Callable[[], str | None],
         received: Callable[[int, Frame], Awaitable[None]],
@@ -122,6 +107,7 @@ class Links:
         self._links: dict[int, _Link] = {}
         self._liveness = Liveness()
         self._missing_since: dict[int, float] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def alive(self) -> frozenset[int]:
         """Return the nodes that have said where they stand, and were heard of late."""
@@ -167,12 +153,16 @@ class Links:
     async def serve(self, node: int, stream: Stream) -> None:
         """Take in a stream that `node` opened, until it ends. An earlier one of that node ends."""
         link = self._add(node, stream)
-        await asyncio.gather(*link.tasks, return_exceptions=True)
+        try:
+            await asyncio.wait(link.tasks)
+        finally:
+            self._drop(link, "its connection has ended")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all."""
         for link in list(self._links.values()):
             self._drop(link, "this node stops")
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _is_mine_to_open(self, node: int, now: float) -> bool:
         since = self._missing_since.setdefault(node, now)
@@ -201,11 +191,14 @@ class Links:
         return link
 
     def _drop(self, link: _Link, reason: str) -> None:
-        if self._links.get(link.node) is link:
-            del self._links[link.node]
-            self._liveness.gone(link.node)
-            log.info("stream to a voter ended", extra={"node_id": link.node, "reason": reason})
-        link.end()
+        if self._links.get(link.node) is not link:
+            return
+        del self._links[link.node]
+        self._liveness.gone(link.node)
+        log.info("stream to a voter ended", extra={"node_id": link.node, "reason": reason})
+        ending = link.end()
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def _sending(self, link: _Link) -> None:
         try:

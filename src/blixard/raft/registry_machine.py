@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is replicated: the fleet's registry, and which voters are admitted.
 
-Each voter applies the same commands in the same order and comes to the same state: nothing here reads a clock, a file or
-a random number. What is wrong with a command is its result, never an exception.
+Each voter applies the same commands in the same order and comes to the same state: nothing here reads a clock, a file
+or a random number. What is wrong with a command is its result, never an exception.
 """
 
 from __future__ import annotations

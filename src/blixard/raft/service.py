@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import logging
 from collections import Counter
@@ -20,13 +21,14 @@ from blixard.errors import BlixardError, InputError
 from blixard.raft.codec import REGULAR, Frame, command, hello
 from blixard.raft.engine import NOBODY, TICK, Engine, Inputs, Outputs, Proposal, View
 from blixard.raft.formation import Form, Join, Standing, StayOut, decide
-from blixard.raft.links import Links, MeshConnection, Stream
+from blixard.raft.links import Links
 from blixard.raft.registry_machine import RegistryMachine
 from blixard.raft.storage import Identity, Storage
 from blixard.tasks import spawn
 
 if TYPE_CHECKING:
     from blixard.clock import Clock
+    from blixard.dialling.protocols import Connection, Stream
     from blixard.raft.append_guard import Message
 
 log = logging.getLogger("blixard.raft")
@@ -72,7 +74,7 @@ class VoterSettings:
 class Mesh(Protocol):
     """What a voter needs of discovery: connections to nodes that the operator's sources name."""
 
-    def connection(self, node_id: int) -> MeshConnection | None:
+    def connection(self, node_id: int) -> Connection | None:
         """Return the live connection to a member; None when there is none, or the node is no member."""
         ...
 
@@ -139,16 +141,24 @@ class RaftService:
             node_id=self.settings.node_id,
             expected=self.settings.expected,
             incarnation=identity.incarnation if identity is not None else "unknown",
-            members=None if not started or identity is None else frozenset(view.members if view else identity.voters or ()),
+            members=None
+            if not started or identity is None
+            else frozenset(view.members if view else identity.voters or ()),
             genesis=identity.genesis if identity is not None else None,
             admitted=dict(view.admitted) if view is not None else {},
             term=view.term if view is not None else 0,
         )
 
+    def expect(self, voters: Collection[int]) -> None:
+        """Take over the voters that the settings name. A cluster that has formed changes by `members` alone."""
+        self.settings = dataclasses.replace(self.settings, expected=frozenset(voters))
+        self._mesh.want(self._wanted())
+        self.links.tell()
+
     async def handle(self, node: int, stream: Stream) -> None:
         """Serve a stream that the node `node`, a member, opened."""
         if self._storage is None:
-            stream.abort()
+            await stream.abort()
             return
         await self.links.serve(node, stream)
 
@@ -172,7 +182,7 @@ class RaftService:
             self.state, self.reason = "stopped", "the node stops"
             if keeping is not None:
                 keeping.cancel()
-            self.links.close()
+            await self.links.close()
             self._give_up("the node stops")
             self._pool.shutdown(wait=False)
 
@@ -215,7 +225,8 @@ class RaftService:
                 inputs = self._take_inputs()
                 outputs = await self._in_thread(lambda inputs=inputs: engine.step(inputs))  # type: ignore[misc]
                 self._hand_out(outputs)
-                await self._pause(0 if self._inbox else TICK)
+                view = outputs.view
+                await self._pause(0 if self._inbox or view.applied_index < view.commit_index else TICK)
         finally:
             engine.close()
 
@@ -313,7 +324,9 @@ class RaftService:
                 self._inbox.append((node, dict(frame.message)))
         self._wake.set()
 
-    async def propose(self, data: bytes, *, timeout: float, read: Callable[[RegistryMachine], Any] | None = None) -> Any:
+    async def propose(
+        self, data: bytes, *, timeout: float, read: Callable[[RegistryMachine], Any] | None = None
+    ) -> Any:
         """Return the result of a command once it is committed and applied here.
 
         It is proposed again when its outcome is not known: it has to be one that may come twice.
@@ -335,9 +348,7 @@ class RaftService:
                 await self._clock.sleep(min(left, 2 * TICK))
         raise Unknown(why)
 
-    async def once(
-        self, data: bytes, *, timeout: float, read: Callable[[RegistryMachine], Any] | None = None
-    ) -> Any:
+    async def once(self, data: bytes, *, timeout: float, read: Callable[[RegistryMachine], Any] | None = None) -> Any:
         """Propose a command once.
 
         Raises:
@@ -409,5 +420,3 @@ async def _result(future: asyncio.Future[Result]) -> Result:
 
 async def _wait(event: asyncio.Event) -> None:
     await event.wait()
-
-

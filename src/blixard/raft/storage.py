@@ -8,19 +8,20 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blixard.documents.files import read_limited, write_atomic
 from blixard.documents.json_bytes import loads, pretty_bytes
 from blixard.errors import InputError
 from blixard.model import fields
 from blixard.model.limits import MAX_SAFE_INTEGER, MIB
-from blixard.raft.append_guard import Entry
 from blixard.raft.codec import MAX_WORD, MEMBERSHIP, entry_from_json, entry_to_json, parse_membership
 from blixard.raft.journal import Journal
 from blixard.raft.registry_machine import RegistryMachine
 
-FOLDER = "raft"
+if TYPE_CHECKING:
+    from blixard.raft.append_guard import Entry
+
 IDENTITY, VOTE, JOURNAL, SNAPSHOT = "identity.json", "vote.json", "journal", "snapshot.json"
 
 MAX_IDENTITY_BYTES = 4096
