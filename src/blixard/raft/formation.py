@@ -81,8 +81,9 @@ def decide(own: Standing, heard: Mapping[int, Standing]) -> Decision:
         own: the node, which has not started.
         heard: what the nodes say that it is connected with, by node id.
     """
-    formed = [heard[node] for node in sorted(heard) if heard[node].has_formed]
-    clusters = {each.genesis for each in formed if each.genesis is not None}
+    # Who has started and knows of no committed entry yet is still forming, like this node.
+    formed = [heard[node] for node in sorted(heard) if heard[node].genesis is not None and heard[node].has_formed]
+    clusters = {str(each.genesis) for each in formed}
     if len(clusters) > 1:
         return Wait("two clusters answer, " + " and ".join(sorted(clusters)) + "; end one of them")
     if formed:
@@ -91,9 +92,10 @@ def decide(own: Standing, heard: Mapping[int, Standing]) -> Decision:
         return Wait(f"not forming: node {own.node_id} is none of the voters {listed(own.expected)}")
     found = {node: heard[node] for node in sorted(own.expected) if node in heard and node != own.node_id}
     for node, other in found.items():
-        if other.expected != own.expected:
+        if (other.members or other.expected) != own.expected:
             return Wait(
-                f"not forming: node {node} expects voters {listed(other.expected)}; this node {listed(own.expected)}"
+                f"not forming: node {node} expects voters {listed(other.members or other.expected)}; "
+                f"this node {listed(own.expected)}"
             )
     needed = majority(len(own.expected))
     if len(found) + 1 < needed:
