@@ -55,6 +55,21 @@ def raft(node: Node, *words: object) -> Ended:
     return blixard("raft", words[0], "--data-dir", node.data_dir, *words[1:])
 
 
+def comes_to(node: Node, wanted: str) -> dict[str, Any]:
+    """Wait until a voter is in this state, and return its status."""
+    seen: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        seen[:] = [state(node)]
+        return seen[0]["state"] == wanted
+
+    try:
+        eventually(look, within=30)
+    except AssertionError:
+        raise AssertionError(f"not {wanted}: {seen}\n{node.log[-2000:]}") from None
+    return seen[0]
+
+
 def entry_file(folder: Path, number: int, port: int = 7001) -> Path:
     """The attested registry file of some node."""
     key = SecretKey.from_bytes(bytes([number]) * 32)
@@ -159,13 +174,10 @@ def test_a_voter_whose_journal_is_lost_stays_out_until_it_is_removed_and_added(n
     for file in (lost.data_dir / "raft").iterdir():
         file.unlink()
     start(lost, [1, 2, 3])
-    eventually(lambda: state(lost)["state"] == "out")
-    assert f"members remove {lost.number}" in state(lost)["reason"]
-    assert raft(leader, "members", "remove", lost.number).code == 0
+    assert f"members remove {lost.number}" in comes_to(lost, "out")["reason"]
+    eventually(lambda: raft(leader, "members", "remove", lost.number).code == 0)
     eventually(lambda: raft(leader, "members", "add", lost.number).code == 0)
-    try: eventually(lambda: state(lost)["state"] == "running",within=10)
-    except AssertionError:
-        print([state(e) for e in nodes]); print(lost.log[-1500:]); print(leader.log[-1500:]); raise
+    comes_to(lost, "running")
 
 
 def test_a_node_says_whom_it_waits_for_when_others_expect_other_voters(node: MakeNode) -> None:

@@ -227,7 +227,10 @@ class _Core(SyncObj):  # type: ignore[misc]
         if data[0] == MEMBERSHIP:
             self.machine.change_members(*parse_membership(data))  # the engine took it over when it came into the log
         elif data[0] == REGULAR:
-            return self.machine.apply(command_body(data))
+            try:
+                return self.machine.apply(command_body(data))
+            except InputError as error:  # a voter passed on what is no JSON
+                return {"refused": str(error)}
         return None
 
     def _SyncObj__getEntries(
