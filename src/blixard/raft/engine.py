@@ -241,6 +241,15 @@ class _Core(SyncObj):  # type: ignore[misc]
         )
         return entries
 
+    def _SyncObj__changeCluster(self, request: tuple[str, int]) -> bool:
+        """Take a change of the voters into the log. The engine would take a second before the first is committed."""
+        journal, first = self.storage.journal, self.storage.journal[0][1]
+        if self.raftLastApplied < self._SyncObj__noopIDx:
+            return False
+        if any(entry[0][0] == MEMBERSHIP for entry in journal[max(0, self.raftCommitIndex + 1 - first) :]):
+            return False
+        return bool(self._SyncObj__doChangeCluster(request))
+
     def _SyncObj__parseChangeClusterRequest(self, data: bytes) -> tuple[str, int] | None:
         return parse_membership(data) if data[0] == MEMBERSHIP else None
 
@@ -431,18 +440,18 @@ class Engine:
             pieces.clear()
             self._refused.append("snapshot too large")
         elif is_last:
-            answer = self._install(bytes(self._incoming.pop(node)), f"node {node}", message["term"])
+            answer = self._install(bytes(self._incoming.pop(node)), f"node {node}")
         self._wires.send(Node(node), answer)
 
-    def _install(self, data: bytes, sender: str, term: int) -> Message:
-        last = self._storage.journal[-1]
-        keep = {"type": "next_node_idx", "next_node_idx": last[1] + 1, "reset": True, "success": False}
-        if last[2] == term:  # this leader's own entries are here: there is nothing to be made good
-            return keep
+    def _install(self, data: bytes, sender: str) -> Message:
+        journal = self._storage.journal
+        keep = {"type": "next_node_idx", "next_node_idx": journal[-1][1] + 1, "reset": True, "success": False}
         try:
             snapshot = parse_snapshot(data, sender)
-            if snapshot.last[1] <= self._core.raftLastApplied:
-                return {**keep, "next_node_idx": self._core.raftLastApplied + 1}
+            good = {**keep, "next_node_idx": snapshot.last[1] + 1, "reset": False, "success": True}
+            place = snapshot.last[1] - journal[0][1]
+            if place < 0 or (place < len(journal) and journal[place][2] == snapshot.last[2]):
+                return good  # all of it is here, and what follows stays
             if snapshot.state["cluster"] != self._storage.identity.cluster:
                 raise InputError("is of another cluster", file=sender)
         except BlixardError as error:
@@ -455,7 +464,7 @@ class Engine:
         self._storage.journal.add(*snapshot.before)
         self._storage.journal.add(*snapshot.last)
         self._core.load()
-        return {"type": "next_node_idx", "next_node_idx": snapshot.last[1] + 1, "reset": False, "success": True}
+        return good
 
     def _read_snapshot(self, _: str) -> tuple[Entry, Entry, list[int]]:
         """Give the engine what it needs of the snapshot; the registry is restored beside it."""

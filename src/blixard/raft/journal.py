@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from blixard.documents.files import open_own, write_atomic
 from blixard.documents.json_bytes import loads
@@ -67,8 +67,12 @@ class Journal:
         """Return how many entries there are."""
         return len(self._entries)
 
-    def __getitem__(self, position: int) -> Entry:
-        """Return the entry at a position, or those of a slice, as the engine asks for them."""
+    @overload
+    def __getitem__(self, position: int) -> Entry: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[Entry]: ...
+    def __getitem__(self, position: int | slice) -> Entry | list[Entry]:
+        """Return the entry at a position, or those of a slice."""
         return self._entries[position]
 
     def add(self, data: bytes, index: int, term: int) -> None:

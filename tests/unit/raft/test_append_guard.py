@@ -35,7 +35,7 @@ def play(message: dict[str, Any], own: list[Entry]) -> list[Entry]:
     found = [entry for entry in own if entry[1] == previous]
     if not found or found[0][2] != message["prevLogTerm"]:
         return own
-    return [entry for entry in own if entry[1] <= previous] + message["entries"]
+    return [*(entry for entry in own if entry[1] <= previous), *message["entries"]]
 
 
 def test_a_beat_that_comes_again_cuts_nothing() -> None:

@@ -124,9 +124,9 @@ JSON = st.recursive(
 )
 BODIES = JSON | st.fixed_dictionaries(
     {"op": st.sampled_from(["put", "remove", "admit", "genesis", "barrier", "x"])},
-    optional={
-        name: JSON for name in ("client", "number", "name", "entry", "node_id", "voter", "incarnation", "id", "voters")
-    },
+    optional=dict.fromkeys(
+        ("client", "number", "name", "entry", "node_id", "voter", "incarnation", "id", "voters"), JSON
+    ),
 )
 
 
