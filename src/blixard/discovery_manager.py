@@ -143,6 +143,7 @@ class DiscoveryManager:
         self._own_relay = relay_url
         self._overlay = Overlay(own) if own is not None else None
         interval = config.refresh_seconds
+        self._also_wanted: frozenset[int] = frozenset()
         self._table = PeerTable(hold=ABSENT_INTERVALS * interval, own=own, own_node_id=own_node_id)
         self._additions = Additions(
             self._table,
@@ -328,6 +329,13 @@ class DiscoveryManager:
         """Forget the peers that came by themselves and are named by nobody else, and close their connections."""
         self._take_changes(self._additions.dismiss_guests())
 
+    def also_want(self, node_ids: Collection[int]) -> None:
+        """Dial the peers with these node ids too, whatever the overlay says; from now on these and no others."""
+        wanted = frozenset(node_ids)
+        if wanted != self._also_wanted:
+            self._also_wanted = wanted
+            self._choose()
+
     def set_own_addresses(self, addresses: Collection[SocketAddress]) -> None:
         """Tell where this node itself can be reached, so that such an address of a peer is not dialled."""
         self._own_addresses = frozenset(map(str, addresses))
@@ -493,7 +501,8 @@ class DiscoveryManager:
         if not self._config.auto_connect or self._scheduler is None:
             return frozenset()
         if self._overlay is not None and len(self._table) > self._config.full_mesh:
-            return self._overlay.neighbours()
+            also = OrderedSet(known.endpoint_id for known in map(self._table.get, sorted(self._also_wanted)) if known)
+            return self._overlay.neighbours() | also
         return OrderedSet(known.endpoint_id for known in self._table)
 
     def _happened(self, kind: EventKind, node_id: int, endpoint_id: EndpointId, details: Mapping[str, object]) -> None:

@@ -58,7 +58,7 @@ def ask(
 
     Args:
         data_dir: the node's data directory.
-        op: `info`, `status`, `check`, `discover`, `refresh`, `reload` or `stop`.
+        op: `info`, `status`, `check`, `discover`, `refresh`, `reload`, `stop`, or one of `raft.operations`.
         params: what the operation takes.
         timeout: seconds to wait for the whole answer; with `progress`, for each line.
         progress: called with what the node says before it answers; without, it says nothing before.

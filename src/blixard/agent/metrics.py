@@ -166,7 +166,10 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What is told of the node itself: `refused` are callers by kind of refusal, the numbers those of lines."""
+    """What is told of the node itself.
+
+    `refused` are callers by kind of refusal, the numbers those of lines, `more` what a part of it tells by itself.
+    """
 
     node_id: int
     cluster: str
@@ -177,6 +180,7 @@ class NodeFacts:
     is_reachable: bool = True
     relay_connections: int = 0
     live_in: Mapping[str, bool] = field(default_factory=dict)
+    more: Iterable[Family] = ()
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -219,3 +223,4 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         "Callers that were not let in, by kind of refusal.",
         [({"kind": kind}, count) for kind, count in sorted(node.refused.items())],
     )
+    yield from node.more

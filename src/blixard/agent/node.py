@@ -42,6 +42,7 @@ from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
     from blixard.agent.node_config import NodeConfig
+    from blixard.agent.raft_node import RaftNode
     from blixard.dialling.protocols import StreamHandler
     from blixard.model.entry import NodeRegistryEntry
     from blixard.transport.connection import IrohConnection
@@ -65,6 +66,7 @@ class Node:
         config: the settings that hold now.
         stream_handlers: serve the streams that peers open, by protocol; none is added once the node serves.
         key, own, clock, connector, liveness, manager, admission_control: its parts, from the moment it serves.
+        raft: the voter that it is; None when it is none.
     """
 
     key: SecretKey
@@ -87,6 +89,7 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._fault: BaseException | None = None
         self._warned: str | None = None
+        self.raft: RaftNode | None = None
         self.unwritten = Unwritten(self._kept, self.clock)
 
     def stop(self) -> None:
@@ -114,7 +117,10 @@ class Node:
     async def _serve(self, endpoint: iroh.Endpoint) -> None:
         self._set_up(endpoint)
         self._update_entry()
-        control = ControlServer(self.config.data_dir, self._operations().table())
+        operations = self._operations().table()
+        if self.raft is not None:
+            operations |= self.raft.operations.table()
+        control = ControlServer(self.config.data_dir, operations)
         metrics = monitored(lambda: self.config, self.manager, self._about, self.clock)
         async with self._following_addresses(endpoint), metrics:
             try:
@@ -124,6 +130,8 @@ class Node:
                 self._keep_going(self.unwritten.keep_trying())
                 self._keep_going(self.liveness.keep())
                 await self.manager.start()
+                if self.raft is not None:
+                    self._keep_going(self.raft.service.run())
                 await control.start()
                 self._announce()
                 await self._stopping.wait()
@@ -147,6 +155,11 @@ class Node:
         self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
+        if config.raft:
+            from blixard.agent.raft_node import PROTOCOL, RaftNode  # for voters alone: it needs an extra
+
+            self.raft = RaftNode(config, self.manager, clock)
+            self.stream_handlers[PROTOCOL] = self.raft.handle
 
     def _kept(self) -> list[Kept]:
         return [self.own, self._pid_file, *self.manager.kept(), output()]
@@ -164,6 +177,7 @@ class Node:
             not_written=self.unwritten.lines,
             reload=self.reload,
             stop=self.stop,
+            raft=lambda: None if self.raft is None else self.raft.operations.status(),
         )
 
     def _about(self) -> NodeFacts:
@@ -177,6 +191,7 @@ class Node:
             is_reachable=self.own.not_reachable is None,
             relay_connections=self.connector.relay_connections(),
             live_in=self.liveness.told(),
+            more=() if self.raft is None else self.raft.families(),
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
@@ -326,6 +341,8 @@ class Node:
             if new.admission == "known":
                 self.manager.dismiss_guests()
         self._addresses_changed()
+        if self.raft is not None and new.raft_voters:
+            self.raft.service.expect(new.raft_voters)
         if discovery_of(new) != discovery_of(before):
             await self.manager.configure(discovery_of(new))
 

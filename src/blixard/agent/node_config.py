@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.advertise import AdvertisePolicy
-from blixard.agent.options import OPTIONS, PATHS, Bind, from_words
+from blixard.agent.options import OPTIONS, PATHS, Bind
 from blixard.discovery_manager import DiscoveryConfig, DiscoverySource
 from blixard.documents.data_dir_files import PEERS_FILE_NAME as PEERS_FILE_NAME
 from blixard.documents.files import read_limited
@@ -54,6 +54,8 @@ class NodeConfig:
     auto_connect: bool = True
     admission: Admission
     trusted_signers: tuple[EndpointId, ...] = ()
+    raft: bool = False
+    raft_voters: tuple[int, ...] = ()
     metrics: Bind | None = None
     log_level: str = "info"
     log_format: str = "logfmt"
@@ -113,7 +115,7 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, _Given]:
     for option in OPTIONS:
         text = flags.get(option.key)
         if text is not None:
-            value = from_words(",".join(text)) if isinstance(text, list) else option.from_text(text)
+            value = option.from_text(",".join(text) if isinstance(text, list) else text)
             given[option.key] = _Given(value, "command line", option.flag_name)
     return given
 
@@ -230,7 +232,7 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
     )
 
 
-NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "metrics")
+NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "metrics", "raft")
 """What the node is, where it listens and where it lives."""
 
 _NOT_SETTINGS = frozenset({"sha256"})

@@ -47,6 +47,7 @@ class Operations:
         not_written: gives a line for each thing that could not be written.
         reload: reads the configuration again and returns the names of the settings that have changed.
         stop: asks the node to end.
+        raft: gives the state of the voter that the node is; None when it is none.
     """
 
     config: Callable[[], NodeConfig]
@@ -60,6 +61,7 @@ class Operations:
     not_written: Callable[[], list[str]]
     reload: Callable[[], Awaitable[list[str]]]
     stop: Callable[[], None]
+    raft: Callable[[], dict[str, Any] | None] = lambda: None
 
     def table(self) -> dict[str, Operation]:
         """Return the operations by name."""
@@ -100,6 +102,7 @@ class Operations:
             "refused_callers": dict(self.refused),
             "not_remembered": self.manager.not_remembered(),
             "relay": self._relay(),
+            "raft": self.raft(),
         }
 
     def _relay(self) -> dict[str, str | None] | None:

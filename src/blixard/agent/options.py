@@ -16,6 +16,7 @@ from blixard.model import fields
 from blixard.model.addresses import SocketAddress, parse_relay_url
 from blixard.model.ids import EndpointId
 from blixard.model.words import quoted, too_large, too_many, wrong_kind
+from blixard.raft.voters import check_voters
 
 _MAX_ITEMS = 1024
 """Most items of a list in the configuration; who has more names a directory of registries or a peers file."""
@@ -147,6 +148,15 @@ class Option:
         return self.env or "BLIXARD_" + self.key.replace(".", "_").upper()
 
 
+def _raft_voters(value: Any, place: str) -> tuple[int, ...]:
+    numbers = _list_of(fields.node_id)(value, place)
+    return check_voters(numbers, place) if numbers else ()
+
+
+def _from_numbers(text: str) -> list[object]:
+    return [_from_number(word) for word in from_words(text)]
+
+
 _CIDRS = "a list of CIDRs, such as 10.0.0.0/8"
 _LOCATIONS = "a list of paths, directories, tickets, URLs or HOST:PORT"
 _DNS = "a list of NAME or dns://SERVER[:PORT]/NAME, such as fleet.example.org"
@@ -243,6 +253,14 @@ OPTIONS = (
         "a list of ids, as `blixard key show` prints them",
         from_words,
     ),
+    Option("raft", _flag, "vote in a Raft cluster of the fleet's registry", "true or false", _from_bool),
+    Option(
+        "raft_voters",
+        _raft_voters,
+        "node ids of the expected voters, the same on each",
+        "a list of node ids, such as 1,2,3",
+        _from_numbers,
+    ),
     Option(
         "metrics",
         _placed(Bind.parse),
@@ -261,7 +279,7 @@ PATHS = {tuple(option.key.split(".")): option.key for option in OPTIONS}
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give `parser` a flag for every option; lists may be given several times or comma-separated."""
     for option in OPTIONS:
-        repeatable = option.from_text is from_words
+        repeatable = option.from_text in (from_words, _from_numbers)
         parser.add_argument(
             option.flag_name,
             dest=option.key,

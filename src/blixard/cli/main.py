@@ -25,6 +25,7 @@ _GROUPS = {
     "peers_command": ("peers",),
     "publish_command": ("publish",),
     "record_command": ("record",),
+    "raft_command": ("raft",),
 }
 """The commands of each file in this room. A command does not import what only others need: up to 0.2 s of work."""
 

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     )
     for line in _troubles(status, now):
         print_line(line)
+    if status.get("raft"):
+        print_line(raft_summary(status["raft"]))
     return 0
 
 
@@ -101,3 +103,15 @@ def _own_troubles(status: dict[str, Any]) -> Iterator[str]:
     refused = ", ".join(f"{count} {kind}" for kind, count in sorted(status["refused_callers"].items()))
     if refused:
         yield f"callers turned away: {refused}"
+
+
+def raft_summary(status: dict[str, Any]) -> str:
+    """Return one line for a voter's status."""
+    if status["state"] != "running":
+        return f"raft {status['state']}: {status['reason']}"
+    leader = "no leader" if status["leader"] is None else f"node {status['leader']} leads"
+    alive = sum(member["is_alive"] for member in status["members"])
+    return (
+        f"raft {status['role']}, {leader}, term {status['term']}: {alive} of {len(status['members'])} voters alive, "
+        f"{status['entries']} entries"
+    )

@@ -17,6 +17,7 @@ JOIN_FOLDER_NAME = "registry.d"
 PID_FILE_NAME = "agent.pid"
 LOG_FILE_NAME = "agent.log"
 SOCKET_NAME = "agent.sock"
+RAFT_FOLDER_NAME = "raft"
 ETCD_FILE_NAMES = {"password": "etcd-password", "ca": "etcd-ca.pem", "cert": "etcd-cert.pem", "key": "etcd-key.pem"}
 
 
@@ -46,6 +47,13 @@ KEPT = (
     Kept(REGISTRY_FILE_NAME, by_node=True),
     Kept(SEEN_FILE_NAME, by_node=True),
     Kept(SNAPSHOTS_FOLDER_NAME, kind="folder", content="any", by_node=True, inside="[0-9a-f]{32}"),
+    Kept(
+        RAFT_FOLDER_NAME,
+        kind="folder",
+        content="any",
+        by_node=True,
+        inside=r"(?:identity|vote|snapshot)\.json|journal",
+    ),
     Kept(LOG_FILE_NAME, content="any", by_node=True),
     Kept(PID_FILE_NAME, content="any", by_node=True),
     Kept(SOCKET_NAME, kind="socket", content="any", by_node=True),

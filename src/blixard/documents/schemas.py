@@ -41,6 +41,8 @@ NAMES = (
     "record-manifest",
     "publication-report",
     "live-nodes",
+    "raft-status",
+    "raft-answer",
 )
 SUFFIX = ".schema.json"
 

@@ -35,6 +35,8 @@ CHANGES: dict[str, Any] = {
     "etcd_live": True,
     "cloud": ("aws:",),
     "mdns": True,
+    "raft": True,
+    "raft_voters": (1, 2, 3),
     "peers_file": Path("/etc/peers.json"),
     "refresh_interval_s": 5.0,
     "auto_connect": False,
