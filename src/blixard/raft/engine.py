@@ -418,7 +418,7 @@ class Engine:
 
     def _answered(self, node: int, message: Message) -> None:
         machine = self._machine
-        known = machine.voters.get(node) if machine.is_open else self._incarnations.get(node)
+        known = self._admission(node) if machine.is_open else self._incarnations.get(node)
         if known is None or known != self._incarnations.get(node):
             self._refused.append("not admitted")
             return
@@ -426,6 +426,25 @@ class Engine:
         guarded = guard_answer(message, term=self._core._getTerm(), last=last)
         if guarded is not None:
             self._tell(node, guarded)
+
+    def _admission(self, node: int) -> str | None:
+        """Return the incarnation whose answers count: the admitted one, or else the first that the log is to admit.
+
+        An admission counts from the moment it is in the leader's log, as a change of the voters does: where the others
+        that are admitted are lost, it could never be committed without the answers of the one whom it admits. A blank
+        journal in that place does not vote before it is committed, so nothing that was acknowledged is lost by it.
+        """
+        known = self._machine.voters.get(node)
+        if known is not None:
+            return known
+        journal = self._storage.journal
+        for place in range(max(0, self._core.raftLastApplied + 1 - journal[0][1]), len(journal)):
+            data = journal[place][0]
+            if data[0] == REGULAR and b'"admit"' in data:
+                body = command_body(data)
+                if isinstance(body, dict) and (body.get("op"), body.get("voter")) == ("admit", node):
+                    return str(body.get("incarnation"))
+        return None
 
     def _take_piece(self, node: int, message: Message) -> None:
         """Put a snapshot together. It replaces what is here only when it is whole and good."""

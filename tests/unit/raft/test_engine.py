@@ -97,6 +97,25 @@ def test_a_minority_acknowledges_nothing_and_follows_when_it_is_back(voters: Vot
         assert 99 not in read(voters, second)
 
 
+def test_a_voter_that_is_not_admitted_yet_is_admitted_by_its_own_answer_when_the_others_are_lost(
+    voters: Voters,
+) -> None:
+    leader = voters.until(voters.leader)
+    second, third = (node for node in voters.nodes if node != leader)
+    voters.do(leader, {"op": "genesis", "id": "g1", "voters": voters.nodes})
+    for node in (leader, second):
+        voters.do(leader, {"op": "admit", "voter": node, "incarnation": voters.words[node]})
+    voters.until(lambda: same(voters))
+    voters.is_cut = lambda one, other: leader in (one, other)
+    led = voters.until(lambda: next((n for n in (second, third) if voters.views[n].role == "leader"), None))
+    if led == third:
+        voters.until(lambda: voters.views[second].last_index == voters.views[third].last_index)
+        voters.transfer(third, second)
+        voters.until(lambda: voters.views[second].role == "leader")
+    voters.do(second, {"op": "admit", "voter": third, "incarnation": voters.words[third]})
+    assert voters.views[second].admitted == voters.words
+
+
 def test_bursts_over_a_network_that_loses_frames_come_to_the_same_everywhere(voters: Voters) -> None:
     """The engine alone cuts off acknowledged entries here; see append_guard."""
     rng = Random(7)
