@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from blixard.peers.status import AnswerKind, PeerState
@@ -166,7 +166,11 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What is told of the node itself: `refused` are callers by kind of refusal, the numbers those of lines."""
+    """What is told of the node itself.
+
+    `refused` are callers by kind of refusal, the numbers those of lines, `gossip` the counts of `Gossip.counts`; empty
+    where the node takes no part in it.
+    """
 
     node_id: int
     cluster: str
@@ -176,6 +180,7 @@ class NodeFacts:
     not_written: int = 0
     is_reachable: bool = True
     relay_connections: int = 0
+    gossip: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -212,3 +217,15 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         "Callers that were not let in, by kind of refusal.",
         [({"kind": kind}, count) for kind, count in sorted(node.refused.items())],
     )
+    for name, text in _GOSSIP.items():
+        if name in node.gossip:
+            samples = [({"kind": kind}, count) for kind, count in node.gossip[name].items()]
+            yield Family(f"blixard_gossip_{name}_total", "counter", text, samples)
+
+
+_GOSSIP = {
+    "exchanges": "Exchanges that came to their end, by who began them.",
+    "failed": "Exchanges that did not, by reason.",
+    "entries": "Entries that peers handed on: taken, and dropped by reason.",
+    "sent": "What was sent in exchanges, the parts of peers files apart: frames and their bytes.",
+}

@@ -53,6 +53,7 @@ class NodeConfig:
     auto_connect: bool = True
     admission: Admission
     trusted_signers: tuple[EndpointId, ...] = ()
+    gossip: bool = False
     metrics: Bind | None = None
     log_level: str = "info"
     log_format: str = "logfmt"
@@ -229,8 +230,8 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
     )
 
 
-NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "metrics")
-"""What the node is, where it listens and where it lives."""
+NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "gossip", "metrics")
+"""What the node is, where it listens, where it lives, and what it has told its peers that it speaks."""
 
 _NOT_SETTINGS = frozenset({"sha256"})
 

@@ -242,6 +242,7 @@ OPTIONS = (
         "a list of ids, as `blixard key show` prints them",
         from_words,
     ),
+    Option("gossip", _flag, "exchange news with connected peers", "true or false", _from_bool),
     Option(
         "metrics",
         _placed(Bind.parse),
