@@ -73,3 +73,20 @@ async def test_all_of_a_large_fleet_comes_in_a_few_exchanges_of_bounded_size() -
         await talk(two, one)
         taken.append(two.entries["taken"])
     assert taken == [256, 512, 600]
+
+
+async def test_a_guest_that_came_by_gossip_is_forgotten_a_day_after_anybody_was_connected_with_it() -> None:
+    two = await Talker(2, attested(1), attested(3)).learn()
+    one = await Talker(1, attested(2), is_open=True).learn()
+    await talk(one, two)
+    guest = key(3).public()
+    one.clock.time += 86_000.0
+    one.manager._tidy()
+    assert one.manager.guest_age(guest) == 86_000.0
+    one.manager._additions.heard_alive([guest, key(9).public()], one.clock.now())
+    one.clock.time += 86_399.0
+    one.manager._tidy()
+    assert one.manager.find(guest) is not None
+    one.clock.time += 1.0
+    one.manager._tidy()
+    assert one.manager.find(guest) is None
