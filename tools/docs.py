@@ -51,6 +51,7 @@ Peers from DNS <docs/dns>
 Peers from etcd <docs/etcd>
 Peers from a cloud <docs/cloud>
 Peers on the same links <docs/mdns>
+Gossip <docs/gossip>
 Scale <docs/scale>
 ```
 ```{toctree}

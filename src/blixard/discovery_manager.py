@@ -168,6 +168,7 @@ class DiscoveryManager:
             if dialler is not None
             else None
         )
+        self._seen = HighestSeq(config.state_dir, clock.wall)
         self._context = SourceContext(
             check=check,
             wall=clock.wall,
@@ -176,7 +177,7 @@ class DiscoveryManager:
             own=own,
             cluster=cluster,
             signers=config.trusted_signers,
-            seen=HighestSeq(config.state_dir, clock.wall),
+            seen=self._seen,
             memory=SnapshotStore(config.state_dir) if config.state_dir is not None else None,
             etcd=config.etcd,
             node_ids=self._table.node_ids,
@@ -300,23 +301,41 @@ class DiscoveryManager:
         known = self._table.find(endpoint_id)
         return None if known is None else known.peer
 
-    def add_peer(self, peer: DiscoveredPeer, source: AddedBy = "manual") -> bool:
+    def attested(self, endpoint_id: EndpointId) -> DiscoveredPeer | None:
+        """Return a peer exactly as it has signed itself last; None where there is no such peer or it signed nothing."""
+        return self._table.attested(endpoint_id)
+
+    def take_affected(self) -> list[EndpointId]:
+        """Return who may have come, gone or changed since the last call, as `PeerTable.take_affected`."""
+        return self._table.take_affected()
+
+    def guest_age(self, endpoint_id: EndpointId) -> float | None:
+        """Return how long ago (seconds) a guest was connected with anybody, as `Additions.guest_age`."""
+        return self._additions.guest_age(endpoint_id, self._clock.now())
+
+    def why_not(self, peer: DiscoveredPeer, source: AddedBy) -> str | None:
+        """Return why `add_peer` would refuse a peer; None when it would not."""
+        return self._additions.why_not(peer, source)
+
+    def add_peer(self, peer: DiscoveredPeer, source: AddedBy = "manual", *, age: float = 0.0) -> bool:
         """Add or replace what `source` says about one peer.
 
         Args:
             peer: the peer.
-            source: `manual` (an operator says so), `join` (it was joined through) or `hello` (it came by itself).
-                A hello must be attested. From a peer that other sources name it is taken for its addresses only.
+            source: `manual` (an operator says so), `join` (it was joined through), `hello` (it came by itself) or
+                `gossip` (a peer handed on what it said). The last two must be attested. Of a peer that other sources
+                name they are taken for its addresses only.
+            age: of gossip, how long ago (seconds) somebody was connected with the peer.
 
         Returns:
             False when it was refused: it is this node, its attestation does not hold or is older than one
             seen before, or a guest's node id belongs to another. The reason is logged.
         """
-        reason = self._additions.why_not(peer, source)
+        reason = self.why_not(peer, source)
         if reason is not None:
             log_dropped(Dropped(source, peer.node_id, peer.endpoint_id, None, reason))
             return False
-        self._take_changes(self._additions.add(peer, source))
+        self._take_changes(self._additions.add(peer, source, self._clock.now() - age))
         return True
 
     def remove_peer(self, node_id: int, source: AddedBy = "manual") -> bool:
@@ -345,6 +364,10 @@ class DiscoveryManager:
         """Return the live connection to a peer."""
         return None if self._scheduler is None else self._scheduler.pool.get(endpoint_id)
 
+    def connections(self) -> list[Connection]:
+        """Return the live connections, one for each connected peer."""
+        return [] if self._scheduler is None else self._scheduler.pool.all()
+
     def adopt(self, connection: Connection) -> bool:
         """Take an inbound connection of an admitted peer as the one of this pair.
 
@@ -362,10 +385,13 @@ class DiscoveryManager:
         """A peer says that it is connected to these: reason to try those of them that this node has lost.
 
         Only a connected peer's word counts, and it only hurries: no peer is dialled for it more than once in 15 s, nor
-        all of them together more than 10 times a second, whoever says it and how often. The others are passed over.
+        all of them together more than 10 times a second, whoever says it and how often. Guests that are known by gossip
+        are kept longer for it. The others are passed over.
         """
         if self._scheduler is not None and self.connection(from_) is not None:
-            self._scheduler.urge(endpoint_ids)
+            ids = tuple(endpoint_ids)
+            self._scheduler.urge(ids)
+            self._additions.heard_alive(ids, self._clock.now())
 
     def network_changed(self) -> None:
         """This host's own network has changed: reason to try every peer that this node has lost, at the same rates."""
@@ -404,6 +430,11 @@ class DiscoveryManager:
     def source_status(self) -> list[SourceStatus]:
         """Return the status of all sources, in the order of the configuration."""
         return self._poller.status()
+
+    @property
+    def seen(self) -> HighestSeq:
+        """The highest numbers of signed peers files that were taken."""
+        return self._seen
 
     def kept(self) -> list[HighestSeq | SnapshotStore]:
         """Return what has to be remembered over a restart, each with its `problem` while it cannot be written."""

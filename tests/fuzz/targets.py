@@ -29,6 +29,7 @@ from blixard.documents.peers_file import PeersParser, build_peers, format_peers,
 from blixard.documents.registry_file import format_registry, parse_registry
 from blixard.documents.schemas import load_schema
 from blixard.errors import InputError
+from blixard.gossip import messages as gossip
 from blixard.model.addresses import HostPort, SocketAddress, parse_relay_url
 from blixard.model.encodings import encode_base32
 from blixard.model.entry import DiscoveredPeer
@@ -343,6 +344,14 @@ def _etcd_range(data: bytes) -> None:
         parse_range(answer)
 
 
+def _gossip(data: bytes) -> None:
+    kinds = {b"Q": gossip.decode_request, b"R": gossip.decode_reply, b"E": gossip.decode_entries}
+    read: Callable[[bytes], object] = {**kinds, b"F": gossip.decode_offer}.get(data[:1], gossip.decode_digest)
+    message = read(data)
+    assert isinstance(message, (gossip.Digest, gossip.Request, gossip.Reply, gossip.Entries, gossip.Offer))
+    assert read(gossip.encode(message)) == message
+
+
 def _parts(data: bytes) -> None:
     digests, parts = split(data)
     assert join(digests, parts, len(data)) == data
@@ -364,6 +373,7 @@ DOMAIN = "fleet.example.org."
 _QUESTION = dns.name.from_text(DOMAIN), dns.rdatatype.SRV, dns.rdataclass.IN
 _ROOM = 64 * 1024  # what a socket's buffer holds while nobody reads
 _MOST = 1024
+_ENTRY = gossip.encode_entry(DiscoveredPeer.from_entry(attested(1), "gossip", NOW))
 URL = HttpTarget.parse("https://registry.example.org/nodes.json")
 PEERS = format_peers(build_peers([attested(1), attested(2), entry(3)]))
 FULL = Ticket(key(1).public(), "https://relay.example.org/", entry(1).socket_addresses)
@@ -483,6 +493,18 @@ TARGETS = [
     Target("SFTP's extensions", _extensions, (b"\0\0\0\3\0\0\0\x11fsync@openssh.com\0\0\0\x011",)),
     Target("PUBLISHED", parse_index, (b'{"registry/n1.json": "0f", "registry/n-2.json": "aa", "other": 5}',)),
     Target("mDNS packets", _mdns, (announcement(endpoint_id(1), ("10.0.0.7", 7001), relay="https://r.example/"),)),
+    Target(
+        "gossip",
+        _gossip,
+        (
+            gossip.encode(gossip.Digest(gossip.FileMark(key(100).public().raw, 7), bytes(16), (b"12345678",))),
+            gossip.encode(gossip.Request(True, bytes(2048))),
+            gossip.encode(gossip.Reply(False, [0x31], [(b"12345678", 5)])),
+            gossip.encode(gossip.Entries([gossip.Entry(3, _ENTRY)], [b"12345678"])),
+            gossip.encode(gossip.Offer(len(PEERS), b"signature")),
+        ),
+    ),
+    Target("entries in gossip", lambda data: gossip.decode_entry(data, NOW), (_ENTRY,)),
     Target("hellos", decode_hello, (encode(Hello(cluster=CLUSTER, node_id=1, entry=attested(1), purpose="mesh")),)),
     Target(
         "welcomes",

@@ -168,7 +168,8 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
 class NodeFacts:
     """What is told of the node itself.
 
-    `refused` are callers by kind of refusal, the numbers those of lines, `more` what a part of it tells by itself.
+    `refused` are callers by kind of refusal, the numbers those of lines, `gossip` the counts of `Gossip.counts` (empty
+    where the node takes no part in it), `more` what a part of it tells by itself.
     """
 
     node_id: int
@@ -181,6 +182,7 @@ class NodeFacts:
     relay_connections: int = 0
     live_in: Mapping[str, bool] = field(default_factory=dict)
     more: Iterable[Family] = ()
+    gossip: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -224,3 +226,15 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         [({"kind": kind}, count) for kind, count in sorted(node.refused.items())],
     )
     yield from node.more
+    for name, text in _GOSSIP.items():
+        if name in node.gossip:
+            samples = [({"kind": kind}, count) for kind, count in node.gossip[name].items()]
+            yield Family(f"blixard_gossip_{name}_total", "counter", text, samples)
+
+
+_GOSSIP = {
+    "exchanges": "Exchanges that came to their end, by who began them.",
+    "failed": "Exchanges that did not, by reason.",
+    "entries": "Entries that peers handed on: taken, and dropped by reason.",
+    "sent": "What was sent in exchanges, the parts of peers files apart: frames and their bytes.",
+}

@@ -26,7 +26,7 @@ from blixard.agent.liveness import Liveness
 from blixard.agent.logs import output, set_up
 from blixard.agent.metrics import NodeFacts
 from blixard.agent.metrics_server import monitored
-from blixard.agent.node_config import changed_settings, discovery_of
+from blixard.agent.node_config import PEERS_FILE_NAME, changed_settings, discovery_of
 from blixard.agent.operations import Operations
 from blixard.agent.own_entry import OwnEntry, key_path
 from blixard.agent.process import PidFile, notify, only_node_here, reloading, watchdog_interval
@@ -34,6 +34,9 @@ from blixard.agent.unwritten import Kept, Unwritten
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
+from blixard.gossip.gossip import Gossip
+from blixard.gossip.messages import PROTOCOL as GOSSIP
+from blixard.gossip.signed_file import SignedFile
 from blixard.model.entry import DiscoveredPeer
 from blixard.transport.acceptor import Acceptor
 from blixard.transport.connector import Connector, ScratchProber, bind_endpoint, bound_ports
@@ -67,6 +70,7 @@ class Node:
         stream_handlers: serve the streams that peers open, by protocol; none is added once the node serves.
         key, own, clock, connector, liveness, manager, admission_control: its parts, from the moment it serves.
         raft: the voter that it is; None when it is none.
+        gossip: its part in gossip, if it takes any.
     """
 
     key: SecretKey
@@ -90,6 +94,8 @@ class Node:
         self._fault: BaseException | None = None
         self._warned: str | None = None
         self.raft: RaftNode | None = None
+        self.gossip: Gossip | None = None
+        self._shared_file: SignedFile | None = None
         self.unwritten = Unwritten(self._kept, self.clock)
 
     def stop(self) -> None:
@@ -129,6 +135,8 @@ class Node:
                 self._keep_going(self._following_the_host())
                 self._keep_going(self.unwritten.keep_trying())
                 self._keep_going(self.liveness.keep())
+                if self.gossip is not None:
+                    self._keep_going(self.gossip.run())
                 await self.manager.start()
                 if self.raft is not None:
                     self._keep_going(self.raft.service.run())
@@ -156,13 +164,39 @@ class Node:
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
         if config.raft:
-            from blixard.agent.raft_node import PROTOCOL, RaftNode  # for voters alone: it needs an extra
+            from blixard.agent.raft_node import PROTOCOL as RAFT  # for voters alone: it needs an extra
+            from blixard.agent.raft_node import RaftNode
 
             self.raft = RaftNode(config, self.manager, clock)
-            self.stream_handlers[PROTOCOL] = self.raft.handle
+            self.stream_handlers[RAFT] = self.raft.handle
+        if config.gossip:
+            self._set_up_gossip()
+
+    def _set_up_gossip(self) -> None:
+        # A peers file elsewhere is shared with others, or another program's to write.
+        if self.config.peers_file == self.config.data_dir / PEERS_FILE_NAME:
+            self._shared_file = SignedFile(
+                self.config.peers_file,
+                cluster=self.config.cluster,
+                signers=lambda: self.config.trusted_signers,
+                seen=self.manager.seen,
+                wall=self.clock.wall,
+            )
+        self.gossip = Gossip(
+            self.manager,
+            own=self.key.public(),
+            own_entry=lambda: self.own.entry,
+            cluster=self.config.cluster,
+            is_open=lambda: self.config.admission == "open",
+            file=self._shared_file,
+            clock=self.clock,
+            rng=SystemRandom(),
+        )
+        self.stream_handlers[GOSSIP] = self.gossip.serve
 
     def _kept(self) -> list[Kept]:
-        return [self.own, self._pid_file, *self.manager.kept(), output()]
+        shared = [self._shared_file] if self._shared_file is not None else []
+        return [self.own, self._pid_file, *self.manager.kept(), *shared, output()]
 
     def _operations(self) -> Operations:
         return Operations(
@@ -175,6 +209,7 @@ class Node:
             hello=self.hello,
             refused=self.admission_control.refused,
             not_written=self.unwritten.lines,
+            gossip=self.gossip,
             reload=self.reload,
             stop=self.stop,
             raft=lambda: None if self.raft is None else self.raft.operations.status(),
@@ -192,6 +227,7 @@ class Node:
             relay_connections=self.connector.relay_connections(),
             live_in=self.liveness.told(),
             more=() if self.raft is None else self.raft.families(),
+            gossip=self.gossip.counts() if self.gossip is not None else {},
         )
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:

@@ -56,6 +56,7 @@ class NodeConfig:
     trusted_signers: tuple[EndpointId, ...] = ()
     raft: bool = False
     raft_voters: tuple[int, ...] = ()
+    gossip: bool = False
     metrics: Bind | None = None
     log_level: str = "info"
     log_format: str = "logfmt"
@@ -232,8 +233,8 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
     )
 
 
-NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "metrics", "raft")
-"""What the node is, where it listens and where it lives."""
+NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "gossip", "raft", "metrics")
+"""What the node is, where it listens, where it lives, and what it has told its peers that it speaks."""
 
 _NOT_SETTINGS = frozenset({"sha256"})
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blixard.agent.own_entry import OwnEntry
     from blixard.clock import Clock
     from blixard.discovery_manager import DiscoveryManager
+    from blixard.gossip.gossip import Gossip
     from blixard.transport.connector import Connector
     from blixard.transport.hello import Hello, Purpose
     from blixard.trust.keys import SecretKey
@@ -45,6 +46,7 @@ class Operations:
         hello: gives what the node says first, as it is now.
         refused: callers that were not let in, counted by kind.
         not_written: gives a line for each thing that could not be written.
+        gossip: the node's gossip; None where it takes no part.
         reload: reads the configuration again and returns the names of the settings that have changed.
         stop: asks the node to end.
         raft: gives the state of the voter that the node is; None when it is none.
@@ -59,6 +61,7 @@ class Operations:
     hello: Callable[[Purpose], Hello]
     refused: Mapping[str, int]
     not_written: Callable[[], list[str]]
+    gossip: Gossip | None
     reload: Callable[[], Awaitable[list[str]]]
     stop: Callable[[], None]
     raft: Callable[[], dict[str, Any] | None] = lambda: None
@@ -103,6 +106,7 @@ class Operations:
             "not_remembered": self.manager.not_remembered(),
             "relay": self._relay(),
             "raft": self.raft(),
+            "gossip": self.gossip.status() if self.gossip is not None else None,
         }
 
     def _relay(self) -> dict[str, str | None] | None:

@@ -261,6 +261,7 @@ OPTIONS = (
         "a list of node ids, such as 1,2,3",
         _from_numbers,
     ),
+    Option("gossip", _flag, "exchange news with connected peers", "true or false", _from_bool),
     Option(
         "metrics",
         _placed(Bind.parse),

@@ -79,6 +79,10 @@ class ConnectionPool:
         pooled = self._pooled.get(endpoint_id)
         return None if pooled is None else pooled.connection
 
+    def all(self) -> list[Connection]:
+        """Return all live connections."""
+        return [pooled.connection for pooled in self._pooled.values()]
+
     def offer(self, connection: Connection, *, is_ours: bool) -> bool:
         """Hold a connection; False when it was closed because the one that is there stays."""
         endpoint_id = connection.endpoint_id

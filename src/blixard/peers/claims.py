@@ -12,6 +12,7 @@ Who counts when sources disagree:
     6     mdns       what is announced on this host's links                anybody's there
     7     join       what a node said that this one joined through         the node's
     8     hello      what a node said that came by itself                  the node's
+    9     gossip     what a guest said elsewhere, handed on by a peer      the node's
 
 - Nobody has signed what dns, cloud and mdns say, and who serves registries over a network chooses which. Where a fleet
   key says who the members are, both are *hints*: they make nobody a peer, and only add ways to a peer that another
@@ -54,6 +55,7 @@ RANKS: dict[SourceKind, int] = {
     "mdns": 6,
     "join": 7,
     "hello": 8,
+    "gossip": 9,
 }
 
 UNSIGNED: frozenset[SourceKind] = frozenset({"dns", "cloud", "mdns"})

@@ -79,6 +79,7 @@ class PeerTable:
         self._news: list[Dropped] = []
         self._holders = NodeIdOwners()
         self._known: dict[EndpointId, Known] = {}
+        self._affected: _Touched | None = None
 
     def __len__(self) -> int:
         return len(self._known)
@@ -109,6 +110,20 @@ class PeerTable:
         """Return the highest attestation number seen of a peer, 0 if none."""
         signed = self._signed.get(endpoint_id)
         return signed.peer.seq if signed is not None else 0
+
+    def attested(self, endpoint_id: EndpointId) -> DiscoveredPeer | None:
+        """Return a peer exactly as it has signed itself last; None where there is no such peer or it signed nothing."""
+        signed = self._signed.get(endpoint_id) if endpoint_id in self._known else None
+        return signed.peer if signed is not None else None
+
+    def take_affected(self) -> list[EndpointId]:
+        """Return who may have come, gone or changed since the last call; the first call returns all peers.
+
+        Only for whoever goes on calling it: what is not taken is kept.
+        """
+        taken = list(self._known if self._affected is None else self._affected)
+        self._affected = OrderedSet()
+        return taken
 
     def take_news(self) -> list[Dropped]:
         """Return the claims that were refused since the last call, to be told about once."""
@@ -365,6 +380,8 @@ class PeerTable:
             else:
                 moved = self._holders.claim(endpoint_id, decisive.peer.node_id, decisive.standing)
             affected.update(moved)
+        if self._affected is not None:
+            self._affected.update(affected)
         changes = [change for endpoint_id in affected if (change := self._remake(endpoint_id)) is not None]
         return sorted(changes, key=lambda change: (change.kind != "removed", change.known.peer.node_id))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blixard.trust.highest_seq import HighestSeq
 
 
-SourceKind = Literal["manual", "static", "registry", "dns", "cloud", "mdns", "join", "hello"]
+SourceKind = Literal["manual", "static", "registry", "dns", "cloud", "mdns", "join", "hello", "gossip"]
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ CHANGES: dict[str, Any] = {
     "auto_connect": False,
     "admission": "known",
     "trusted_signers": (key(9).public(),),
+    "gossip": True,
     "metrics": Bind.parse("127.0.0.1:9101"),
     "log_level": "debug",
     "log_format": "json",
