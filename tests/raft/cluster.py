@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import itertools
-import os
 import signal
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from tests.integration.nodes import Node, eventually, give_peers, killed_afterwa
 
 from blixard.agent.control_client import AgentError, AgentNotRunning, ask
 
-LIBFAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
+LIBFAKETIME = "*/faketime/libfaketime.so.1"
 
 
 class Cluster:
@@ -108,11 +106,11 @@ class Cluster:
         self._clock.write_text(f"{seconds:+}")
 
     def _faked_clock(self) -> dict[str, str]:
-        found = glob.glob(LIBFAKETIME)
+        found = [*Path("/usr/lib").glob(LIBFAKETIME)]
         if not found:
             return {}
         return {
-            "LD_PRELOAD": found[0],
+            "LD_PRELOAD": str(found[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -120,6 +118,15 @@ class Cluster:
 
     def raft_folder(self, number: int) -> Path:
         return self.nodes[number].data_dir / "raft"
+
+    @contextlib.contextmanager
+    def own_disks(self, size: str) -> Iterator[None]:
+        """Give each voter a disk of this size for what it keeps, before it first runs."""
+        with contextlib.ExitStack() as disks:
+            for number in self.voters:
+                self.raft_folder(number).mkdir(mode=0o700)
+                disks.enter_context(small_disk(self.raft_folder(number), size))
+            yield
 
     def do(self, number: int, op: str, **params: Any) -> dict[str, Any]:
         """Ask a voter to do something, and return its answer."""
@@ -164,12 +171,3 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
-
-
-def running(made: Cluster, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the status of those that answer."""
-    return [status for number in numbers if (status := made.status(number)) is not None]
