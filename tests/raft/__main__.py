@@ -24,8 +24,8 @@ HEADING = """## Raft
 
 Five voters run on the same machine. Clients write and read through all of them all the time, before the fault, during
 it and after it, until at least 1,000 writes are acknowledged. "Unknown" are writes that no client has an answer to.
-"Lost" are acknowledged writes that a voter does not have at the end. A history is linearizable when its operations can have
-happened one after the other, each between its call and its answer (`tests/raft/linearizable.py`).
+"Lost" are acknowledged writes that a voter does not have at the end. A history is linearizable when its operations can
+have happened one after the other, each between its call and its answer (`tests/raft/linearizable.py`).
 `python -m tests.raft --write` writes this part.
 
 | fault | writes acknowledged | unknown | operations | linearizable | lost |
@@ -71,12 +71,14 @@ def _campaign(word: str) -> tuple[list[str], int]:
 
 
 def _judged(fault: Fault, first: int) -> Judgement:
-    with tempfile.TemporaryDirectory(prefix="blixard-raft-") as folder, cluster(Path(folder), VOTERS) as made:
-        with made.own_disks("32m"):
-            made.start()
-            made.leader()
-            load = run(fault, made, first=first)
-            return load.check()
+    with (
+        tempfile.TemporaryDirectory(prefix="blixard-raft-") as folder,
+        cluster(Path(folder), VOTERS) as made,
+        made.own_disks("32m"),
+    ):
+        made.start()
+        made.leader()
+        return run(fault, made, first=first).check()
 
 
 def start_in_any_order(room: Path, seed: int) -> int:

@@ -78,7 +78,11 @@ class Load:
     def more(self, writes: int, at: int | None = None) -> None:
         """Wait until so many more writes are acknowledged."""
         enough = self.writes(at) + writes
-        eventually(lambda: self.writes(at) >= enough)
+        try:
+            eventually(lambda: self.writes(at) >= enough)
+        except AssertionError:
+            said = {number: self.cluster.status(number) for number in self.cluster.voters}
+            raise AssertionError(f"no {writes} writes at {at or 'any node'}: {dict(self.trouble)}, {said}") from None
 
     def stop(self) -> None:
         self._is_over.set()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
 """A lock file of hundreds of packages, each with dozens of digests."""
-EXTRAS = ("aws", "dns", "mdns", "s3", "sftp")
-"""Extras of the package that bring sources: named like the setting and the scheme of the locations that need them."""
+EXTRAS = ("aws", "dns", "mdns", "raft", "s3", "sftp")
+"""Extras of the package that a node's settings need: named like the setting, or the scheme of locations in it."""
 LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
 
 
