@@ -35,6 +35,10 @@ from blixard.model.ids import EndpointId
 from blixard.model.tickets import Ticket, format_ticket, looks_like_ticket, parse_ticket
 from blixard.publishing.dns_zone import read_file as read_zone_file
 from blixard.publishing.store import parse_index
+from blixard.raft import codec as raft_codec
+from blixard.raft.formation import Standing
+from blixard.raft.registry_machine import RegistryMachine
+from blixard.raft.storage import Snapshot, format_snapshot, parse_snapshot
 from blixard.sources.cloud import CloudLocation, Instance, Own, registry_of, seeds_of
 from blixard.sources.cloud_aws import parse_ec2
 from blixard.sources.cloud_azure import joined, parse_list
@@ -49,6 +53,61 @@ from blixard.transport.hello import Hello, Welcome, decode_hello, decode_welcome
 from blixard.trust.attestation import verify_attestation
 from blixard.trust.manifest import members_of, renew_manifest, verify_manifest
 from blixard.trust.peers_signature import sign_peers, verify_peers
+
+_RAFT_STANDING = Standing(
+    node_id=1,
+    expected=frozenset({1, 2, 3}),
+    incarnation="a",
+    members=frozenset({1, 2, 3}),
+    genesis="g",
+    admitted={1: "a", 2: "b"},
+    term=7,
+)
+_RAFT_ENTRIES = [(b"\1", 5, 2), (raft_codec.membership("add", 4), 6, 2), (b'\0{"op":"barrier"}', 7, 3)]
+_RAFT_FRAMES = (
+    raft_codec.hello(_RAFT_STANDING, CLUSTER),
+    *(
+        raft_codec.frame(message, "g")
+        for message in (
+            {"type": "request_vote", "term": 3, "last_log_index": 7, "last_log_term": 3},
+            {
+                "type": "append_entries",
+                "term": 3,
+                "commit_index": 5,
+                "prevLogIdx": 4,
+                "prevLogTerm": 2,
+                "entries": _RAFT_ENTRIES,
+            },
+            {"type": "append_entries", "term": 3, "commit_index": 5, "serialized": (b"xyz", True, False)},
+            {"type": "next_node_idx", "term": 3, "next_node_idx": 8, "reset": False, "success": True},
+            {"type": "apply_command", "command": b"\0{}", "request_id": 4},
+            {"type": "apply_command_response", "request_id": 4, "log_idx": 8, "log_term": 3},
+            {"type": "timeout_now", "term": 3},
+        )
+    ),
+)
+
+
+def _raft_frame(data: bytes) -> None:
+    found = raft_codec.parse(data, "a voter")
+    if found.message is not None:
+        assert raft_codec.parse(raft_codec.frame(found.message, found.genesis), "a voter") == found
+    else:
+        assert found.standing is not None
+        assert raft_codec.parse(raft_codec.hello(found.standing, found.cluster), "a voter") == found
+
+
+def _raft_command(data: bytes) -> None:
+    body = raft_codec.command_body(data)
+    one, other = RegistryMachine(CLUSTER), RegistryMachine(CLUSTER)
+    assert one.apply(body) == other.apply(body)
+    RegistryMachine.check(one.to_json())
+
+
+def _raft_snapshot() -> bytes:
+    return format_snapshot(
+        Snapshot(_RAFT_ENTRIES[1], _RAFT_ENTRIES[2], frozenset({1, 2, 3, 4}), RegistryMachine(CLUSTER).to_json())
+    )
 
 
 @dataclass(frozen=True)
@@ -393,4 +452,19 @@ TARGETS = [
             encode(Welcome(admitted=False, reason="unknown: not one of us")),
         ),
     ),
+    Target("Raft frames", _raft_frame, _RAFT_FRAMES),
+    Target(
+        "Raft commands",
+        _raft_command,
+        tuple(
+            raft_codec.command(raft_codec.REGULAR, body)
+            for body in (
+                {"op": "genesis", "id": "g", "voters": [1, 2, 3]},
+                {"op": "admit", "voter": 1, "incarnation": "a"},
+                {"op": "put", "client": "c", "number": 1, "name": "host1", "entry": attested(1).to_json()},
+                {"op": "remove", "client": "c", "number": 2, "node_id": 1},
+            )
+        ),
+    ),
+    Target("Raft snapshots", lambda data: parse_snapshot(data, "a snapshot"), (_raft_snapshot(),)),
 ]

@@ -47,7 +47,9 @@ def leader_of(nodes: Sequence[Node]) -> Node:
         found = [node for node in nodes if {node.number} == leaders]
         return found[0] if found and all(each["is_open"] for each in states) else None
 
-    return eventually(agreed)
+    leader = eventually(agreed)
+    assert leader is not None
+    return leader
 
 
 def raft(node: Node, *words: object) -> Ended:
@@ -60,7 +62,7 @@ def comes_to(node: Node, wanted: str) -> dict[str, Any]:
 
     def look() -> bool:
         seen[:] = [state(node)]
-        return seen[0]["state"] == wanted
+        return bool(seen[0]["state"] == wanted)
 
     try:
         eventually(look, within=30)

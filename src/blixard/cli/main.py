@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = _build_parser(next(iter(arguments), None)).parse_args(arguments)
+        # Who says nothing asks what there is to say.
+        args = _build_parser(next(iter(arguments), None)).parse_args(arguments or ["--help"])
         args.arguments = arguments
         with _quiet():
             code: int = args.run(args)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from blixard.agent.node_config import load_config
 from blixard.agent.options import add_flags
 from blixard.cli.output import print_line
+from blixard.cli.which_node import add_node_flag, which_node
 
 if TYPE_CHECKING:
     from blixard.agent.node_config import NodeConfig
@@ -28,7 +29,7 @@ def register(commands: Commands) -> None:
     add_flags(parser)
     parser.set_defaults(run=_run_node)
     parser = commands.add_parser("stop", help="stop a node", description="Stop the node of a data directory.")
-    parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR")
+    add_node_flag(parser)
     parser.set_defaults(run=_run_stop)
 
 
@@ -54,5 +55,6 @@ def _run_stop(args: argparse.Namespace) -> int:
     """Stop a node and wait until it is gone."""
     from blixard.agent.process import stop
 
-    print_line(f"node in {args.data_dir} {'stopped' if stop(args.data_dir) else 'was not running'}")
+    data_dir = which_node(args.data_dir)
+    print_line(f"node in {data_dir} {'stopped' if stop(data_dir) else 'was not running'}")
     return 0

@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blixard.agent.control_client import ask
 from blixard.cli.output import print_json, print_line, print_table, seconds
+from blixard.cli.which_node import add_node_flag, which_node
 from blixard.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def register(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser("status", help="what the running node knows of its peers")
-    parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="data directory of the node")
+    add_node_flag(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the status."""
-    status = ask(args.data_dir, "status")
+    status = ask(which_node(args.data_dir), "status")
     if args.json:
         print_json(status)
         return 0

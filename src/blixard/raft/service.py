@@ -177,7 +177,11 @@ class RaftService:
                     await self._vote(self._storage)
                 except InputError as error:
                     self._failed(str(error))
-                    await self._clock.sleep(REOPEN_INTERVAL)
+                except Exception:
+                    # A fault of the engine or of this program must not take discovery with it.
+                    log.exception("raft broke")
+                    self._failed("internal error, see the node's log")
+                await self._clock.sleep(REOPEN_INTERVAL)
         finally:
             self.state, self.reason = "stopped", "the node stops"
             if keeping is not None:
@@ -311,6 +315,8 @@ class RaftService:
         self.state, self.reason, self.view = "failed", why, None
         log.error("raft does not run", extra={"error": why})
         self._give_up(why)
+        self._inbox.clear()
+        self._room.set()
 
     async def _received(self, node: int, frame: Frame) -> None:
         if frame.message is not None:

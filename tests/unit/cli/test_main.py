@@ -17,8 +17,6 @@ from blixard import __version__
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "the following arguments are required: COMMAND; see blixard --help"),
-        (["status"], "the following arguments are required: --data-dir; see blixard status --help"),
         (
             ["check", "--sample", "x"],
             'argument --sample: "x" is no sample of nodes; write auto, all, or how many, at most 50000;'
@@ -38,6 +36,10 @@ from blixard import __version__
 )
 def test_a_wrong_command_line_is_one_line_that_says_where_help_is(words: list[str], line: str) -> None:
     assert refused(blixard(*words), 2) == f"blixard: command line: {line}"
+
+
+def test_the_command_alone_shows_its_help() -> None:
+    assert blixard() == blixard("--help")
 
 
 def test_a_flag_is_not_to_be_abbreviated() -> None:

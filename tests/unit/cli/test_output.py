@@ -10,7 +10,6 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.cli.run import blixard
 
 from blixard.cli.output import print_json, print_line, print_table, progress, seconds
 
@@ -75,8 +74,3 @@ def test_no_progress_is_written_to_a_file(monkeypatch: pytest.MonkeyPatch) -> No
     with progress("peers checked") as show:
         show({"done": 3, "of": 9})
     assert file.getvalue() == ""
-
-
-def test_stop_says_what_it_found_even_if_the_name_is_no_text() -> None:
-    ran = blixard("stop", "--data-dir", "/nowhere/\udcff")
-    assert (ran.code, ran.out) == (0, "node in /nowhere/\\udcff was not running\n")

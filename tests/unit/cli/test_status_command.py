@@ -73,7 +73,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_page_says_what_is_not_written_once_and_why_no_other_host_reaches_the_node(answer: dict[str, Any]) -> None:
     answer |= {"not_remembered": ["numbers"], "not_written": ["entry", "numbers"], "not_reachable": "no address"}
-    lines = blixard("status", "--data-dir", "/srv/n1").out.splitlines()
+    lines = blixard("status", "--data-dir", "/").out.splitlines()
     assert [line for line in lines if line.startswith("cannot")] == [
         "cannot remember what it took: numbers",
         "cannot write, and tries again: entry",
@@ -83,7 +83,7 @@ def test_the_page_says_what_is_not_written_once_and_why_no_other_host_reaches_th
 
 def test_the_page_says_that_the_relay_is_not_there_and_nothing_of_one_that_is(answer: dict[str, Any]) -> None:
     def line() -> list[str]:
-        return [each for each in blixard("status", "--data-dir", "/srv/n1").out.splitlines() if "relay" in each.lower()]
+        return [each for each in blixard("status", "--data-dir", "/").out.splitlines() if "relay" in each.lower()]
 
     assert line() == []
     answer["relay"] = {"url": "https://r.example/", "error": None}
@@ -94,7 +94,7 @@ def test_the_page_says_that_the_relay_is_not_there_and_nothing_of_one_that_is(an
 
 @pytest.mark.usefixtures("answer")
 def test_the_page_says_how_each_peer_is_and_all_that_is_wrong() -> None:
-    ran = blixard("status", "--data-dir", "/srv/n1")
+    ran = blixard("status", "--data-dir", "/")
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0] == "node 1 of cluster prod, admission known: 1 connected, 1 open"
@@ -114,13 +114,13 @@ def test_the_page_says_how_each_peer_is_and_all_that_is_wrong() -> None:
 
 
 def test_the_json_document_is_what_the_node_answered(answer: dict[str, Any]) -> None:
-    assert json.loads(blixard("status", "--data-dir", "/srv/n1", "--json").out) == answer
+    assert json.loads(blixard("status", "--data-dir", "/", "--json").out) == answer
 
 
 def test_a_node_without_peers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = STATUS | {"peers": [], "sources": [], "refused_callers": {}}
     monkeypatch.setattr("blixard.cli.status_command.ask", lambda data_dir, op: alone)
-    assert blixard("status", "--data-dir", "/srv/n1").out.splitlines()[0].endswith("admission known: no peers known")
+    assert blixard("status", "--data-dir", "/").out.splitlines()[0].endswith("admission known: no peers known")
 
 
 def test_where_no_node_runs_is_one_line(tmp_path: Path) -> None:
