@@ -29,5 +29,8 @@ def successor(status: str, turns: Sequence[int], batch: Collection[int]) -> int 
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     after = list(turns)[max((turns.index(node) for node in batch if node in turns), default=-1) + 1 :]
-    others = matched.keys() - set(batch)
-    return max(others, key=lambda node: (node not in after, node in after and after.index(node), matched[node]), default=None)
+
+    def rank(node: int) -> tuple[bool, int, int]:
+        return node not in after, after.index(node) if node in after else 0, matched[node]
+
+    return max(matched.keys() - set(batch), key=rank, default=None)

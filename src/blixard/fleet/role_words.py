@@ -11,7 +11,7 @@ from blixard.agent.options import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OTHER_NAMES = {"refresh_interval_s": "refresh_interval"}
+_OTHER_NAMES = {"refresh_interval_s": "refresh_interval", "raft_voters": "voters"}
 _NO_VARIABLE = "peers_file"
 """The role puts it into the data directory."""
 

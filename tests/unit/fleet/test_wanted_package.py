@@ -145,8 +145,14 @@ def test_an_extra_is_installed_by_its_own_lock_file_whether_asked_for_or_needed(
 
 def test_a_setting_that_is_on_or_off_needs_its_extra_where_it_is_on() -> None:
     assert extras(mdns=True, registries=[])["names"] == ["mdns"]
-    assert extras(raft=True)["names"] == ["raft"]
-    assert extras(mdns=False, raft=False)["names"] == []
+    assert extras(mdns=False)["names"] == []
+
+
+def test_voters_in_raft_need_a_lock_file_of_ones_own_since_the_engine_has_no_wheels() -> None:
+    for found in (extras(raft=True), extras("raft")):
+        assert found["refused"].startswith("extra raft: PySyncObj has no wheels, and hosts build nothing")
+    assert "refused" not in extras(raft=False)
+    assert "refused" not in extras(raft=True, own=True)
 
 
 def test_instances_of_aws_need_its_extra_and_the_seeds_in_its_metadata_do_not() -> None:
@@ -158,7 +164,7 @@ def test_a_lock_file_of_ones_own_has_the_extras_in_it() -> None:
 
 
 def test_an_extra_that_is_not_there_is_refused_with_those_that_are() -> None:
-    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: aws, dns, mdns, raft, s3, sftp'
+    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: aws, dns, mdns, s3, sftp'
 
 
 def test_each_extra_has_a_lock_file() -> None:
