@@ -15,6 +15,8 @@ from tests.raft.cluster import Cluster, cluster
 from tests.raft.faults import FAULTS, Fault
 from tests.raft.load import Judgement, Load
 
+from blixard.errors import BlixardError
+
 WRITES = 1000
 VOTERS = 5
 STARTS = 20
@@ -53,7 +55,7 @@ def _campaign(word: str) -> tuple[list[str], int]:
         began = time.monotonic()
         try:
             judged = _judged(fault, FIRST * (number + 1))
-        except AssertionError as error:
+        except (AssertionError, BlixardError) as error:
             broken += 1
             rows.append(f"| {name} | | | | not run to its end | |")
             tell(f"{rows[-1]}\n  BROKEN: {error}")

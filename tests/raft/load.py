@@ -26,7 +26,7 @@ from blixard.trust.keys import SecretKey
 REGISTERS = 24
 """Entries that are written again and again; every other write is a new entry, which has to be there at the end."""
 
-CLIENTS = 20
+CLIENTS = 8
 """Clients of each node."""
 
 PATIENCE = 6.0
