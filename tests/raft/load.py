@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from random import Random
@@ -62,6 +64,8 @@ class Load:
         self._numbers = itertools.count(1)
         self._new = itertools.count(self.first + REGISTERS)
         self._is_over = threading.Event()
+        self._may_go = threading.Event()
+        self._may_go.set()
         self._threads = [
             threading.Thread(target=self._client, args=(node, Random(node * 1000 + number)), daemon=True)
             for node in self.cluster.voters
@@ -93,8 +97,18 @@ class Load:
         """Return what these nodes answered of that which was asked after `start`, before `end`."""
         return [each for each in self.answered if each.node in nodes and each.called > start and each.returned < end]
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Begin nothing new for a while."""
+        self._may_go.clear()
+        try:
+            yield
+        finally:
+            self._may_go.set()
+
     def _client(self, node: int, random: Random) -> None:
         while not self._is_over.is_set():
+            self._may_go.wait()
             work = random.choice((self._write_register, self._write_register, self._write_new, self._read_register))
             if not work(node, random):
                 self._is_over.wait(0.2)
@@ -221,9 +235,9 @@ def number_of(seq: int) -> int:
     return seq - int(START.timestamp())
 
 
-def entry(node_id: int, number: int) -> NodeRegistryEntry:
+def entry(node_id: int, number: int, *, cluster: str = "blixard") -> NodeRegistryEntry:
     """Return an entry of some node that is signed with a key of its own; the greater `number` is the newer one."""
     key = SecretKey.from_bytes(hashlib.sha256(b"throwaway %d" % node_id).digest())
     address = f"192.0.2.1:{1024 + number % 60000}"
     made = NodeRegistryEntry(node_id, key.public().base64, (address,), None, address)
-    return attest(made, key, cluster="blixard", now=START + timedelta(seconds=number))
+    return attest(made, key, cluster=cluster, now=START + timedelta(seconds=number))
