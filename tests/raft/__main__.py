@@ -27,8 +27,8 @@ HEADING = """## Raft
 Five voters run on the same machine. Clients write and read through all of them all the time, before the fault, during
 it and after it, until at least 1,000 writes are acknowledged. "Unknown" are writes that no client has an answer to.
 "Lost" are acknowledged writes that a voter does not have at the end. A history is linearizable when its operations can
-have happened one after the other, each between its call and its answer (`tests/raft/linearizable.py`).
-`python -m tests.raft --write` writes this part.
+have happened one after the other, each between its call and its answer (`tests/raft/linearizable.py`). While the leader
+is cut off, those that are cut off with it have to acknowledge nothing. `python -m tests.raft --write` writes this part.
 
 | fault | writes acknowledged | unknown | operations | linearizable | lost |
 | --- | --- | --- | --- | --- | --- |
