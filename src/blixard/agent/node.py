@@ -329,7 +329,7 @@ class Node:
             if new.admission == "known":
                 self.manager.dismiss_guests()
         self._addresses_changed()
-        if self.raft is not None:
+        if self.raft is not None and new.raft_voters:
             self.raft.service.expect(new.raft_voters)
         if discovery_of(new) != discovery_of(before):
             await self.manager.configure(discovery_of(new))

@@ -157,9 +157,6 @@ def _complete(values: dict[str, Any], file: str, data: bytes | None) -> NodeConf
         if required not in values:
             mend = "give it with " + next(o.flag_name for o in OPTIONS if o.key == required)
             raise InputError(MISSING, file=file, place=f"/{required}", mend=mend)
-    if values.get("raft") and not values.get("raft_voters"):
-        mend = "list the node ids of the voters, the same on each of them"
-        raise InputError(MISSING, file=file, place="/raft_voters", mend=mend)
     data_dir = Path(values.pop("data_dir", f"data/node{values['node_id']}"))
     advertise = {
         f.name: values.pop(f"advertise.{f.name}")

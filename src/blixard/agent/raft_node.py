@@ -13,6 +13,7 @@ from blixard.raft.codec import PROTOCOL
 from blixard.raft.health import BEAT
 from blixard.raft.operations import RaftOperations
 from blixard.raft.service import RaftService, VoterSettings
+from blixard.raft.voters import check_voters
 
 if TYPE_CHECKING:
     from blixard.agent.node_config import NodeConfig
@@ -27,6 +28,12 @@ class RaftNode:
     """The voter of one node. `service.run` is to be run beside everything else."""
 
     def __init__(self, config: NodeConfig, manager: DiscoveryManager, clock: Clock) -> None:
+        """Prepare it.
+
+        Raises:
+            InputError: the settings name no voter.
+        """
+        check_voters(config.raft_voters)
         settings = VoterSettings(
             config.node_id, config.cluster, frozenset(config.raft_voters), config.data_dir / RAFT_FOLDER_NAME
         )

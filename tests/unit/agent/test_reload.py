@@ -34,6 +34,8 @@ CHANGES: dict[str, Any] = {
     "etcd_key_file": "/etc/blixard/etcd-key.pem",
     "cloud": ("aws:",),
     "mdns": True,
+    "raft": True,
+    "raft_voters": (1, 2, 3),
     "peers_file": Path("/etc/peers.json"),
     "refresh_interval_s": 5.0,
     "auto_connect": False,
