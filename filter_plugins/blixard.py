@@ -31,6 +31,7 @@ from blixard.fleet import (
     membership,
     observe,
     places,
+    raft_turn,
     registry,
     report,
     signature,
@@ -340,6 +341,13 @@ def batch_risk(
     return voters.batch_risk(Voters(**who), _views(hostvars, everybody), list(batch), own_play=own_play)
 
 
+def successor(hostvars: HostVars, status: str, everybody: Hosts, batch: Hosts) -> str:
+    """Return the node id of the voter that a leader hands over to before this batch, empty where nobody has to."""
+    numbers = {name: host.number or 0 for name, host in _views(hostvars, everybody).items()}
+    found = raft_turn.successor(status, list(numbers.values()), [numbers[name] for name in batch])
+    return "" if found is None else str(found)
+
+
 def leaving_risk(hostvars: HostVars, who: t.Mapping[str, t.Any], everybody: Hosts, leaving: Hosts) -> str | None:
     """Return why the hosts `leaving` may not be decommissioned now, null when they may."""
     return voters.leaving_risk(Voters(**who), _views(hostvars, everybody), list(leaving))
@@ -441,6 +449,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "signers": signers,
     "steps": steps.steps,
     "strangers": membership.strangers,
+    "successor": successor,
     "table": table,
     "tolerance": batches.tolerance,
     "troubles": troubles,

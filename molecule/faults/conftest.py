@@ -198,7 +198,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         project = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
         command = [sys.executable, "-m", "tests.simulation", "--heal"]
         cuts = subprocess.run(command, cwd=project, check=True, stdout=subprocess.PIPE, text=True).stdout
-        (project / "docs" / "faults.md").write_text(text + CUTS + cuts)
+        page = project / "docs" / "faults.md"
+        _, heading, rest = page.read_text().partition("
+## Raft
+")  # which tests/raft writes
+        page.write_text(text + CUTS + cuts + heading + rest)
 
 
 @pytest.fixture

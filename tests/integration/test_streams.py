@@ -148,3 +148,29 @@ async def test_streams_before_the_hello_is_answered_are_still_too_many(start_par
     for _ in range(2):
         await (await connection.open_bi()).send().write_all(b"{")
     assert "too many streams" in await asyncio.wait_for(connection.closed(), TIMEOUT)
+
+
+async def test_a_stream_may_carry_far_more_than_comes_back(start_party: StartParty) -> None:
+    async def swallow(_: Connection, stream: Stream) -> None:
+        while await stream.receive(most=MOST) is not None:
+            pass
+        await stream.send(b"all of it")
+
+    handlers = {"echo/1": swallow}
+    dialled, _ = await joined(await start_party(handlers=handlers), await start_party(handlers=handlers))
+    dialled.beat_every(0.05)
+    stream = await dialled.open_stream("echo/1")
+    for _ in range(100):
+        await stream.send(bytes(MOST))
+    await stream.finish()
+    assert await asyncio.wait_for(stream.receive(most=MOST), TIMEOUT) == b"all of it"
+    for _ in range(5):  # beats, each of which looks at what was sent
+        await dialled.ping(TIMEOUT)
+        await asyncio.sleep(0.06)
+    assert await round_trip_once(dialled) == b"all of it"
+
+
+async def round_trip_once(connection: IrohConnection) -> bytes | None:
+    stream = await connection.open_stream("echo/1")
+    await stream.finish()
+    return await asyncio.wait_for(stream.receive(most=MOST), TIMEOUT)

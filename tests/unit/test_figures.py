@@ -84,6 +84,7 @@ FIGURES = [
     ("raft.codec", "MAX_WORD", 64),
     ("raft.engine", "TICK", 0.05),
     ("raft.engine", "LEADER_FALLBACK", 5.0),
+    ("raft.engine", "ELECTION", (1.0, 3.0)),
     ("raft.engine", "SNAPSHOT_ENTRIES", 5000),
     ("raft.engine", "AT_ONCE", 128),
     ("raft.health", "BEAT", 1.0),

@@ -13,7 +13,7 @@ On the controller:
 - `remote`, `answers`: ask a host, and parse what it answered; `host_view`: what this run knows of a host by now.
 - `places`, `wanted_package`, `membership`, `steps`: where the fleet's files are, which package, which hosts and steps.
 - `wanted_service`, `observe`: how a node is to run on a host, and what has to be done for it.
-- `quorum`, `voters`, `batches`: what may restart at once, and in which order.
+- `quorum`, `voters`, `batches`: what may restart at once, and in which order; `raft_turn`: who leads meanwhile.
 - `inventory_check`, `run_lock`: what no run can do with, and no other run at the same time.
 - `role_words`: what a node says, with the role's variables for its options.
 - `staying`: whether who leaves is somebody who stays.

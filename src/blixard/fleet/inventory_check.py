@@ -18,6 +18,7 @@ from blixard.fleet.quorum import batches
 from blixard.model.ids import EndpointId
 from blixard.model.limits import MAX_NODE_ID, MAX_SAFE_INTEGER
 from blixard.model.words import named, quoted
+from blixard.raft.voters import MAX_VOTERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -83,6 +84,8 @@ PATHS = ("blixard_data_dir", "blixard_config_file", "blixard_venv")
 """Variables that are paths on a host, where no folder is the one to begin from."""
 
 _UNSET = object()
+_TRUE = ("true", "yes", "on", "1", "y", "t")
+"""What Ansible takes for true."""
 
 
 def troubles(
@@ -123,6 +126,7 @@ def troubles(
         *_wrong_values(hosts),
         *([f"blixard_node_id of {named(numberless)}: is not set; give each host its own number"] if numberless else []),
         *_same_numbers(present),
+        *_nameless_voters(present),
         *_unknown_hosts(hosts, NAMES_HOSTS, inventory),
         *_unknown_hosts(hosts, NAMES_MEMBERS, {*inventory, *members, *recorded}),
     ]
@@ -254,6 +258,18 @@ def _convert(option: Option, value: object) -> None:
     if value == "" and option.nullable:
         return
     option.convert(value, "")
+
+
+def _nameless_voters(hosts: Hosts) -> Iterator[str]:
+    """Tell of a Raft cluster whose voters nobody has named: they are to be the same whatever the record has."""
+    voting = [name for name, each in hosts.items() if str(each.get("blixard_raft")).lower() in _TRUE]
+    for name in voting[:1]:
+        chosen = names(hosts[name].get("blixard_voters", EVERYBODY))
+        if not chosen or chosen == EVERYBODY or len(chosen) > MAX_VOTERS:
+            yield (
+                f"blixard_raft of {named(voting)}: needs to know who votes; name three or five hosts in blixard_voters,"
+                f" {MAX_VOTERS} at most"
+            )
 
 
 def _same_numbers(hosts: Hosts) -> Iterator[str]:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _OTHER_NAMES = {"refresh_interval_s": "refresh_interval", "raft_voters": "voters"}
-_NO_VARIABLE = ("peers_file", "raft")
-"""The role puts the one into the data directory, and has no variable for the other."""
+_NO_VARIABLE = "peers_file"
+"""The role puts it into the data directory."""
 
 VARIABLES = {
     option.flag_name: "blixard_" + _OTHER_NAMES.get(option.key, option.key.replace(".", "_"))
     for option in OPTIONS
-    if option.key not in _NO_VARIABLE
+    if option.key != _NO_VARIABLE
 }
 """The role's variable for each option of `blixard node`."""
 

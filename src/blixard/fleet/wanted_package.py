@@ -14,13 +14,15 @@ from blixard.errors import InputError
 from blixard.model.words import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
 """A lock file of hundreds of packages, each with dozens of digests."""
 EXTRAS = ("aws", "dns", "mdns", "s3", "sftp")
-"""Extras of the package that bring sources: named like the setting and the scheme of the locations that need them."""
+"""Extras of the package that a node's settings need: named like the setting, or the scheme of locations in it."""
+SOURCE_ALONE = {"raft": "PySyncObj has no wheels, and hosts build nothing"}
+"""Extras that no lock file of the role can have, by the setting that needs them, and why."""
 LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
 
 
@@ -69,6 +71,8 @@ def extras(
     """
     names = sorted({*asked, *_needed(settings)})
     try:
+        if not own:
+            _check_wheels([*names, *(setting for setting, value in settings.items() if value)])
         paths = [] if own else [_lock_of(name, Path(lock).expanduser().absolute()) for name in names]
         digests = [_digest_lock(path) for path in paths]
     except InputError as error:
@@ -85,6 +89,13 @@ def _needed(settings: Mapping[str, Sequence[str] | str | bool | None]) -> Iterat
             scheme, _, rest = str(location).partition(":")
             # Nothing follows in `aws:`, the seeds of a machine's own metadata, which need no package.
             yield from [scheme.lower()] if scheme.lower() in EXTRAS and rest else []
+
+
+def _check_wheels(names: Iterable[str]) -> None:
+    for name in names:
+        if name in SOURCE_ALONE:
+            mend = "set blixard_requirements to a lock file with a wheel of your own, see docs/raft.md"
+            raise InputError(SOURCE_ALONE[name], file=f"extra {name}", mend=mend)
 
 
 def _lock_of(name: str, lock: Path) -> Path:

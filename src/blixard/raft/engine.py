@@ -35,7 +35,11 @@ except ImportError:
 log = logging.getLogger("blixard.raft")
 
 TICK = 0.05
-"""Seconds between two steps where nothing happens; all times of the engine are its defaults."""
+"""Seconds between two steps where nothing happens."""
+
+ELECTION = (1.0, 3.0)
+"""Seconds, at least and at most, without a word of the leader after which a voter wants to lead. By default these are
+0.4 and 1.4: voters on a machine that is short of processors then elect all the time, and nobody leads for long."""
 
 LEADER_FALLBACK = 5.0
 """Seconds without answers of a majority after which a leader is none any more. By default it is 30."""
@@ -282,6 +286,8 @@ class Engine:
             appendEntriesBatchSizeBytes=BATCH,
             logCompactionBatchSize=CHUNK,
             logCompactionMinEntries=snapshot_entries,
+            raftMinTimeout=ELECTION[0],
+            raftMaxTimeout=ELECTION[1],
             leaderFallbackTimeout=LEADER_FALLBACK,
         )
         self._core = _Core(storage, machine, self._wires, conf)

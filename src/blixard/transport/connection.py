@@ -13,7 +13,7 @@ import iroh
 from blixard.dialling.address_proofs import normal
 from blixard.dialling.protocols import DialError
 from blixard.errors import one_line
-from blixard.transport.streams import IrohStream, serve_streams
+from blixard.transport.streams import Carried, IrohStream, serve_streams
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Mapping, Set
@@ -37,8 +37,9 @@ SILENCE = 2.6
 _PING_AGAIN = 0.25
 # Datagrams in one second: beats and their repetitions are a handful, and each costs this node an answer.
 MAX_DATAGRAMS = 100
-# Bytes that this node may send more than three times what it received. iroh looks for further paths at up to 32
-# addresses that the peer names, with 350 bytes for each: once that is its good right, all the time it is an attack.
+# Bytes that this node may send more than three times what it received, beside what its streams carry. iroh looks for
+# further paths at up to 32 addresses that the peer names, with 350 bytes for each: once that is its good right, all the
+# time it is an attack.
 MAX_UNANSWERED = 32 * 1024
 
 _PING, _PONG = b"i", b"o"
@@ -79,6 +80,7 @@ class IrohConnection:
         self._connection = connection
         self._clock = clock
         self._rtt_ms = hello_ms
+        self._carried = Carried()
         self._remote = normal(remote) if remote is not None else _remote_of(connection)
         self._numbers = itertools.count()
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
@@ -110,7 +112,7 @@ class IrohConnection:
         """Be one of the mesh from now on: keep watch over the connection, and serve the streams that the peer opens."""
         self._beating = self._spawn(self._beat())
         if self.protocols:
-            self._spawn(serve_streams(self, gate, handlers, self._clock))
+            self._spawn(serve_streams(self, gate, handlers, self._clock, self._carried))
 
     def beat_every(self, seconds: float) -> None:
         """Notice the peer's silence after `SILENCE` times so long."""
@@ -126,7 +128,7 @@ class IrohConnection:
             DialError: `closed`, the connection has ended.
         """
         try:
-            stream = IrohStream(await self._connection.open_bi())
+            stream = IrohStream(await self._connection.open_bi(), self._carried)
         except iroh.IrohError as error:
             raise DialError("closed", one_line(error.message())) from None
         await stream.send(protocol.encode())
@@ -220,8 +222,9 @@ class IrohConnection:
         self.close(f"no beat for {silence:g} s")
 
     def _sends_too_much(self) -> bool:
+        # What streams carry goes to the one address that answers, and QUIC sends no more of it than is acknowledged.
         stats = self._connection.stats()
-        return stats.udp_tx_bytes > MAX_UNANSWERED + 3 * stats.udp_rx_bytes
+        return stats.udp_tx_bytes > MAX_UNANSWERED + 3 * stats.udp_rx_bytes + 2 * self._carried.bytes
 
     async def _watch(self) -> None:
         ended = await self._connection.closed()

@@ -40,11 +40,19 @@ _log = logging.getLogger("blixard.transport")
 _watching: set[asyncio.Task[None]] = set()
 
 
+class Carried:
+    """How many bytes the streams of one connection were given to send."""
+
+    bytes = 0
+
+
 class IrohStream:
     """One bidirectional stream of frames: each is its length in four bytes, big-endian, and its content."""
 
-    def __init__(self, stream: iroh.BiStream) -> None:
+    def __init__(self, stream: iroh.BiStream, carried: Carried) -> None:
+        """`carried` counts what is sent."""
         self._send, self._recv = stream.send(), stream.recv()
+        self._carried = carried
         self._buffer = bytearray()
 
     async def send(self, frame: bytes) -> None:
@@ -53,6 +61,7 @@ class IrohStream:
         Raises:
             DialError: `closed`, the stream or its connection has ended.
         """
+        self._carried.bytes += _HEADER_BYTES + len(frame)
         try:
             await self._send.write_all(len(frame).to_bytes(_HEADER_BYTES, "big") + frame)
         except iroh.IrohError as error:
@@ -176,13 +185,17 @@ class StreamGate:
 
 
 async def serve_streams(
-    connection: Connection, gate: StreamGate, handlers: Mapping[str, StreamHandler], clock: Clock
+    connection: Connection,
+    gate: StreamGate,
+    handlers: Mapping[str, StreamHandler],
+    clock: Clock,
+    carried: Carried,
 ) -> None:
     """Hand each stream that the peer opens to the handler of its protocol, until this is cancelled."""
     serving: set[asyncio.Task[None]] = set()
     try:
         while True:
-            stream = IrohStream(await gate.arrived())
+            stream = IrohStream(await gate.arrived(), carried)
             task = spawn(_serve(connection, stream, handlers, clock), "serving a stream")
             serving.add(task)
             task.add_done_callback(serving.discard)

@@ -210,3 +210,11 @@ def test_a_record_that_is_another_cluster_s_is_refused_with_what_to_set() -> Non
     assert line.startswith(f'the record has one, two of cluster "{CLUSTER}", and this run is for "stage"; give each')
     gone = NodeRegistryEntry.from_json({**attested(1).to_json(), "state": "absent"})
     assert of({}, members={"one": gone}, cluster="stage") == []
+
+
+def test_voters_in_raft_are_named_one_by_one() -> None:
+    for voters in ([], ["all"]):
+        (line,) = of(both(blixard_raft="yes", blixard_voters=voters))
+        assert line.startswith("blixard_raft of one, two: needs to know who votes")
+    assert of(both(blixard_raft=True, blixard_voters=["one"])) == []
+    assert of(both(blixard_raft=False)) == []

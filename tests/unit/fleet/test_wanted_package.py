@@ -148,6 +148,13 @@ def test_a_setting_that_is_on_or_off_needs_its_extra_where_it_is_on() -> None:
     assert extras(mdns=False)["names"] == []
 
 
+def test_voters_in_raft_need_a_lock_file_of_ones_own_since_the_engine_has_no_wheels() -> None:
+    for found in (extras(raft=True), extras("raft")):
+        assert found["refused"].startswith("extra raft: PySyncObj has no wheels, and hosts build nothing")
+    assert "refused" not in extras(raft=False)
+    assert "refused" not in extras(raft=True, own=True)
+
+
 def test_instances_of_aws_need_its_extra_and_the_seeds_in_its_metadata_do_not() -> None:
     assert extras(cloud=["aws:", "aws:tag=a=b"])["names"] == ["aws"]
 
