@@ -19,6 +19,7 @@ On the controller:
 - `staying`: whether who leaves is somebody who stays.
 - `registry`: the record, and changes of key; `accepted`: the record that was accepted last; `signature`: signatures and
   their numbers.
+- `peers_shown`: what differs between peers files, by name.
 - `inventory`: the record as hosts for Ansible, and how a running node sees them.
 - `publish`: record and peers file to the places that nodes read them from.
 - `report`: the connectivity report, as a document and for people; `waves`: how many hosts check at once.
