@@ -92,7 +92,7 @@ def test_the_facts_template_gives_what_ansible_has_as_facts_of_a_host(tmp_path: 
 
     options = f"filter=ansible_local fact_path={tmp_path}"
     python = f"ansible_python_interpreter={sys.executable}"
-    command = [
+    command: list[str | Path] = [
         BIN / "ansible",
         "-i",
         "localhost,",
