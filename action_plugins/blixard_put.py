@@ -12,7 +12,9 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.blixard.fleet.plugins.plugin_utils.actions import HostOperation, Options, Result, difference
 
-from blixard.fleet.put import packed
+from blixard.documents.data_dir_files import PEERS_FILE_NAME
+from blixard.fleet.peers_shown import peers_shown
+from blixard.fleet.put import MAX_SHOWN, packed
 
 
 class ActionModule(HostOperation):
@@ -26,6 +28,7 @@ class ActionModule(HostOperation):
         "name": {"type": "str", "required": True},
         "mode": {"type": "str", "required": True},
         "unwritten": {"type": "bool", "default": False},
+        "record": {"type": "str"},
     }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
@@ -33,7 +36,7 @@ class ActionModule(HostOperation):
         dest = f"{options['data_dir']}/{options['name']}"
         if options.pop("unwritten"):
             return {"changed": True, "dest": dest}
-        source = self._find(options.pop("src"))
+        source, record = self._find(options.pop("src")), options.pop("record")
         data = source.read_bytes()
         options |= {"sha256": hashlib.sha256(data).hexdigest(), "diff": bool(self._task.diff)}
         options |= {"source": None, "content": None if self._task.check_mode else packed(data)}
@@ -45,7 +48,7 @@ class ActionModule(HostOperation):
             said = super().act(options, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        return {"dest": dest, "sha256": options["sha256"], **self._outcome(said, dest, data)}
+        return {"dest": dest, "sha256": options["sha256"], **self._outcome(said, dest, data, record)}
 
     def _find(self, source: str) -> Path:
         try:
@@ -61,9 +64,14 @@ class ActionModule(HostOperation):
         self._fixup_perms2((folder, place))
         return place
 
-    def _outcome(self, said: Result, dest: str, data: bytes) -> Result:
+    def _outcome(self, said: Result, dest: str, data: bytes, record: str | None) -> Result:
         """Return the result; the host said what stood there, and what stands there now the controller knows itself."""
         if "before" not in said:
             return said
         before = said.pop("before")
-        return {**said, "diff": difference(dest, before, data)} if said["changed"] else said
+        if not said["changed"]:
+            return said
+        peers = None
+        if Path(dest).name == PEERS_FILE_NAME and len(data) <= MAX_SHOWN:
+            peers = peers_shown(before, data, Path(record) if record else None)
+        return {**said, "diff": {"prepared": f"{dest}: {peers}"} if peers else difference(dest, before, data)}

@@ -27,13 +27,17 @@ class ActionModule(HostOperation):
         "config_src": {"type": "str", "required": True},
         "group": {"type": "str"},
         "unit_src": {"type": "str"},
+        "facts_src": {"type": "str"},
         "name": {"type": "str"},
     }
-    RULES: t.ClassVar[dict[str, t.Any]] = {"required_together": [["unit_src", "name"]]}
+    RULES: t.ClassVar[dict[str, t.Any]] = {
+        "required_together": [["unit_src", "name"]],
+        "required_by": {"facts_src": ["unit_src"]},
+    }
 
     def act(self, options: Options, variables: t.Mapping[str, t.Any]) -> Result:
         """Render settings and unit, hold the settings against their schema, and have the host do the rest."""
-        config, unit = options.pop("config_src"), options.pop("unit_src")
+        config, unit, facts = options.pop("config_src"), options.pop("unit_src"), options.pop("facts_src")
         name, path = options.pop("name"), options["config_file"]
         texts = {"config": render(self, config, variables)}
         try:
@@ -42,13 +46,15 @@ class ActionModule(HostOperation):
             raise AnsibleActionFail(f"{config} gives no good node-config: {error}") from None
         if unit:
             texts["unit"] = render(self, unit, variables)
+        if facts:
+            texts["facts"] = render(self, facts, variables)
         sent = {each: text.decode() for each, text in texts.items()}
         asked = {"check": self._task.check_mode, "diff": bool(self._task.diff)}
         said = super().act({"unit": None, "service": name, **options, **sent, **asked}, variables)
         if said.get("failed"):
             return said
         there = {each: said.pop(each) for each in texts if each in said}
-        names = {"config": path, "unit": f"{name}.service"}
+        names = {"config": path, "unit": f"{name}.service", "facts": f"{name}.fact"}
         return {
             **said,
             "config_sha256": hashlib.sha256(texts["config"]).hexdigest(),

@@ -97,7 +97,7 @@ class ActionModule(CheckedAction):
             raise AnsibleActionFail("parents: mode is needed, as octal digits in quotes")
         said = have_file(dest, None if self._task.check_mode else text, sha256=digest, mode=int(mode, 8), diff=True)
         before = said.pop("before")
-        shown = {"diff": difference(str(dest), before, text)} if said["changed"] else {}
+        shown = {"diff": difference(str(dest), before, text)} if said["changed"] and self._task.diff else {}
         return {"dest": str(dest), **said, **shown}
 
     def _hand_over(self, action: str, given: dict[str, t.Any], text: bytes, variables: t.Mapping[str, t.Any]) -> Result:

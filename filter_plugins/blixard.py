@@ -298,9 +298,15 @@ def _as_it_answered(hostvars: HostVars, host: HostView) -> HostView:
     return dataclasses.replace(host, variables=raw(host.name))
 
 
-def table(document: str, file: str = "") -> str:
-    """Return the report for a terminal; `file` is where the whole of it is."""
-    return report.table(json.loads(document), file)
+def table(document: str, file: str = "", changed: t.Sequence[str] = ()) -> str:
+    """Return the report for a terminal; `file` is where the whole of it is, `changed` what the run did before."""
+    return report.table(json.loads(document), file, changed)
+
+
+def changes(hostvars: HostVars, hosts: Hosts, record: t.Mapping[str, t.Any]) -> list[str]:
+    """Return what a run changed, in two lines at most, from the result of its merge and the reasons to start nodes."""
+    restarted = [host.name for host in _answering(_views(hostvars, hosts)).values() if host.pending]
+    return report.changes(record["peers_changes"], record["peers_changed"], restarted)
 
 
 def troubles(document: str, excused: t.Sequence[str] = (), file: str = "") -> list[str]:
@@ -405,6 +411,7 @@ def _for_people(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "after_batches": batches.hosts_after,
     "changed_keys": changed_keys,
+    "changes": changes,
     "data_dir": data_dir_files.paths,
     "extras": wanted_package.extras,
     "fleet_dir": places.fleet_dir_or_nowhere,

@@ -24,6 +24,7 @@ attributes:
   check_mode:
     support: full
   diff_mode:
+    description: Of a peers file it shows a line for each peer that comes, goes or changes, of any other file its lines.
     support: full
   idempotent:
     support: full
@@ -50,6 +51,9 @@ options:
         that the file would change.
     type: bool
     default: false
+  record:
+    description: Folder of the fleet's record on the controller, for the names of peers in a diff.
+    type: str
 seealso:
   - module: blixard.fleet.schema_template
   - module: blixard.fleet.iroh_identity

@@ -25,7 +25,7 @@ attributes:
     description: Writes nothing and starts nothing.
     support: full
   diff_mode:
-    description: Shows what differs in settings and unit.
+    description: Shows what differs in settings, unit and facts.
     support: full
   idempotent:
     description: Starts the node anew each time.
@@ -45,6 +45,11 @@ options:
   unit_src:
     description: Template of the systemd unit.
     type: str
+  facts_src:
+    description:
+      - Template of the facts of the node, in JSON. They become C(ansible_local.NAME) by a file in
+        C(/etc/ansible/facts.d) that is root's and is not executable.
+    type: str
   name:
     description: Name of the service, without the suffix.
     type: str
@@ -61,6 +66,7 @@ EXAMPLES = r"""
     config_src: node-config.json.j2
     group: blixard
     unit_src: blixard.service.j2
+    facts_src: blixard.fact.j2
     name: blixard
 """
 

@@ -50,7 +50,7 @@ options:
   service:
     description:
       - How the node is to run. With it, RV(service) says what follows for it, for which O(paths) must have
-        C(config), C(unit), C(enabled), C(runtime) and C(data_dir).
+        C(config), C(unit), C(enabled), C(facts), C(runtime) and C(data_dir).
     type: dict
     suboptions:
       manager:

@@ -17,6 +17,7 @@ WITHOUT_THEM = '{"blixard_hosts": ["node1", "node2", "node3"]}'
 TRACES = (
     "/etc/blixard/node-config.json",
     "/etc/systemd/system/blixard.service",
+    "/etc/ansible/facts.d/blixard.fact",
     "/opt/blixard/venv",
     "/var/lib/blixard/iroh-secret-key",
     "/var/lib/blixard/discovery-peers.json",

@@ -199,9 +199,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         command = [sys.executable, "-m", "tests.simulation", "--heal"]
         cuts = subprocess.run(command, cwd=project, check=True, stdout=subprocess.PIPE, text=True).stdout
         page = project / "docs" / "faults.md"
-        _, heading, rest = page.read_text().partition("
-## Raft
-")  # which tests/raft writes
+        _, heading, rest = page.read_text().partition("\n## Raft\n")  # which tests/raft writes
         page.write_text(text + CUTS + cuts + heading + rest)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 DATA_DIR = "/var/lib/blixard"
 CLI = "/opt/blixard/venv/bin/blixard"
+FACTS = "/etc/ansible/facts.d/blixard.fact"
 FILES = {
     DATA_DIR: "blixard:blixard 700",
     f"{DATA_DIR}/iroh-secret-key": "blixard:blixard 600",
@@ -18,6 +20,7 @@ FILES = {
     f"{DATA_DIR}/node-registry.json": "blixard:blixard 644",
     "/etc/blixard/node-config.json": "root:blixard 640",
     "/etc/systemd/system/blixard.service": "root:root 644",
+    FACTS: "root:root 644",
 }
 
 
@@ -52,6 +55,12 @@ def test_the_node_runs_as_its_own_account_and_gains_no_rights(node: Node) -> Non
 def test_files_belong_to_whom_they_should(node: Node) -> None:
     listing = node.run(f"stat --format '%n %U:%G %a' {' '.join(FILES)}").splitlines()
     assert dict(line.split(" ", 1) for line in listing) == FILES
+
+
+def test_ansible_has_facts_of_the_node(node: Node) -> None:
+    facts = json.loads(node.run(f"cat {FACTS}"))
+    assert (facts["service"], facts["data_dir"]) == ("blixard", DATA_DIR)
+    assert facts["node_id"] == json.loads(node.run(f"cat {DATA_DIR}/node-registry.json"))["cluster_node_id"]
 
 
 def test_the_node_listens_on_its_port(node: Node) -> None:

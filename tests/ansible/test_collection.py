@@ -137,7 +137,7 @@ def test_repository_and_tarball_install_the_same_files_and_only_those_that_ansib
     assert installed == _files(collections / COLLECTION)
     assert {name.partition("/")[0] for name in installed} == {
         "CHANGELOG.md", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "SECURITY.md", "action_plugins",
-        "bindep.txt", "docs", "filter_plugins", "library", "meta", "playbooks", "plugins",
+        "bindep.txt", "docs", "filter_plugins", "library", "meta", "monitoring", "playbooks", "plugins",
         "requirements.txt", "roles",
     }  # fmt: skip
     assert "roles/blixard/files/requirements.lock" in installed

@@ -72,6 +72,14 @@ def test_the_first_rollout_makes_a_mesh_in_which_everyone_reaches_everyone(fleet
     assert [node["agent"] for node in fleet.report()["nodes"]] == ["running"] * 3
     assert re.search(r"node1 +node2 +yes +direct", first.output)
     assert "6 of 6 edges reached between 3 nodes of test" in first.output
+    assert "changed: peers +3 −0 ~0, 3 nodes started anew" in first.output
+    assert re.search(r"started anew: (node\d(, )?){3}", first.output)
+
+
+def test_the_peers_file_is_shown_by_the_names_of_hosts_and_not_as_json(first: Run) -> None:
+    assert "+ node2 (node 2) " in first.output
+    assert re.search(r"node1/discovery-peers\.json: \+3 −0 ~0 peers", first.output)
+    assert not re.search(r'^\+ {4}"node_id": ', first.output, re.MULTILINE)  # as the peers file has it
 
 
 def test_the_record_holds_what_each_node_signed_and_the_peers_file_follows_from_it(fleet: Fleet) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from tests.ansible.fleet import BIN, PROJECT
 from tests.ansible.rendering import render
 from tests.unit.documents.samples import attested
 from tests.unit.model.strategies import entries, peer_lists
@@ -81,6 +84,35 @@ def test_the_report_template_gives_the_report_as_all_documents_are_written() -> 
 
     text = json.dumps(report, indent=2, ensure_ascii=False)
     assert render("connectivity-report.json.j2", __blixard_report=text) == pretty_bytes(report)
+
+
+def test_the_facts_template_gives_what_ansible_has_as_facts_of_a_host(tmp_path: Path) -> None:
+    text = render("blixard.fact.j2", blixard_node_id=7, blixard_cluster='{{ "x" }}', blixard_metrics="127.0.0.1:9464")
+    (tmp_path / "blixard.fact").write_bytes(text)
+
+    options = f"filter=ansible_local fact_path={tmp_path}"
+    python = f"ansible_python_interpreter={sys.executable}"
+    command: list[str | Path] = [
+        BIN / "ansible",
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "localhost",
+        "-e",
+        python,
+        "-m",
+        "setup",
+        "-a",
+        options,
+    ]
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout.partition("=>")[2])["ansible_facts"]["ansible_local"]["blixard"]
+    assert said == json.loads(text)
+    assert (said["node_id"], said["cluster"], said["metrics"]) == (7, '{{ "x" }}', "127.0.0.1:9464")
+    assert said["service"] == "blixard"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from blixard.dialling.protocols import DIAL_ERRORS
 from blixard.peers.status import AnswerKind, PeerState
+from blixard.transport.acceptor import TurnedAway
+from blixard.transport.hello import RefusalKind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _Labels = Mapping[str, object]
+
+_REFUSED = (*get_args(RefusalKind), *get_args(TurnedAway))
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,13 @@ class EventCounts:
             "blixard_dial_failures_total",
             "counter",
             "Dials that failed, by kind of error.",
-            [({"kind": kind}, count) for kind, count in sorted(self.failures.items())],
+            _by_kind(self.failures, DIAL_ERRORS),
         )
+
+
+def _by_kind(counts: Mapping[str, int], known: Iterable[str]) -> list[tuple[_Labels, float]]:
+    """Return the counts by kind, those of `known` kinds from 0 on: else a rate would miss the first of each kind."""
+    return [({"kind": kind}, counts.get(kind, 0)) for kind in sorted({*known, *counts})]
 
 
 _COUNTED = (
@@ -162,6 +172,12 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
             if source.good_at is not None
         ],
     )
+    yield Family(
+        "blixard_source_last_good_answer_timestamp_seconds",
+        "gauge",
+        "Unix time of the last good answer of a source.",
+        [({"source": source.name}, source.good_at.timestamp()) for source in asked if source.good_at is not None],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +195,17 @@ class NodeFacts:
     not_remembered: int = 0
     not_written: int = 0
     is_reachable: bool = True
+    has_relay: bool = False
     relay_connections: int = 0
     live_in: Mapping[str, bool] = field(default_factory=dict)
     more: Iterable[Family] = ()
     gossip: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def start_families(started: datetime) -> Iterator[Family]:
+    """Return when the node started, under the name that every program has it: it tells one that comes back at once."""
+    text = "Unix time at which the node started."
+    yield Family("process_start_time_seconds", "gauge", text, [({}, started.timestamp())])
 
 
 def node_families(node: NodeFacts) -> Iterator[Family]:
@@ -208,6 +231,12 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         [({}, not node.is_reachable)],
     )
     yield Family(
+        "blixard_relay_configured",
+        "gauge",
+        "Whether the node has a relay of its own.",
+        [({}, node.has_relay)],
+    )
+    yield Family(
         "blixard_relay_connections",
         "gauge",
         "Relays that the node is connected to: its own, and those over which it met peers.",
@@ -223,7 +252,7 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         "blixard_refused_callers_total",
         "counter",
         "Callers that were not let in, by kind of refusal.",
-        [({"kind": kind}, count) for kind, count in sorted(node.refused.items())],
+        _by_kind(node.refused, _REFUSED),
     )
     yield from node.more
     for name, text in _GOSSIP.items():

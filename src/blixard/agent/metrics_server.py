@@ -20,6 +20,7 @@ from blixard.agent.metrics import (
     node_families,
     peer_families,
     source_families,
+    start_families,
 )
 from blixard.agent.options import Bind
 from blixard.errors import InputError
@@ -176,11 +177,13 @@ async def monitored(
         yield
         return
     counts = EventCounts()
+    started = clock.wall()
     counting = asyncio.create_task(_count(manager.subscribe(), counts))
 
     def text() -> bytes:
         return exposition(
             itertools.chain(
+                start_families(started),
                 node_families(about()),
                 peer_families(manager.status()),
                 source_families(manager.source_status(), clock.wall()),

@@ -224,6 +224,7 @@ class Node:
             not_remembered=len(self.manager.not_remembered()),
             not_written=len(self.unwritten.lines()),
             is_reachable=self.own.not_reachable is None,
+            has_relay=self.config.relay_url is not None,
             relay_connections=self.connector.relay_connections(),
             live_in=self.liveness.told(),
             more=() if self.raft is None else self.raft.families(),

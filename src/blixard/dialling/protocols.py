@@ -24,6 +24,12 @@ STOPPED = "stopped"
 NOWHERE = "there is no address to dial, or none but the peer itself names one and it was met at none"
 """The message of a dial that was not made."""
 
+DIAL_ERRORS = (
+    *("timeout", "unreachable", "wrong_id", "wrong_alpn", "wrong_cluster", "wrong_node_id", "refused", "closed"),
+    *("bad_address", "too_slow", "local"),
+)
+"""Every kind of DialError."""
+
 REFUSALS = frozenset({"refused", "wrong_cluster", "wrong_node_id"})
 """Kinds of DialError with which a peer that is alive says no. They slow dialling down, but open no breaker."""
 

@@ -21,5 +21,7 @@ On the controller:
   their numbers.
 - `publish`: record and peers file to the places that nodes read them from; `pull`: the record from where several
   controllers share it.
+- `peers_shown`: what differs between peers files, by name.
+- `inventory`: the record as hosts for Ansible, and how a running node sees them.
 - `report`: the connectivity report, as a document and for people; `waves`: how many hosts check at once.
 """

@@ -394,7 +394,9 @@ def _identity(said: object, _: Options, at: _At) -> dict[str, Any]:
 
 
 _THERE = _object({"changed": _flag, "before": _or_null(_text)})
-_SERVICE = _object({"changed": _flag, "config": _THERE, "unit": _THERE}, optional=("config", "unit"))
+_SERVICE = _object(
+    {"changed": _flag, "config": _THERE, "unit": _THERE, "facts": _THERE}, optional=("config", "unit", "facts")
+)
 
 
 def _service(said: object, _: Options, at: _At) -> dict[str, Any]:

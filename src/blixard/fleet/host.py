@@ -123,7 +123,7 @@ def _service(options: Options) -> dict[str, Any]:
         config_file=Path(options["config_file"]),
         config=options["config"],
         group=options["group"],
-        unit=None if unit is None else Unit(options["service"], unit),
+        unit=None if unit is None else Unit(options["service"], unit, options.get("facts")),
         check=bool(options["check"]),
         diff=bool(options["diff"]),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents.connectivity_report import coverage, is_bad, is_untold, summary
 from blixard.errors import bounded_lines
+from blixard.model.words import named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -224,26 +225,45 @@ def _edge_line(edge: Edge) -> str:
     return f"{_end(edge, 'from')} → {_end(edge, 'to')}: {kind}: {message}; {tried}"
 
 
-def table(report: Report, file: str = "") -> str:
+def changes(peers: Sequence[str], peers_changed: str, restarted: Sequence[str]) -> list[str]:
+    """Return what a run changed, in two lines at most.
+
+    Args:
+        peers: a line for each peer that came, went or changed.
+        peers_changed: the same in short.
+        restarted: names of the hosts whose node was started anew.
+    """
+    what = [f"peers {peers_changed.removesuffix(' peers')}"] if peers else []
+    what += [f"{len(restarted)} node{'' if len(restarted) == 1 else 's'} started anew"] if restarted else []
+    lines = [f"changed: {', '.join(what)}" if what else "nothing changed: the same peers, no node started anew"]
+    return lines + ([f"started anew: {named(restarted)}"] if restarted else [])
+
+
+def table(report: Report, file: str = "", changed: Sequence[str] = ()) -> str:
     """Return the report for a terminal: a line an edge; in a large fleet a line a node, the worst first.
 
     Args:
         report: a report.
         file: where the whole report is, for the nodes that find no room.
+        changed: what the run changed before, for the lines above the last.
     """
+    return "\n".join(_table(report, file, changed))
+
+
+def _table(report: Report, file: str, changed: Sequence[str]) -> list[str]:
     edges = report["edges"]
     counts = report["summary"]
     reached = f"{counts['reached']} of {counts['edges']} edges reached"
     untold = f", {counts['untold']} could not be told" if counts.get("untold") else ""
     last = f"{reached}{untold} between {counts['nodes']} nodes of {report['cluster']}{_sampled(report)}"
     if not edges:
-        return last
+        return [*changed, last]
     if len(edges) <= MAX_EDGE_LINES:
-        return "\n".join([*_columns([_EDGE_HEAD, *map(_edge_row, edges)]), last])
+        return [*_columns([_EDGE_HEAD, *map(_edge_row, edges)]), *changed, last]
     rows = sorted(_node_rows(edges))
     left = len(rows) - MAX_NODE_LINES
     more = [f"… and {left} more nodes{_see(file)}"] if left > 0 else []
-    return "\n".join([*_columns([_NODE_HEAD, *(row for _, row in rows[:MAX_NODE_LINES])]), *more, last])
+    return [*_columns([_NODE_HEAD, *(row for _, row in rows[:MAX_NODE_LINES])]), *more, *changed, last]
 
 
 def _sampled(report: Report) -> str:

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNITS = "/etc/systemd/system"
+FACTS = "/etc/ansible/facts.d"
+"""Where Ansible finds a host's own facts: `NAME.fact` is `ansible_local.NAME`. Data, since it is not executable."""
+
 CONFIG_MODE = "0640"
 UNIT_MODE = "0644"
+FACTS_MODE = "0644"
 
 TIMEOUT = 120.0
 """Seconds for one command of systemd, which by itself gives up on a start after 90."""
@@ -35,15 +39,21 @@ class NotStarted(BlixardError):
 
 @dataclass(frozen=True)
 class Unit:
-    """The systemd unit of a node: its `name` without the suffix, and its `text`."""
+    """The systemd unit of a node: its `name` without the suffix, its `text`, and the `facts` that go with it."""
 
     name: str
     text: str
+    facts: str | None = None
 
     @property
     def path(self) -> Path:
         """Where an administrator's units are."""
         return Path(UNITS) / f"{self.name}.service"
+
+    @property
+    def facts_path(self) -> Path:
+        """Where Ansible looks for facts under this name."""
+        return Path(FACTS) / f"{self.name}.fact"
 
 
 def run_with(
@@ -71,8 +81,8 @@ def run_with(
         diff: also return what is there now.
 
     Returns:
-        `changed`, which is true, and with `diff` the text `config` and `unit` that are there now, null where there is
-        none to show or where they stay.
+        `changed`, which is true, and with `diff` the text `config`, `unit` and `facts` that are there now, null where
+        there is none to show or where they stay.
 
     Raises:
         InputError: something cannot be written.
@@ -82,6 +92,10 @@ def run_with(
     if unit is not None:
         text = unit.text.encode()
         written["unit"] = _have(unit.path, text, UNIT_MODE, check=check, diff=diff)
+    if unit is not None and unit.facts is not None:
+        if not check:
+            _make_folder(unit.facts_path.parent)
+        written["facts"] = _have(unit.facts_path, unit.facts.encode(), FACTS_MODE, check=check, diff=diff)
     if not check:
         _start_unit(unit.name) if unit is not None else _start_process(data_dir, config_file)
     return {"changed": True, **(written if diff else {})}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.documents import data_dir_files
 from blixard.fleet.observe import has_key, pending
-from blixard.fleet.service import CONFIG_MODE, UNIT_MODE, UNITS
+from blixard.fleet.service import CONFIG_MODE, FACTS, FACTS_MODE, UNIT_MODE, UNITS
 from blixard.model.words import named
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def paths(data_dir: str, config: str, venv: str, service: str, join: Sequence[st
         "runtime": f"{venv}/{MARKER_NAME}",
         "unit": f"{UNITS}/{service}.service",
         "enabled": f"{UNITS}/multi-user.target.wants/{service}.service",
+        "facts": f"{FACTS}/{service}.fact",
         # The directory itself, also where it is reached through a link of the operator's.
         "data_dir": f"{data_dir}/.",
         **{path: path for path in join},
@@ -73,7 +74,11 @@ def service(look: Mapping[str, Any], *, manager: str, user: str, group: str) -> 
         "config": {"sha256": look["config_sha256"], "mode": CONFIG_MODE, "group": group_or_none}
     }
     if manager == SYSTEMD:
-        wanted |= {"unit": {"expected": True, "mode": UNIT_MODE}, "enabled": {"kind": "link"}}
+        wanted |= {
+            "unit": {"expected": True, "mode": UNIT_MODE},
+            "enabled": {"kind": "link"},
+            "facts": {"expected": True, "mode": FACTS_MODE},
+        }
     return {
         "manager": manager,
         "owner": owner,

@@ -41,7 +41,8 @@ _VISITORS_PER_ID = 2
 _CHECK_LIFETIME = 60.0
 _REFUSED_LIFETIME = 2.0
 
-_TurnedAway = Literal["no_handshake", "no_hello", "bad_hello", "displaced", "too_many_checks"]
+TurnedAway = Literal["no_handshake", "no_hello", "bad_hello", "displaced", "too_many_checks"]
+"""Why a caller had to go before, or after, anybody decided whether it is let in."""
 
 
 @dataclass(eq=False)
@@ -70,7 +71,7 @@ class Acceptor:
         *,
         clock: Clock,
         is_known: Callable[[EndpointId], bool] = lambda _: False,
-        turned_away: Callable[[_TurnedAway, str, str], None] = lambda *_: None,
+        turned_away: Callable[[TurnedAway, str, str], None] = lambda *_: None,
         handlers: Mapping[str, StreamHandler] = NO_HANDLERS,
     ) -> None:
         """Take what decides.
@@ -131,7 +132,7 @@ class Acceptor:
             log.debug("caller went away before its hello", extra={"error": str(error).splitlines()[-1:]})
             return
         except asyncio.TimeoutError:
-            missing: _TurnedAway = "no_handshake" if caller.endpoint_id is None else "no_hello"
+            missing: TurnedAway = "no_handshake" if caller.endpoint_id is None else "no_hello"
             self._turned_away(missing, caller.name, f"not complete after {limit:g} s")
             return
         except InputError as error:

@@ -131,11 +131,14 @@ def _protocols(value: object) -> frozenset[str]:
     return frozenset(names)
 
 
+RefusalKind = Literal["wrong_cluster", "unknown", "bad_entry", "wrong_node_id", "node_id_taken"]
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why somebody is not let in: a stable word to count by, and a sentence."""
 
-    kind: Literal["wrong_cluster", "unknown", "bad_entry", "wrong_node_id", "node_id_taken"]
+    kind: RefusalKind
     message: str
 
     def __str__(self) -> str:

@@ -28,9 +28,12 @@ from blixard.agent.metrics import (
 )
 from blixard.agent.metrics_server import MAX_REQUEST_BYTES, serving_metrics
 from blixard.agent.options import Bind
+from blixard.dialling.protocols import DIAL_ERRORS
 from blixard.errors import InputError
 from blixard.peers.events import Event, EventKind
 from blixard.peers.status import AnswerKind, PeerState, PeerStatus, SourceState, SourceStatus
+from blixard.transport.acceptor import TurnedAway
+from blixard.transport.hello import RefusalKind
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -136,6 +139,7 @@ def test_a_source_is_up_while_it_answers(state: SourceState, up: int) -> None:
     assert series["blixard_source_peers", labels] == 7
     assert series["blixard_source_problems", labels] == 1
     assert series["blixard_source_seconds_since_good_answer", labels] == 90
+    assert series["blixard_source_last_good_answer_timestamp_seconds", labels] == good_at.timestamp()
     answers = {
         kind: series["blixard_source_answers_total", (*labels, ("result", kind))] for kind in get_args(AnswerKind)
     }
@@ -183,6 +187,7 @@ def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
     assert series["blixard_refused_callers_total", (("kind", "unknown"),)] == 3
     for name in ("blixard_not_remembered", "blixard_not_written", "blixard_not_reachable"):
         assert series[name, ()] == 0
+    assert series["blixard_relay_configured", ()] == 0
     assert series["blixard_relay_connections", ()] == 0
     assert ("blixard_etcd_live", ()) not in series
     live = read(
@@ -190,12 +195,26 @@ def test_the_node_says_who_it_is_and_whom_it_turned_away() -> None:
     )
     assert live["blixard_etcd_live", (("place", "etcd://a/f"),)] == 1
     assert live["blixard_etcd_live", (("place", "etcd://b/f"),)] == 0
-    worse = dataclasses.replace(about, not_remembered=2, not_written=3, is_reachable=False, relay_connections=2)
+    worse = dataclasses.replace(
+        about, not_remembered=2, not_written=3, is_reachable=False, has_relay=True, relay_connections=2
+    )
     bad = read(exposition(node_families(worse)))
     assert bad["blixard_not_remembered", ()] == 2
     assert bad["blixard_not_written", ()] == 3
     assert bad["blixard_not_reachable", ()] == 1
+    assert bad["blixard_relay_configured", ()] == 1
     assert bad["blixard_relay_connections", ()] == 2
+
+
+def test_every_kind_of_failure_and_of_refusal_is_counted_from_nought_so_that_a_rate_sees_the_first() -> None:
+    about = NodeFacts(node_id=1, cluster="prod", version="0.1.0", refused={"of another version": 3})
+    counts = EventCounts()
+    counts.add(event("failed", error="timeout", message="m"))
+    series = read(exposition([*node_families(about), *counts.families()]))
+    refused = {labels[0][1]: count for (name, labels), count in series.items() if "refused" in name}
+    assert refused == {**dict.fromkeys((*get_args(RefusalKind), *get_args(TurnedAway)), 0), "of another version": 3}
+    failures = {labels[0][1]: count for (name, labels), count in series.items() if "failures" in name}
+    assert failures == {**dict.fromkeys(DIAL_ERRORS, 0), "timeout": 1}
 
 
 async def fetched(port: int, request: bytes) -> tuple[bytes, bytes]:

@@ -11,7 +11,7 @@ from tests.unit.documents.samples import key
 
 from blixard.documents.schemas import validate
 from blixard.fleet.host_view import HostView
-from blixard.fleet.report import Part, fleet_report, merge, table, troubles
+from blixard.fleet.report import Part, changes, fleet_report, merge, table, troubles
 
 NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 
@@ -309,3 +309,20 @@ def test_peers_have_the_names_that_the_inventory_gives_them() -> None:
     inventory = [alpha, HostView("beta", number=2), HostView("no number")]
     report = fleet_report([alpha], inventory, cluster="test")
     assert [edge["to_name"] for edge in report["edges"]] == ["beta", None]
+
+
+def test_what_a_run_changed_is_two_lines_at_most_above_the_one_that_counts_the_edges() -> None:
+    names = [f"node{number}" for number in range(1, 9)]
+    changed = changes(["+ x (node 9) abc"], "+1 −0 ~0 peers", names)
+    assert changed == [
+        "changed: peers +1 −0 ~0, 8 nodes started anew",
+        "started anew: node1, node2, node3, node4, node5 and 3 more",
+    ]
+    last = "2 of 2 edges reached between 2 nodes of test"
+    report = merge([_part(1, _edge(1, 2)), _part(2, _edge(2, 1))], NAMES, "test")
+    assert table(report, "", changed).splitlines()[-3:] == [*changed, last]
+
+
+def test_a_run_that_changed_nothing_says_so() -> None:
+    assert changes([], "+0 −0 ~0 peers", []) == ["nothing changed: the same peers, no node started anew"]
+    assert changes([], "+0 −0 ~0 peers", ["web"]) == ["changed: 1 node started anew", "started anew: web"]

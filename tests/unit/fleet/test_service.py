@@ -109,6 +109,31 @@ def test_without_systemd_the_unit_is_written_and_the_error_says_what_to_set(
     assert (data_dir.parent / "units" / "blixard.service").read_text() == "[Unit]\n"
 
 
+def test_facts_are_written_beside_the_unit_for_everybody_to_read_and_shown_before(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = data_dir.parent / "root"
+    monkeypatch.setattr("blixard.fleet.service.UNITS", str(root / "units"))
+    monkeypatch.setattr("blixard.fleet.service.FACTS", str(root / "facts.d"))
+    monkeypatch.setenv("PATH", str(data_dir))
+    unit = Unit("blixard", "[Unit]\n", '{"node_id": 1}\n')
+    path = data_dir / "node-config.json"
+
+    would = run_with(data_dir, config_file=path, config=CONFIG, unit=unit, check=True, diff=True)
+    assert would["facts"] == {"changed": True, "before": None}
+    assert not root.exists()
+
+    before = os.umask(0o377)
+    try:
+        with pytest.raises(NotStarted):
+            run_with(data_dir, config_file=path, config=CONFIG, unit=unit)
+    finally:
+        os.umask(before)
+    written = root / "facts.d" / "blixard.fact"
+    assert written.read_text() == unit.facts
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (written, written.parent)] == [0o644, 0o755]
+
+
 def test_an_error_of_the_service_has_a_line_for_each_of_the_node_s_own() -> None:
     assert str(NotStarted("systemctl restart blixard: failed\n\x1b[2Jone\n\ntwo")).splitlines() == [
         "systemctl restart blixard: failed",

@@ -12,6 +12,7 @@ from blixard.fleet.wanted_service import paths, reasons, service
 
 CONFIG = "/etc/blixard/node-config.json"
 UNIT = "/etc/systemd/system/blixard.service"
+FACTS = "/etc/ansible/facts.d/blixard.fact"
 MARKER = "/opt/blixard/venv/.blixard-runtime"
 OWN = {"owner": "blixard", "group": "blixard"}
 ACCOUNT = {"user": "blixard", "group": "blixard"}
@@ -29,6 +30,7 @@ def _host(*, systemd: bool, uid: int) -> dict[str, Any]:
             "config": {"path": CONFIG, "kind": "file", "sha256": "c1", "mode": "0640", "group": "blixard"},
             "unit": {"path": UNIT, "kind": "file", "expected": True, "mode": "0644", "mtime": 90.0},
             "enabled": {"path": "/etc/link", "kind": "link", "mtime": 90.0},
+            "facts": {"path": FACTS, "kind": "file", "expected": True, "mode": "0644", "mtime": 90.0},
             "runtime": {"path": MARKER, "kind": "file", "sha256": "m1", "mtime": 90.0},
             "data_dir": {"mode": "0700", **OWN},
         },
@@ -57,6 +59,7 @@ def test_systemd_runs_the_node_where_it_is_there_and_ansible_is_root_or_where_it
 def test_a_process_needs_no_unit_and_its_settings_belong_to_no_group() -> None:
     look = _host(systemd=True, uid=0)
     look["files"]["unit"] = look["files"]["enabled"] = {"path": UNIT, "kind": "absent"}
+    look["files"]["facts"] = {"path": FACTS, "kind": "absent"}
     look["files"]["config"]["group"] = "root"
 
     assert service(look, manager="process", **ACCOUNT)["pending"] == []
@@ -64,6 +67,7 @@ def test_a_process_needs_no_unit_and_its_settings_belong_to_no_group() -> None:
         f"{CONFIG} is not as wanted",
         f"{UNIT} is missing",
         f"{UNIT} is missing",
+        f"{FACTS} is missing",
     ]
 
 
@@ -72,6 +76,7 @@ def test_a_look_describes_every_file_that_is_compared_and_those_that_a_node_join
 
     assert seen.items() >= {"config": CONFIG, "unit": UNIT, "runtime": MARKER, "data_dir": "/var/lib/blixard/."}.items()
     assert seen["enabled"] == "/etc/systemd/system/multi-user.target.wants/blixard.service"
+    assert seen["facts"] == FACTS
     assert seen["signature"] == "/var/lib/blixard/discovery-peers.json.sig"
     assert seen["/var/lib/blixard/registry.d/a.json"] == "/var/lib/blixard/registry.d/a.json"
 
