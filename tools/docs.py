@@ -47,6 +47,7 @@ The life of a fleet <docs/life>
 The peers file in CI <docs/ci>
 Publishing <docs/publishing>
 Running a node <docs/node>
+The mesh page <docs/mesh-page>
 Peers from DNS <docs/dns>
 Peers from etcd <docs/etcd>
 Peers from a cloud <docs/cloud>

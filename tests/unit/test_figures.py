@@ -69,6 +69,7 @@ FIGURES = [
     ("model.limits", "MAX_CONFIG_BYTES", 262_144),
     ("model.limits", "MAX_SIGNATURE_BYTES", 4_096),
     ("model.limits", "MAX_MANIFEST_BYTES", 25_165_824),
+    ("model.limits", "MAX_REPORT_BYTES", 67_108_864),
     ("model.limits", "MAX_KEY_BYTES", 1_024),
     ("model.limits", "MAX_INTEGER_DIGITS", 20),
     ("sources.cloud", "TIMEOUT", 9.5),
