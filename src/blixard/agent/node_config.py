@@ -54,6 +54,7 @@ class NodeConfig:
     admission: Admission
     trusted_signers: tuple[EndpointId, ...] = ()
     metrics: Bind | None = None
+    page: bool = False
     log_level: str = "info"
     log_format: str = "logfmt"
     sha256: str | None = None
@@ -229,7 +230,7 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
     )
 
 
-NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "metrics")
+NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "metrics", "page")
 """What the node is, where it listens and where it lives."""
 
 _NOT_SETTINGS = frozenset({"sha256"})

@@ -67,6 +67,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "admission": ("known", "known", "known"),
     "trusted_signers": ([SIGNER.hex], SIGNER.base64, (SIGNER,)),
     "metrics": ("[::1]:9101", "[::1]:9101", Bind.parse("[::1]:9101")),
+    "page": (True, "true", True),
     "log_level": ("debug", "debug", "debug"),
     "log_format": ("json", "json", "json"),
 }
@@ -98,6 +99,7 @@ OTHERS = {
     "admission": "open",
     "trusted_signers": key(8).public().hex,
     "metrics": "127.0.0.1:9102",
+    "page": "no",
     "log_level": "error",
     "log_format": "logfmt",
 }
@@ -139,6 +141,7 @@ WRONG: dict[str, list[Any]] = {
     "admission": ["", "closed", True, []],
     "trusted_signers": [SIGNER.hex, ["x"], ["A" * 43 + "="], [1]],
     "metrics": ["9101", ":9101", 9101],
+    "page": [1, "true", None],
     "log_level": ["INFO", "trace", None, 1],
     "log_format": ["text", None],
 }

@@ -40,6 +40,7 @@ CHANGES: dict[str, Any] = {
     "admission": "known",
     "trusted_signers": (key(9).public(),),
     "metrics": Bind.parse("127.0.0.1:9101"),
+    "page": True,
     "log_level": "debug",
     "log_format": "json",
 }
