@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop stands in the way of the tests that have their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Give the browser; skip where there is none. A CI without it fails."""
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
