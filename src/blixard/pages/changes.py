@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +17,7 @@ SLOWER, SLOWER_MS = 3.0, 5.0
 """An edge is slower when its round trip is so many times as long, and by so many milliseconds."""
 
 Kind = Literal["worse", "better", "other"]
+_KINDS = get_args(Kind)
 
 
 class Change(NamedTuple):
@@ -56,7 +57,7 @@ def changes(before: Mesh, now: Mesh) -> Changes:
         for edge, text, kind in changed
         if edge.end not in moved and edge.start not in moved
     ]
-    lines.sort(key=lambda change: ("worse", "better", "other").index(change.kind))
+    lines.sort(key=lambda change: (_KINDS.index(change.kind), change.text.startswith("takes")))
     return Changes(lines, was, {(edge.start, edge.end) for edge, *_ in changed})
 
 
