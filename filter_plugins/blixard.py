@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -22,6 +23,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
 
 from blixard.documents import data_dir_files
+from blixard.documents.connectivity_report import parse_report
+from blixard.documents.files import read_limited
 from blixard.documents.peers_file import read_peers
 from blixard.documents.record import read_record, record_files
 from blixard.errors import BlixardError, InputError, bounded_lines, one_line, trouble_with_files
@@ -44,7 +47,9 @@ from blixard.fleet import (
 )
 from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
+from blixard.model.limits import MAX_REPORT_BYTES
 from blixard.model.words import named, quoted
+from blixard.pages.mesh_page import mesh_page
 
 if t.TYPE_CHECKING:
     from blixard.model.entry import NodeRegistryEntry
@@ -314,6 +319,14 @@ def troubles(document: str, excused: t.Sequence[str] = (), file: str = "") -> li
     return report.troubles(json.loads(document), excused, file)
 
 
+def report_page(document: str, before: str = "") -> str:
+    """Return a report as an HTML page; `before` is the file of the last one, if there is one that can be read."""
+    last = None
+    with contextlib.suppress(InputError):  # this run writes over it
+        last = parse_report(read_limited(before, MAX_REPORT_BYTES), file=before) if before else None
+    return mesh_page(parse_report(document.encode()), last).decode()
+
+
 def waves_of(hostvars: HostVars, hosts: Hosts) -> dict[str, int]:
     """Return how many may check at once, for each of `hosts` that shares its machine with too many of them."""
     return waves.waves({name: hostvars[name] for name in hosts if name in hostvars}, waves.cores_here())
@@ -444,6 +457,7 @@ _FILTERS: dict[str, t.Callable[..., t.Any]] = {
     "refused_tags": refused_tags,
     "refused_unknown": membership.refuse_unknown,
     "report": fleet_report,
+    "report_page": report_page,
     "risk": batch_risk,
     "rolling": rolling,
     "rotation": rotation,

@@ -48,6 +48,7 @@ The peers file in CI <docs/ci>
 Publishing <docs/publishing>
 Running a node <docs/node>
 Monitoring <docs/monitoring>
+The mesh page <docs/mesh-page>
 Peers from DNS <docs/dns>
 Peers from etcd <docs/etcd>
 Peers from a cloud <docs/cloud>

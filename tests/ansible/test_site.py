@@ -138,10 +138,14 @@ def test_check_mode_on_a_converged_fleet_foresees_nothing(fleet: Fleet) -> None:
 def test_a_killed_node_fails_the_check_which_names_it_and_exactly_the_edges_to_it(fleet: Fleet) -> None:
     fleet.kill("node2")
 
-    run = fleet.play("check", "-e", "blixard_check_timeout=3")
+    page = fleet.root / "mesh.html"
+    run = fleet.play("check", "-e", "blixard_check_timeout=3", "-e", f"blixard_report_html={page}")
 
     assert run.code != 0
     assert _edges(fleet, reached=False) == {(1, 2), (3, 2)}
+    # The page knows the report before this one, in which that node was up.
+    assert "</span> node2 is down.</h1>" in page.read_text()
+    assert re.search(r'id="changes".*node2.*went down', page.read_text(), re.DOTALL)
     message = run.words[run.words.index("fatal: ") :]
     assert "node2 (node 2): its node is not running" in message
     for origin in ("node1", "node3"):

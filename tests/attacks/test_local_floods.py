@@ -21,7 +21,7 @@ from blixard.agent.control_server import ControlServer, Operation, Tell
 from blixard.agent.metrics_server import serving_metrics
 from blixard.agent.options import Bind
 
-GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /metrics HTTP/1.1\r\nHost: localhost:9101\r\n\r\n"
 TEXT = b"one 1\n"
 
 

@@ -390,6 +390,23 @@ def scraped(url: str) -> str:
     return text
 
 
+def test_a_page_of_the_node_is_served_beside_its_metrics_when_asked_for(node: MakeNode) -> None:
+    one, two = node(1), node(2)
+    one.start("--metrics", "127.0.0.1:0", "--page", "true")
+    two.start("--join", one.registry)
+    url = eventually(lambda: "".join(re.findall(r"url=(http://127\.0\.0\.1:[0-9]+/)metrics", one.log)))
+
+    eventually(lambda: "Connected with 1 of 1 peer" in scraped(url))
+    assert "<td>connected</td>" in scraped(url)
+    assert "node 1 of blixard" in scraped(url)
+
+
+@pytest.mark.parametrize("metrics", [(), ("--metrics", "0.0.0.0:0")], ids=["none", "everywhere"])
+def test_a_page_that_other_hosts_could_ask_for_is_refused(tmp_path: Path, metrics: tuple[str, ...]) -> None:
+    line = fails_to_start("--bind", "127.0.0.1:0", "--data-dir", tmp_path, "--page", "true", *metrics)
+    assert line.startswith("blixard: /page: needs metrics on loopback; set metrics to an address such as")
+
+
 def test_an_address_for_metrics_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ SOURCE = Path(blixard.__file__).parent
 ROOMS = (
     *("errors", "clock", "tasks", "ordered_set"),
     *("model", "documents", "trust", "sources", "publishing", "peers", "dialling", "transport", "manager"),
-    *("discovery_manager", "node_discovery", "gossip", "raft", "agent", "cli", "fleet"),
+    *("discovery_manager", "node_discovery", "gossip", "raft", "pages", "agent", "cli", "fleet"),
 )
 # cli and fleet are two roofs of one house.
 STRANGERS = {("cli", "fleet"), ("fleet", "cli")}

@@ -9,6 +9,6 @@
 - `admission`: who may speak to it.
 - `control_server`, `control_client`, `operations`: what can be asked of it.
 - `connectivity`: the check of its edges; `check_sample`: whom it checks; `source_report`: what its sources found.
-- `metrics`, `metrics_server`: what Prometheus reads.
 - `raft_node`: the node as a Raft voter.
+- `metrics`, `metrics_server`: what Prometheus reads, and the page of the node.
 """

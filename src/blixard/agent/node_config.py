@@ -58,6 +58,7 @@ class NodeConfig:
     raft_voters: tuple[int, ...] = ()
     gossip: bool = False
     metrics: Bind | None = None
+    page: bool = False
     log_level: str = "info"
     log_format: str = "logfmt"
     sha256: str | None = None
@@ -233,7 +234,7 @@ def discovery_of(config: NodeConfig) -> DiscoveryConfig:
     )
 
 
-NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "gossip", "raft", "metrics")
+NEEDS_RESTART = ("node_id", "bind", "cluster", "data_dir", "relay_url", "gossip", "raft", "metrics", "page")
 """What the node is, where it listens, where it lives, and what it has told its peers that it speaks."""
 
 _NOT_SETTINGS = frozenset({"sha256"})

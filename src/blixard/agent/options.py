@@ -269,6 +269,7 @@ OPTIONS = (
         "IP:PORT, such as 127.0.0.1:9101",
         nullable=True,
     ),
+    Option("page", _flag, "also serve a page of this node there, on loopback alone", "true or false", _from_bool),
     Option("log_level", _one_of("debug", "info", "warning", "error"), "how much is logged", "info, or another level"),
     Option("log_format", _one_of("logfmt", "json"), "how it is written", "logfmt or json"),
 )

@@ -20,6 +20,7 @@ _GROUPS = {
     "status_command": ("status",),
     "discover_command": ("discover",),
     "check_command": ("check",),
+    "report_command": ("report",),
     "key_command": ("key",),
     "registry_command": ("registry",),
     "peers_command": ("peers",),

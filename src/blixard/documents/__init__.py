@@ -7,5 +7,5 @@
 - `files`: read within a limit, write in one step, refuse those that are not this user's own; `account`: work as the
   account that owns a directory.
 - `parts`: a large document as several small ones; `lock_holder`: who holds a lock.
-- `connectivity_report`: the counts of a check; `data_dir_files`: the names of a node's files.
+- `connectivity_report`: a check's report, read and counted; `data_dir_files`: the names of a node's files.
 """

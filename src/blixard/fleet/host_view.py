@@ -51,6 +51,11 @@ class HostView:
         return self.managed and self.state != ABSENT
 
     @property
+    def groups(self) -> Sequence[str]:
+        """The groups of the inventory that it is in, without those that say nothing."""
+        return [str(name) for name in self.variables.get("group_names", ()) if name not in ("all", "ungrouped")]
+
+    @property
     def place(self) -> Answer:
         """How it is connected to, and where its node's data are, empty where this run has not said so."""
         return self._answer("__blixard_place")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OF_THE_FLEET = (
     *("blixard_hosts", "blixard_cluster", "blixard_admission", "blixard_trusted_signers", "blixard_voters"),
     *("blixard_fleet_dir", "blixard_record_dir", "blixard_registry_dir", "blixard_peers_file", "blixard_report_file"),
+    "blixard_report_html",
     *("blixard_fleet_key", "blixard_fleet_key_file", "blixard_upstream_compat", "blixard_announced"),
     *("blixard_max_removals", "blixard_prune", "blixard_decommission", "blixard_rotate", "blixard_rotate_min_age"),
 )

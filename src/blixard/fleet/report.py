@@ -52,6 +52,7 @@ class Part:
     node_id: int
     report: Mapping[str, Any] | None
     problem: str = ""
+    groups: Sequence[str] = ()
 
 
 def fleet_report(
@@ -82,7 +83,7 @@ def fleet_report(
 def _part(host: HostView) -> Part:
     left = "the check broke off, run with -vvv to see where" if host.was_checked else "it left the run before the check"
     answer = host.connectivity
-    return Part(host.name, host.node_id, answer.get("report"), bounded_lines(answer.get("msg") or left))
+    return Part(host.name, host.node_id, answer.get("report"), bounded_lines(answer.get("msg") or left), host.groups)
 
 
 def merge(
@@ -119,6 +120,8 @@ def merge(
 def _node_of(part: Part) -> dict[str, Any]:
     own: Mapping[str, Any] = next(iter(part.report["nodes"]), {}) if part.report else {}
     node = {"node_id": part.node_id, "iroh_node_id": None, "agent": "not asked", **own, "name": part.name}
+    if part.groups:
+        node["groups"] = list(part.groups)
     return node if part.report else {**node, "error": part.problem}
 
 

@@ -45,6 +45,9 @@ MAX_SIGNATURE_BYTES = 4 * KIB
 MAX_MANIFEST_BYTES = 24 * MIB
 """About 50,000 members of 400 bytes."""
 
+MAX_REPORT_BYTES = 64 * MIB
+"""About 150,000 edges of 430 bytes: a thousand nodes, each checked by 150 others."""
+
 MAX_KEY_BYTES = 1 * KIB
 """A key file is 65 bytes."""
 

@@ -233,7 +233,7 @@ ANY_PORT = Bind.parse("127.0.0.1:0")
 async def test_the_metrics_are_served_as_they_are_at_that_moment() -> None:
     values = iter([b"one 1\n", b"two 2\n"])
     async with serving_metrics(ANY_PORT, lambda: next(values)) as port:
-        head, body = await fetched(port, b"GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, body = await fetched(port, b"GET /metrics?x=y HTTP/1.1\r\nHost: localhost:9101\r\n\r\n")
         assert head.startswith(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 6"
         )
@@ -276,3 +276,42 @@ async def test_an_address_that_this_host_does_not_have_is_not_called_a_taken_por
     ):
         async with serving_metrics(Bind.parse("203.0.113.7:9101"), lambda: b""):
             pass
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", b"200 OK"),
+        ("LOCALHOST:8080", b"200 OK"),
+        ("127.0.0.1:9101", b"200 OK"),
+        ("127.9.9.9", b"200 OK"),
+        ("[::1]:9101", b"200 OK"),
+        ("evil.example", b"421 Misdirected"),
+        ("localhost.evil.example:9101", b"421 Misdirected"),
+        ("127.0.0.1.evil.example", b"421 Misdirected"),
+        ("0.0.0.0:9101", b"421 Misdirected"),
+        ("192.0.2.1", b"421 Misdirected"),
+        ("", b"421 Misdirected"),
+        ("localhost\r\nHost: evil.example", b"421 Misdirected"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/metrics"])
+async def test_on_loopback_a_name_of_somebody_elses_is_refused(path: str, host: str, status: bytes) -> None:
+    async with serving_metrics(ANY_PORT, lambda: b"one 1\n", lambda: b"<p>secret") as port:
+        head, body = await fetched(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert head.startswith(b"HTTP/1.1 " + status)
+        assert (b"secret" in body or b"one" in body) == (status == b"200 OK")
+
+
+async def test_where_other_hosts_may_scrape_any_name_is_good() -> None:
+    async with serving_metrics(Bind.parse("0.0.0.0:0"), lambda: b"one 1\n") as port:
+        assert (await fetched(port, b"GET /metrics HTTP/1.1\r\nHost: node1.example\r\n\r\n"))[1] == b"one 1\n"
+
+
+async def test_a_page_is_served_beside_the_metrics_and_may_be_framed_by_nobody() -> None:
+    async with serving_metrics(ANY_PORT, lambda: b"", lambda: b"<p>page") as port:
+        head, body = await fetched(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert body == b"<p>page"
+        assert b"Content-Type: text/html; charset=utf-8\r\n" in head
+        assert b"Content-Security-Policy: frame-ancestors 'none'\r\n" in head
+        assert (await fetched(port, b"DELETE / HTTP/1.1\r\n\r\n"))[0].startswith(b"HTTP/1.1 405")

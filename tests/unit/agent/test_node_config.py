@@ -71,6 +71,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "raft_voters": ([3, 1, 2], "3,1,2", (1, 2, 3)),
     "gossip": (True, "true", True),
     "metrics": ("[::1]:9101", "[::1]:9101", Bind.parse("[::1]:9101")),
+    "page": (True, "true", True),
     "log_level": ("debug", "debug", "debug"),
     "log_format": ("json", "json", "json"),
 }
@@ -106,6 +107,7 @@ OTHERS = {
     "trusted_signers": key(8).public().hex,
     "gossip": "false",
     "metrics": "127.0.0.1:9102",
+    "page": "no",
     "log_level": "error",
     "log_format": "logfmt",
 }
@@ -151,6 +153,7 @@ WRONG: dict[str, list[Any]] = {
     "trusted_signers": [SIGNER.hex, ["x"], ["A" * 43 + "="], [1]],
     "gossip": ["true", 1, None],
     "metrics": ["9101", ":9101", 9101],
+    "page": [1, "true", None],
     "log_level": ["INFO", "trace", None, 1],
     "log_format": ["text", None],
 }

@@ -44,6 +44,7 @@ CHANGES: dict[str, Any] = {
     "trusted_signers": (key(9).public(),),
     "gossip": True,
     "metrics": Bind.parse("127.0.0.1:9101"),
+    "page": True,
     "log_level": "debug",
     "log_format": "json",
 }

@@ -81,7 +81,8 @@ def test_every_command_of_a_file_is_found_by_its_name() -> None:
     commands = re.findall(r"^    ([a-z]+) ", shown, re.MULTILINE)
 
     assert commands == [
-        *("node", "stop", "status", "discover", "check", "key", "registry", "peers", "publish", "record", "raft"),
+        *("node", "stop", "status", "discover", "check", "report", "key", "registry", "peers", "publish", "record"),
+        "raft",
     ]
     for command in commands:
         assert blixard(command, "--help").out.startswith(f"usage: blixard {command} ")

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.browser.reports import one_way, report
 from tests.plugins import find_collection
+
+from blixard.pages.mesh_page import mesh_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,3 +239,14 @@ def test_all_in_a_list_of_hosts_means_every_host_that_has_a_node(filters: Filter
     assert list(filters["join_files"](["all"], hosts, "a", "/data")) == ["b"]
     due = {name: {**variables, "__blixard_key_state": {"due": True}} for name, variables in hosts.items()}
     assert filters["rotation"](due, ["a", "b"], ["all"], 60)["due"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("last", [None, "{ damaged", json.dumps(report(3))])
+def test_the_page_of_a_report_tells_what_changed_where_the_last_report_can_be_read(
+    filters: Filters, tmp_path: Path, last: str | None
+) -> None:
+    if last is not None:
+        (tmp_path / "report.json").write_text(last)
+    now, before = report(3, one_way(1, 2)), report(3) if last and "damaged" not in last else None
+    page = filters["report_page"](json.dumps(now), str(tmp_path / "report.json"))
+    assert page.encode() == mesh_page(now, before)
