@@ -54,6 +54,7 @@ Peers from etcd <docs/etcd>
 Peers from a cloud <docs/cloud>
 Peers on the same links <docs/mdns>
 Gossip <docs/gossip>
+Raft <docs/raft>
 Scale <docs/scale>
 ```
 ```{toctree}

@@ -5,16 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-from pathlib import Path
-
-from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
-
-from blixard.errors import BlixardError, trouble_with_files
-from blixard.fleet.inventory import read_hosts
-
 DOCUMENTATION = r"""
 name: registry
 short_description: The members of a Blixard fleet as hosts
@@ -88,6 +78,16 @@ cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/blixard/inventory
 """
+
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible_collections.blixard.fleet.plugins.plugin_utils import package as _package  # noqa: F401
+
+from blixard.errors import BlixardError, trouble_with_files
+from blixard.fleet.inventory import read_hosts
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):

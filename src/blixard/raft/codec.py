@@ -44,6 +44,10 @@ REGULAR, NO_OP, MEMBERSHIP = 0, 1, 2
 """Kinds of a command. The engine's fourth, its own code's version, is not used."""
 
 
+COMMAND = "apply_command"
+"""The word for a command that a voter hands on to its leader."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame of another voter.
@@ -233,7 +237,7 @@ _MESSAGES: dict[str, tuple[dict[str, _Read], dict[str, _Read]]] = {
         },
     ),
     "next_node_idx": ({"term": _count, "next_node_idx": _count, "reset": _flag, "success": _flag}, {}),
-    "apply_command": ({"command": _command}, {"request_id": _count}),
+    COMMAND: ({"command": _command}, {"request_id": _count}),
     "apply_command_response": ({"request_id": _count}, {"error": _count, "log_idx": _count, "log_term": _count}),
     "timeout_now": ({"term": _count}, {}),
 }

@@ -54,6 +54,9 @@ takes is one no more."""
 NOBODY = 0
 """Node id of nobody: who has voted for it has no vote left in this term."""
 
+BEHIND = "that voter is not connected, or has not everything that the leader has"
+"""Why a voter cannot lead now; it may soon."""
+
 _REASONS = {
     FAIL_REASON.QUEUE_FULL: "too many commands wait",
     FAIL_REASON.MISSING_LEADER: "there is no leader",
@@ -383,7 +386,7 @@ class Engine:
             return None
         if told == [FAIL_REASON.NOT_LEADER]:
             return "this node does not lead"
-        return "that voter is not connected, or has not everything that the leader has"
+        return BEHIND
 
     def _deliver(self, node: int, message: Message) -> None:
         kind = message["type"]

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from blixard.clock import TimeLimit, limited
 from blixard.errors import BlixardError, InputError
-from blixard.raft.codec import REGULAR, Frame, command, hello
-from blixard.raft.engine import NOBODY, TICK, Engine, Inputs, Outputs, Proposal, View
+from blixard.raft.codec import COMMAND, REGULAR, Frame, command, hello
+from blixard.raft.engine import BEHIND, NOBODY, TICK, Engine, Inputs, Outputs, Proposal, View
 from blixard.raft.formation import Form, Join, Standing, StayOut, decide
 from blixard.raft.links import Links
 from blixard.raft.registry_machine import RegistryMachine
@@ -44,6 +44,9 @@ MAX_INBOX = 4096
 
 MAX_WAITING = 1024
 """Commands of this node at once."""
+
+HAND_OVER = 3.0
+"""Seconds for which a leader takes no commands while another voter is to lead; they wait."""
 
 _ATTEMPT = 5.0
 """Seconds for one attempt at a command; a lost answer is not waited for any longer. A repetition is done once."""
@@ -87,6 +90,18 @@ class Unknown(BlixardError):
     """It is not known whether a command was committed."""
 
 
+@dataclass(frozen=True)
+class _Transfer:
+    """A change of leader, asked of this one: `told` is what came of it, `until` when it is over, in any case.
+
+    While it lasts no command comes into the log, from nobody: otherwise the next leader would never have all of it.
+    """
+
+    to: int
+    told: asyncio.Future[str | None]
+    until: float
+
+
 class RaftService:
     """One voter. `run` is its whole life; all methods are called on one event loop.
 
@@ -111,7 +126,7 @@ class RaftService:
         self._proposals: list[Proposal] = []
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._tokens = itertools.count(1)
-        self._transfer: tuple[int, asyncio.Future[str | None]] | None = None
+        self._transfer: _Transfer | None = None
         self._errand_at = 0.0
         self._changed = asyncio.Event()
         self.links = Links(
@@ -230,13 +245,18 @@ class RaftService:
                 outputs = await self._in_thread(lambda inputs=inputs: engine.step(inputs))  # type: ignore[misc]
                 self._hand_out(outputs)
                 view = outputs.view
-                await self._pause(0 if self._inbox or view.applied_index < view.commit_index else TICK)
+                is_behind = bool(self._inbox) and self._transfer is None
+                await self._pause(0 if is_behind or view.applied_index < view.commit_index else TICK)
         finally:
             engine.close()
 
     def _take_inputs(self) -> Inputs:
         inbox, self._inbox = self._inbox, []
         proposals, self._proposals = self._proposals, []
+        if self._transfer is not None:
+            self._proposals, proposals = proposals, []
+            self._inbox = [each for each in inbox if each[1]["type"] == COMMAND]
+            inbox = [each for each in inbox if each[1]["type"] != COMMAND]
         self._room.set()
         standings = self.links.standings()
         return Inputs(
@@ -244,7 +264,7 @@ class RaftService:
             connected=[node for node, standing in standings.items() if standing.has_formed],
             incarnations={node: standing.incarnation for node, standing in standings.items()},
             proposals=proposals,
-            transfer_to=None if self._transfer is None else self._transfer[0],
+            transfer_to=None if self._transfer is None or self._transfer.told.done() else self._transfer.to,
         )
 
     def _hand_out(self, outputs: Outputs) -> None:
@@ -255,13 +275,17 @@ class RaftService:
         for token, result, why in outputs.results:
             self._settle(token, result, why)
         if self._transfer is not None:
-            _, told = self._transfer
-            self._transfer = None
-            if not told.done():
-                told.set_result(outputs.transfer)
+            self._go_on_with(self._transfer, outputs)
         if before is not None:
             self._tell_changes(before, outputs.view)
         self._lead(outputs.view)
+
+    def _go_on_with(self, transfer: _Transfer, outputs: Outputs) -> None:
+        is_over = self._clock.now() >= transfer.until
+        if not transfer.told.done() and (outputs.transfer != BEHIND or is_over):
+            transfer.told.set_result(outputs.transfer)
+        if is_over or outputs.view.role != "leader":
+            self._transfer = None
 
     def _tell_changes(self, before: View, view: View) -> None:
         if (before.leader, before.role) != (view.leader, view.role):
@@ -384,7 +408,7 @@ class RaftService:
         if self._transfer is not None:
             raise InputError("another transfer is under way", mend="try again in a moment")
         told: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._transfer = (to, told)
+        self._transfer = _Transfer(to, told, self._clock.now() + HAND_OVER)
         self._wake.set()
         why = await limited(self._clock, timeout, _result(told))
         if why is not None:
