@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import fsspec
 import pytest
 from gcp_storage_emulator.server import create_server
 
@@ -31,7 +32,8 @@ def bucket(server: Any, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have the one bucket there, empty, which is where gcsfs goes."""
     host, port = server._api._httpd.server_address
     patch.setenv("STORAGE_EMULATOR_HOST", f"http://{host}:{port}")
-    # Else it asks Google over gRPC for the kind of the bucket.
+    # Else it looks for a metadata server with credentials, and asks Google over gRPC for the kind of the bucket.
+    patch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
     patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     yield
     server.wipe(keep_buckets=True)
