@@ -12,6 +12,7 @@ from blixard import __version__
 from blixard.documents.files import read_limited
 from blixard.errors import InputError
 from blixard.model.words import quoted
+from blixard.sources import file_systems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 MEND = "set blixard_package to a wheel, a source tree or a requirement"
 MAX_LOCK_BYTES = 1024 * 1024
 """A lock file of hundreds of packages, each with dozens of digests."""
-EXTRAS = ("aws", "dns", "mdns", "s3", "sftp")
-"""Extras of the package that a node's settings need: named like the setting, or the scheme of locations in it."""
+EXTRAS = ("aws", "azure", "dns", "gcs", "mdns", "s3", "sftp")
+"""Extras of the package that a node's settings need: named like the setting, or by the scheme of locations in it."""
+_BY_SCHEME = {"aws": "aws", "dns": "dns", **file_systems.EXTRAS}
+"""Not `azure:`, which is the cloud and needs no package."""
 SOURCE_ALONE = {"raft": "PySyncObj has no wheels, and hosts build nothing"}
 """Extras that no lock file of the role can have, by the setting that needs them, and why."""
 LOCK_MEND = "set blixard_requirements to a file as `make lock` makes it"
@@ -88,7 +91,7 @@ def _needed(settings: Mapping[str, Sequence[str] | str | bool | None]) -> Iterat
         for location in [value] if isinstance(value, (str, bool)) else value or ():
             scheme, _, rest = str(location).partition(":")
             # Nothing follows in `aws:`, the seeds of a machine's own metadata, which need no package.
-            yield from [scheme.lower()] if scheme.lower() in EXTRAS and rest else []
+            yield from [_BY_SCHEME[scheme.lower()]] if scheme.lower() in _BY_SCHEME and rest else []
 
 
 def _check_wheels(names: Iterable[str]) -> None:

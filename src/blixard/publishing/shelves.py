@@ -2,11 +2,12 @@
 """Where files are kept: a folder, an object store, or another file system of fsspec's; each as safe as it can be.
 
 - A folder: one publisher at a time by a lock, each file replaced in one step; what decides is synced to the disk.
-- S3: each file replaced in one step, and only if it is still the one that was looked at (`If-Match`); removed likewise.
+- S3, Azure: each file replaced in one step, and only if it is still the one that was looked at (`If-Match`); removed
+  likewise.
 - SFTP: one publisher at a time by a lock file, each file replaced in one step (`posix-rename`) after a second look that
   it is still the one that was looked at; what decides is synced to the disk where the server can (`fsync`).
-- Google Cloud Storage, Azure: an object is replaced in one step, after such a second look. Another publisher that comes
-  between that look and the step is written over.
+- Google Cloud Storage: an object is replaced in one step, after such a second look, since gcsfs passes no condition on
+  but "it is not there". Another publisher that comes between that look and the step is written over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import importlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,8 @@ DEAD = 900
 """Seconds after which a lock file is of a publisher that died: longer than any publication takes."""
 
 _S3 = frozenset({"s3", "s3a"})
-_OBJECTS = frozenset({"gs", "gcs", "abfs", "abfss", "az", "memory"})
+_AZURE = frozenset({"abfs", "abfss", "az"})
+_OBJECTS = frozenset({"gs", "gcs", "memory"})
 _RENAMING = frozenset({"sftp", "ssh"})
 _AT_ONCE = 32
 """Objects that are written at the same time."""
@@ -113,7 +115,7 @@ def check_location(location: str) -> None:
         InputError: it has none.
     """
     scheme = scheme_of(location)
-    if scheme not in (None, "file", *_S3, *_OBJECTS, *_RENAMING):
+    if scheme not in (None, "file", *_S3, *_AZURE, *_OBJECTS, *_RENAMING):
         mend = "name a folder, s3://, sftp://, gs:// or abfs://"
         raise InputError("is no place that can be published to", file=name_of(location), mend=mend)
 
@@ -131,6 +133,8 @@ def shelf_at(location: str) -> Shelf:
     file_system, path = open_at(location)
     if scheme in _S3:
         return S3Shelf(file_system, path)
+    if scheme in _AZURE:
+        return AzureShelf(file_system, path)
     return SftpShelf(file_system, path) if scheme in _RENAMING else RemoteShelf(file_system, path)
 
 
@@ -275,7 +279,7 @@ class RemoteShelf:
 
 def _listed(info: Mapping[str, Any]) -> Listed:
     """Return what a driver says of a file. The version of an object is its ETag, and nothing else."""
-    changes_with_it = info.get("ETag") or info.get("mtime")
+    changes_with_it = info.get("ETag") or info.get("etag") or info.get("mtime")
     return Listed(info["size"] or 0, None if changes_with_it is None else str(changes_with_it))
 
 
@@ -345,8 +349,38 @@ class SftpShelf(RemoteShelf):
 _MAX_LOCK = 4096
 
 
-class S3Shelf(RemoteShelf):
-    """A bucket, or a part of one: what is written there is conditional."""
+class ConditionalShelf(RemoteShelf):
+    """An object store in which each write says what it replaces; `_condition` is that in the words of its driver."""
+
+    def put(self, name: str, data: bytes, before: Kept | None) -> None:
+        """As `Shelf.put`."""
+        with _moved():
+            self.file_system.pipe_file(self._at(name), data, **self._condition(before))
+
+    def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        """As `Shelf.put_all`."""
+        with _moved():
+            self._sync(self._put_all, files, before)
+
+    async def _put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def put(name: str, data: bytes) -> None:
+            async with slots:
+                await self.file_system._pipe_file(self._at(name), data, **self._condition(before.get(name)))
+
+        await asyncio.gather(*(put(name, data) for name, data in files.items()))
+
+    def _condition(self, before: Kept | Listed | None) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _sync(self, call: Callable[..., Any], *words: Any, **more: Any) -> Any:
+        """Run one of the driver's own calls in its event loop."""
+        return importlib.import_module("fsspec.asyn").sync(self.file_system.loop, call, *words, **more)
+
+
+class S3Shelf(ConditionalShelf):
+    """A bucket, or a part of one."""
 
     def read(self, name: str, most: int) -> Kept | None:
         """As `Shelf.read`.
@@ -363,36 +397,66 @@ class S3Shelf(RemoteShelf):
         except FileNotFoundError:
             return None
 
-    def put(self, name: str, data: bytes, before: Kept | None) -> None:
-        """As `Shelf.put`."""
+    def _remove(self, name: str, before: Listed) -> None:
+        bucket, key, _ = self.file_system.split_path(self._at(name))
         with _moved():
-            self.file_system.pipe_file(self._at(name), data, **_condition(before))
+            condition = self._condition(before)
+            self._sync(self.file_system._call_s3, "delete_object", Bucket=bucket, Key=key, **condition)
+
+    def _condition(self, before: Kept | Listed | None) -> dict[str, Any]:
+        return {"IfMatch": before.version} if before and before.version else {"IfNoneMatch": "*"}
+
+
+class AzureShelf(ConditionalShelf):
+    """A container of blobs, or a part of one."""
+
+    def read(self, name: str, most: int) -> Kept | None:
+        """As `Shelf.read`.
+
+        Raises:
+            Moved: it was written while it was read.
+        """
+        with _moved():
+            kept: Kept | None = self._sync(self._read, name, most)
+        return kept
+
+    async def _read(self, name: str, most: int) -> Kept | None:
+        try:
+            async with self._blob(name) as blob:
+                # The first 32 MiB at most; what follows is asked for with the ETag of these.
+                found = await blob.download_blob()
+                if found.properties.size > most:
+                    raise InputError(f"is too large: more than {most} bytes")
+                return Kept(await found.readall(), found.properties.etag)
+        except Exception as error:
+            codes = _codes(error)
+            if "BlobNotFound" in codes:
+                return None
+            if "ContainerNotFound" in codes:
+                raise FileNotFoundError(self.path) from None
+            raise
 
     def _remove(self, name: str, before: Listed) -> None:
-        asyn = importlib.import_module("fsspec.asyn")
-        bucket, key, _ = self.file_system.split_path(self._at(name))
-        call = self.file_system._call_s3
+        async def remove() -> None:
+            async with self._blob(name) as blob:
+                await blob.delete_blob(**self._condition(before))
+
         with _moved():
-            asyn.sync(self.file_system.loop, call, "delete_object", Bucket=bucket, Key=key, **_condition(before))
+            self._sync(remove)
 
-    def put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
-        """As `Shelf.put_all`."""
-        asyn = importlib.import_module("fsspec.asyn")
-        with _moved():
-            asyn.sync(self.file_system.loop, self._put_all, files, before)
+    def _blob(self, name: str) -> Any:
+        container, blob, _ = self.file_system.split_path(self._at(name))
+        return self.file_system.service_client.get_blob_client(container=container, blob=blob)
 
-    async def _put_all(self, files: Mapping[str, bytes], before: Mapping[str, Listed]) -> None:
-        slots = asyncio.Semaphore(_AT_ONCE)
-
-        async def put(name: str, data: bytes) -> None:
-            async with slots:
-                await self.file_system._pipe_file(self._at(name), data, **_condition(before.get(name)))
-
-        await asyncio.gather(*(put(name, data) for name, data in files.items()))
+    def _condition(self, before: Kept | Listed | None) -> dict[str, Any]:
+        return {"headers": {"If-Match": before.version} if before and before.version else {"If-None-Match": "*"}}
 
 
-def _condition(before: Kept | Listed | None) -> dict[str, str]:
-    return {"IfMatch": before.version} if before and before.version else {"IfNoneMatch": "*"}
+_UNMET = frozenset(
+    {"PreconditionFailed", "ConditionalRequestConflict", "ConditionNotMet", "BlobAlreadyExists", "412", "409"}
+)
+_GONE = frozenset({"NoSuchKey", "BlobNotFound"})
+"""What is said of an object with a condition that is gone."""
 
 
 @contextlib.contextmanager
@@ -401,18 +465,20 @@ def _moved() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The last is what is said of an object with a condition that is gone.
-        if _codes(error) & {"PreconditionFailed", "ConditionalRequestConflict", "412", "409", "NoSuchKey"}:
+        # The last is how adlfs says that a blob is there which was not to be.
+        if _codes(error) & (_UNMET | _GONE) or isinstance(error, FileExistsError):
             raise Moved from None
         raise
 
 
 def _codes(error: BaseException | None) -> set[str]:
-    """Return the codes of S3's answers that an error comes from."""
+    """Return the codes of a store's answers that an error comes from: those of S3, and of Azure."""
     codes = set()
     while error is not None:
         answer = getattr(error, "response", None)
         if isinstance(answer, dict):
             codes.add(str(answer.get("Error", {}).get("Code")))
+        code = getattr(error, "error_code", None)
+        codes.add(str(getattr(code, "value", code)))
         error = error.__cause__
     return codes

@@ -14,17 +14,15 @@ _PLAIN = frozenset({"ftp", "webhdfs", "webdav", "dav"})
 
 _SFTP = frozenset({"sftp", "ssh"})
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
+EXTRAS = {
+    **dict.fromkeys(("s3", "s3a"), "s3"),
+    **dict.fromkeys(("sftp", "ssh"), "sftp"),
+    **dict.fromkeys(("gs", "gcs"), "gcs"),
+    **dict.fromkeys(("abfs", "abfss", "az"), "azure"),
+}
 """Schemes with an extra of this package's own, `blixard[NAME]`."""
 
-_PACKAGES = {
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "az": "adlfs",
-    "smb": "smbprotocol",
-}
+_PACKAGES = {"smb": "smbprotocol"}
 """What the other schemes need besides `blixard[remote]`."""
 
 
@@ -69,15 +67,16 @@ def trouble(error: Exception, url: str, place: str, *, write: bool = False) -> I
         return InputError("needs a package that is not installed", file=place, mend=mend)
     if isinstance(error, FileNotFoundError):
         return InputError("is not there", file=place, mend="make it first" if write else "what it said last is kept")
-    said = scrubbed(str(error), url) or type(error).__name__
+    # Azure's go on with the whole answer.
+    said = scrubbed(str(error).strip().partition("\n")[0], url) or type(error).__name__
     return InputError(f"cannot be {'written' if write else 'read'}: {said}", file=place)
 
 
 def _wanted(error: ImportError, url: str) -> str:
     """Return what pip needs to be told."""
     scheme = scheme_of(url) or ""
-    if scheme in _EXTRAS:
-        return f"'blixard[{_EXTRAS[scheme]}]'"
+    if scheme in EXTRAS:
+        return f"'blixard[{EXTRAS[scheme]}]'"
     missing = error.name or getattr(error.__cause__, "name", None)
     driver = _PACKAGES.get(scheme)
     if missing == "fsspec":

@@ -120,7 +120,9 @@ def extras(*asked: str, own: bool = False, **settings: Any) -> dict[str, Any]:
 
 
 def test_a_host_without_extras_has_none_to_install() -> None:
-    assert extras(dns=[], registries=["/srv/registries", "https://x/y.json"], cloud=["aws:", "gcp:tag=a=b"]) == {
+    assert extras(
+        dns=[], registries=["/srv/registries", "https://x/y.json"], cloud=["aws:", "azure:tag=a=b", "gcp:tag=a=b"]
+    ) == {
         "names": [],
         "locks": [],
         "digest": "",
@@ -159,12 +161,28 @@ def test_instances_of_aws_need_its_extra_and_the_seeds_in_its_metadata_do_not() 
     assert extras(cloud=["aws:", "aws:tag=a=b"])["names"] == ["aws"]
 
 
+@pytest.mark.parametrize(
+    ("location", "extra"),
+    [
+        ("s3://bucket/n", "s3"),
+        ("ssh://host/n", "sftp"),
+        ("gs://bucket/n", "gcs"),
+        ("abfs://container/n", "azure"),
+        ("az://container/n", "azure"),
+    ],
+)
+def test_a_registry_in_a_store_needs_the_extra_of_its_scheme(location: str, extra: str) -> None:
+    assert extras(registries=[location])["names"] == [extra]
+
+
 def test_a_lock_file_of_ones_own_has_the_extras_in_it() -> None:
     assert extras("dns", own=True) == {"names": ["dns"], "locks": [], "digest": ""}
 
 
 def test_an_extra_that_is_not_there_is_refused_with_those_that_are() -> None:
-    assert extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: aws, dns, mdns, s3, sftp'
+    assert (
+        extras("dsn")["refused"] == 'blixard_extras: "dsn" is not an extra; known: aws, azure, dns, gcs, mdns, s3, sftp'
+    )
 
 
 def test_each_extra_has_a_lock_file() -> None:

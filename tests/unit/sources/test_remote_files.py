@@ -260,8 +260,8 @@ async def test_a_chain_of_urls_is_refused() -> None:
     [
         ("s3", "s3fs", "'blixard[s3]'"),
         ("sftp", "paramiko", "'blixard[sftp]'"),
-        ("gs", "gcsfs", "gcsfs"),
-        ("abfs", "adlfs", "adlfs"),
+        ("gs", "gcsfs", "'blixard[gcs]'"),
+        ("abfs", "adlfs", "'blixard[azure]'"),
     ],
 )
 async def test_without_the_driver_it_is_said_what_to_install(
@@ -277,8 +277,8 @@ async def test_without_the_driver_it_is_said_what_to_install(
 
 async def test_without_fsspec_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    error = said(await registry_at("gs://bucket/n1.json", TOOLS).fetch())
-    assert error.endswith("pip install 'blixard[remote]' gcsfs")
+    error = said(await registry_at("smb://host/n1.json", TOOLS).fetch())
+    assert error.endswith("pip install 'blixard[remote]' smbprotocol")
 
 
 def test_what_is_neither_a_file_nor_the_web_is_remote() -> None:
