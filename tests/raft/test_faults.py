@@ -36,6 +36,8 @@ def voters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         faults.cut_in_two,
         faults.journal_cut,
         faults.disk_full,
+        faults.voter_replaced,
+        faults.all_killed,
     ],
 )
 def test_a_history_is_linearizable_and_nothing_acknowledged_is_lost(voters: Cluster, fault: faults.Fault) -> None:
