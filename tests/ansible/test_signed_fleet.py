@@ -45,6 +45,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, SecretKey], f
     fleet.group |= {
         "blixard_fleet_key_file": str(folder / "old"),
         "blixard_trusted_signers": [keys["old"].public().hex],
+        # Otherwise the peers of a node bring a damaged or older file back before it is seen that the node refuses it.
+        "blixard_gossip": False,
     }
     yield fleet
     fleet.stop()
@@ -135,9 +137,8 @@ def test_a_number_of_a_wrong_clock_whose_signature_was_lost_is_overtaken_by_the_
 
 
 def test_a_host_that_refuses_its_peers_file_is_named_with_the_reason_and_keeps_its_peers(fleet: Fleet) -> None:
-    for host in fleet.hosts:  # one that has a good file would hand it on to the others by gossip
-        path = fleet.root / host / "discovery-peers.json"
-        path.write_bytes(format_peers(read_peers(path)[:-1]))
+    path = fleet.root / "node2" / "discovery-peers.json"
+    path.write_bytes(format_peers(read_peers(path)[:-1]))
 
     assert "does not fit the file" in _peers_file_error(fleet, "node2")
     assert {peer.node_id for peer in read_peers(fleet.peers_file)} == {1, 2, 3, 4}
