@@ -27,7 +27,7 @@ from blixard.trust.keys import SecretKey, create_secret_key
 from blixard.trust.peers_signature import SIGNATURE_SUFFIX, parse_sig, sign_peers
 
 MANY = 50
-PATIENCE = 240.0
+PATIENCE = 600.0
 LOOK = 0.25
 CLUSTER = "blixard"
 
