@@ -170,6 +170,26 @@ def etcd_server(folder: Path, tls: tuple[str, ...] = ()) -> Iterator[EtcdServer]
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """An etcd for all tests of a file."""
+    with etcd_server(tmp_path_factory.mktemp("etcd") / "one") as running:
+        yield running
+
+
+@pytest.fixture
+def etcd(server: EtcdServer) -> EtcdServer:
+    """The same, with nothing of the fleet."""
+    server.remove("fleet/", "fleet0")
+    return server
+
+
+@pytest.fixture
+def place(etcd: EtcdServer) -> str:
+    """Where the fleet's record is."""
+    return f"{etcd.place}/fleet"
+
+
 def certificates(folder: Path) -> tuple[tuple[str, ...], EtcdAccess]:
     """Make an authority, and return etcd's options for certificates of both sides, and a client's files."""
     authority = trustme.CA()

@@ -6,11 +6,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.etcd import EtcdServer, encoded, etcd_server
+from tests.integration.etcd import EtcdServer, encoded, etcd, etcd_server, server
 from tests.integration.nodes import Node, eventually
 from tests.unit.agent.settings import settings
 from tests.unit.peers.people import key
@@ -25,21 +24,9 @@ from blixard.publishing.etcd_leases import LiveKey, living
 from blixard.sources.base import EtcdAccess
 from blixard.sources.etcd_client import Etcd, EtcdPlace
 
+__all__ = ["etcd", "server"]
+
 KEY = "fleet/live/1"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """An etcd for all tests of this file."""
-    with etcd_server(tmp_path_factory.mktemp("etcd") / "one") as running:
-        yield running
-
-
-@pytest.fixture
-def etcd(server: EtcdServer) -> EtcdServer:
-    """The same, without a key."""
-    server.remove("fleet/", "fleet0")
-    return server
 
 
 class Told:

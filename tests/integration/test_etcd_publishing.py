@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from tests.integration.etcd import EtcdServer, etcd_server
+from tests.integration.etcd import EtcdServer, etcd, place, server
 from tests.unit.documents.samples import CLUSTER
 from tests.unit.publishing.fleets import CONTEXT, FLEET, at, keep, publication_of, publish, record_of, unsigned
 
@@ -28,6 +27,8 @@ from blixard.sources.etcd import EtcdSource
 from blixard.sources.etcd_client import Etcd, EtcdPlace
 from blixard.trust.attestation import AttestationCheck
 
+__all__ = ["etcd", "place", "server"]
+
 READING = SourceContext(
     check=AttestationCheck(cluster=CLUSTER, wall=CONTEXT.wall),
     wall=CONTEXT.wall,
@@ -35,26 +36,6 @@ READING = SourceContext(
     cluster=CLUSTER,
     signers=[FLEET.public()],
 )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """An etcd for all tests of this file."""
-    with etcd_server(tmp_path_factory.mktemp("etcd") / "one") as running:
-        yield running
-
-
-@pytest.fixture
-def etcd(server: EtcdServer) -> EtcdServer:
-    """The same, without a publication."""
-    server.remove("fleet/", "fleet0")
-    return server
-
-
-@pytest.fixture
-def place(etcd: EtcdServer) -> str:
-    """Where the fleet is published to."""
-    return f"{etcd.place}/fleet"
 
 
 def one(outcomes: list[Outcome]) -> Outcome:

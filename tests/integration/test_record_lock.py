@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.integration.etcd import EtcdServer, etcd_server
+from tests.integration.etcd import EtcdServer, etcd, etcd_server, place, server
 from tests.integration.nodes import eventually
 from tests.unit.publishing.fleets import CONTEXT, at, keep, publication_of, publish, record_of
 
@@ -27,29 +27,11 @@ from blixard.publishing.etcd_locks import RunLock
 from blixard.sources.base import EtcdAccess
 from blixard.sources.etcd_client import Etcd, EtcdPlace
 
+__all__ = ["etcd", "place", "server"]
+
 ANN = {"user": "ann", "machine": "m1", "process": 7, "since": "now"}
 ANN_SAYS = "another run is at work on this record: ann on m1, process 7, since now"
 KEY = "fleet/rollout"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """An etcd for all tests of this file."""
-    with etcd_server(tmp_path_factory.mktemp("etcd") / "one") as running:
-        yield running
-
-
-@pytest.fixture
-def etcd(server: EtcdServer) -> EtcdServer:
-    """The same, without a publication and without a lock."""
-    server.remove("fleet/", "fleet0")
-    return server
-
-
-@pytest.fixture
-def place(etcd: EtcdServer) -> str:
-    """Where the fleet's record is."""
-    return f"{etcd.place}/fleet"
 
 
 @pytest.fixture

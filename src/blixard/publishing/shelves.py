@@ -19,6 +19,7 @@ import importlib
 import json
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -349,8 +350,8 @@ class SftpShelf(RemoteShelf):
 _MAX_LOCK = 4096
 
 
-class ConditionalShelf(RemoteShelf):
-    """An object store in which each write says what it replaces; `_condition` is that in the words of its driver."""
+class ConditionalShelf(RemoteShelf, ABC):
+    """An object store in which each write says what it replaces."""
 
     def put(self, name: str, data: bytes, before: Kept | None) -> None:
         """As `Shelf.put`."""
@@ -371,8 +372,9 @@ class ConditionalShelf(RemoteShelf):
 
         await asyncio.gather(*(put(name, data) for name, data in files.items()))
 
+    @abstractmethod
     def _condition(self, before: Kept | Listed | None) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return what the driver is to be told, so that it replaces nothing but `before` (None: nothing)."""
 
     def _sync(self, call: Callable[..., Any], *words: Any, **more: Any) -> Any:
         """Run one of the driver's own calls in its event loop."""

@@ -13,9 +13,9 @@ from typing import Any, cast
 from tests.simulation.sources import SetSource
 from tests.unit.agent.virtual_clock import VirtualClock
 from tests.unit.documents.samples import CLUSTER, NOW, attested, key
+from tests.unit.pipe import Pipe, pipe
 
 from blixard.discovery_manager import DiscoveryConfig, DiscoveryManager
-from blixard.errors import InputError
 from blixard.gossip.exchange import Exchange
 from blixard.gossip.gossip import Gossip
 from blixard.gossip.signed_file import SignedFile
@@ -29,38 +29,6 @@ class StillClock(VirtualClock):
 
     async def sleep(self, seconds: float) -> None:
         await (asyncio.sleep(0) if seconds <= 0 else asyncio.Event().wait())
-
-
-class Pipe:
-    """One end of a stream in memory."""
-
-    def __init__(self) -> None:
-        self.frames: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.other = self
-        self.was_aborted = False
-
-    async def send(self, frame: bytes) -> None:
-        self.other.frames.put_nowait(frame)
-
-    async def receive(self, *, most: int) -> bytes | None:
-        frame = await self.frames.get()
-        if frame is not None and len(frame) > most:
-            raise InputError(f"a frame of {len(frame)} bytes, more than {most}")
-        return frame
-
-    async def finish(self) -> None:
-        self.other.frames.put_nowait(None)
-
-    async def abort(self) -> None:
-        self.was_aborted = True
-        self.other.frames.put_nowait(None)
-
-
-def pipe() -> tuple[Pipe, Pipe]:
-    """Both ends of a stream."""
-    one, other = Pipe(), Pipe()
-    one.other, other.other = other, one
-    return one, other
 
 
 @dataclass

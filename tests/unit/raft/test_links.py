@@ -9,11 +9,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from tests.unit.pipe import pipe
 from tests.unit.raft.cluster import CLUSTER
 
 from blixard.clock import SystemClock
-from blixard.dialling.protocols import DialError
-from blixard.errors import InputError
 from blixard.raft import codec
 from blixard.raft.codec import MAX_FRAME, Frame
 from blixard.raft.formation import Standing
@@ -21,40 +20,6 @@ from blixard.raft.links import Links
 
 OWN = Standing(node_id=1, expected=frozenset({1, 2}), incarnation="a")
 VOTE = {"type": "request_vote", "term": 3, "last_log_index": 7, "last_log_term": 3}
-
-
-class Pipe:
-    """One end of a stream in memory."""
-
-    def __init__(self) -> None:
-        self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.other: Pipe = self
-        self.is_ended = False
-
-    async def send(self, frame: bytes) -> None:
-        if self.is_ended:
-            raise DialError("closed", "the stream has ended")
-        self.other.inbox.put_nowait(frame)
-
-    async def receive(self, *, most: int) -> bytes | None:
-        frame = await self.inbox.get()
-        if frame is not None and len(frame) > most:
-            raise InputError(f"a frame of {len(frame)} bytes, more than {most}")
-        return frame
-
-    async def finish(self) -> None:
-        self.other.inbox.put_nowait(None)
-
-    async def abort(self) -> None:
-        for end in (self, self.other):
-            end.is_ended = True
-            end.inbox.put_nowait(None)
-
-
-def pipe() -> tuple[Pipe, Pipe]:
-    one, other = Pipe(), Pipe()
-    one.other, other.other = other, one
-    return one, other
 
 
 class Taken:
@@ -139,7 +104,7 @@ async def test_a_frame_that_is_cut_pickled_oversize_or_unknown_ends_the_stream(t
     await taken.far.send(hello())
     await taken.until(lambda: taken.frames)
     await taken.far.send(frame)
-    await taken.until(lambda: taken.far.is_ended)
+    await taken.until(lambda: taken.far.was_aborted)
     assert taken.links.refused == {"malformed": 1}
     assert taken.links.alive() == frozenset()
 
@@ -149,7 +114,7 @@ async def test_a_second_stream_of_a_voter_takes_the_place_of_the_first(taken: Ta
     await taken.until(lambda: taken.frames)
     near, far = pipe()
     serving = asyncio.create_task(taken.links.serve(2, near))
-    await taken.until(lambda: taken.far.is_ended)
+    await taken.until(lambda: taken.far.was_aborted)
     await far.send(hello())
     await taken.until(lambda: taken.links.alive() == {2})
     serving.cancel()
