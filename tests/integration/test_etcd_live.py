@@ -14,7 +14,7 @@ from tests.integration.nodes import Node, eventually
 from tests.unit.agent.settings import settings
 from tests.unit.peers.people import key
 
-from blixard.agent.liveness import Liveness
+from blixard.agent.live_keys import LiveKeys
 from blixard.agent.node_config import NodeConfig
 from blixard.cli.main import main
 from blixard.clock import SystemClock
@@ -34,7 +34,7 @@ class Told:
 
     def __init__(self, place: str, data_dir: Path) -> None:
         self.config: NodeConfig = dataclasses.replace(settings(data_dir), etcd=(place,), etcd_live=True)
-        self.liveness = Liveness(lambda: self.config, key(1).public(), SystemClock())
+        self.live_keys = LiveKeys(lambda: self.config, key(1).public(), SystemClock())
 
 
 def client(place: str) -> Etcd:
@@ -48,26 +48,26 @@ def keys(etcd: EtcdServer) -> list[str]:
 async def test_a_node_says_that_it_runs_until_it_stops_or_is_told_not_to(etcd: EtcdServer, tmp_path: Path) -> None:
     place = f"{etcd.place}/fleet"
     told = Told(place, tmp_path)
-    assert told.liveness.told() == {}
-    await told.liveness.renew()
-    await told.liveness.renew()
+    assert told.live_keys.told() == {}
+    await told.live_keys.renew()
+    await told.live_keys.renew()
     assert keys(etcd) == [KEY]
-    assert told.liveness.told() == {place: True}
+    assert told.live_keys.told() == {place: True}
     told.config = dataclasses.replace(told.config, etcd_live=False)
-    await told.liveness.renew()
-    assert (keys(etcd), told.liveness.told()) == ([], {})
+    await told.live_keys.renew()
+    assert (keys(etcd), told.live_keys.told()) == ([], {})
     told.config = dataclasses.replace(told.config, etcd_live=True)
-    await told.liveness.renew()
+    await told.live_keys.renew()
     assert keys(etcd) == [KEY]
-    await told.liveness.stop()
+    await told.live_keys.stop()
     assert keys(etcd) == []
 
 
 async def test_a_node_asks_for_it_or_touches_nothing(etcd: EtcdServer, tmp_path: Path) -> None:
     told = Told(f"{etcd.place}/fleet", tmp_path)
     told.config = dataclasses.replace(told.config, etcd_live=False)
-    await told.liveness.renew()
-    await told.liveness.stop()
+    await told.live_keys.renew()
+    await told.live_keys.stop()
     assert keys(etcd) == []
 
 
@@ -77,23 +77,23 @@ async def test_an_etcd_that_is_away_is_said_once_and_told_again_when_it_is_back(
     caplog.set_level(logging.WARNING, "blixard.node")
     with etcd_server(tmp_path / "etcd") as mortal:
         told = Told(f"{mortal.place}/fleet", tmp_path)
-        await told.liveness.renew()
+        await told.live_keys.renew()
         mortal.kill()
         for _ in range(3):
-            await told.liveness.renew()
-        assert list(told.liveness.told().values()) == [False]
+            await told.live_keys.renew()
+        assert list(told.live_keys.told().values()) == [False]
         assert [each.message for each in caplog.records] == ["etcd does not know that this node runs"]
         mortal.start()
-        await told.liveness.renew()
-        assert list(told.liveness.told().values()) == [True]
+        await told.live_keys.renew()
+        assert list(told.live_keys.told().values()) == [True]
         assert keys(mortal) == [KEY]
 
 
 async def test_a_place_that_is_none_harms_no_other(etcd: EtcdServer, tmp_path: Path) -> None:
     told = Told("etcd://nobody@host/other", tmp_path)
     told.config = dataclasses.replace(told.config, etcd=(*told.config.etcd, f"{etcd.place}/fleet"))
-    await told.liveness.renew()
-    assert told.liveness.told() == {f"{etcd.place}/fleet": True}
+    await told.live_keys.renew()
+    assert told.live_keys.told() == {f"{etcd.place}/fleet": True}
 
 
 def test_the_key_of_a_node_that_died_goes_with_its_lease(etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ FIGURES = [
     ("publishing.etcd", "MAX_BYTES", 1_048_576),
     ("publishing.shelves", "PATIENCE", 60),
     ("publishing.shelves", "DEAD", 900),
-    ("agent.liveness", "INTERVAL", 20.0),
+    ("agent.live_keys", "INTERVAL", 20.0),
     ("publishing.etcd_leases", "LIVE_LEASE", 60),
     ("publishing.etcd_locks", "_TRY", 1.0),
     ("fleet.run_lock", "MAX_BYTES", 4_096),

@@ -5,7 +5,7 @@
   manager is told, start and stop in the background; `logs`.
 - `node_config`, `options`: its settings; `data_dir`: its directory.
 - `own_entry`: what it says of itself; `advertise`: at which addresses; `interfaces`, `netlink`: what this host has.
-- `unwritten`: what it could not write yet; `liveness`: that it runs, said in etcd.
+- `unwritten`: what it could not write yet; `live_keys`: that it runs, said in etcd.
 - `admission`: who may speak to it.
 - `control_server`, `control_client`, `operations`: what can be asked of it.
 - `connectivity`: the check of its edges; `check_sample`: whom it checks; `source_report`: what its sources found.

@@ -22,7 +22,7 @@ from blixard import __version__
 from blixard.agent.admission import AdmissionControl
 from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
-from blixard.agent.liveness import Liveness
+from blixard.agent.live_keys import LiveKeys
 from blixard.agent.logs import output, set_up
 from blixard.agent.metrics import NodeFacts
 from blixard.agent.metrics_server import monitored
@@ -68,7 +68,7 @@ class Node:
     Attributes:
         config: the settings that hold now.
         stream_handlers: serve the streams that peers open, by protocol; none is added once the node serves.
-        key, own, clock, connector, liveness, manager, admission_control: its parts, from the moment it serves.
+        key, own, clock, connector, live_keys, manager, admission_control: its parts, from the moment it serves.
         raft: the voter that it is; None when it is none.
         gossip: its part in gossip, if it takes any.
     """
@@ -76,7 +76,7 @@ class Node:
     key: SecretKey
     own: OwnEntry
     connector: Connector
-    liveness: Liveness
+    live_keys: LiveKeys
     manager: DiscoveryManager
     admission_control: AdmissionControl
     _pid_file: PidFile
@@ -134,7 +134,7 @@ class Node:
                 self._keep_going(_feed_watchdog())
                 self._keep_going(self._following_the_host())
                 self._keep_going(self.unwritten.keep_trying())
-                self._keep_going(self.liveness.keep())
+                self._keep_going(self.live_keys.keep())
                 if self.gossip is not None:
                     self._keep_going(self.gossip.run())
                 await self.manager.start()
@@ -150,7 +150,7 @@ class Node:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
-                await self.liveness.stop()
+                await self.live_keys.stop()
 
     def _set_up(self, endpoint: iroh.Endpoint) -> None:
         config, clock = self.config, self.clock
@@ -158,7 +158,7 @@ class Node:
         self.connector = Connector(
             endpoint, self.hello, clock=self.clock, learned=self._learn, handlers=self.stream_handlers
         )
-        self.liveness = Liveness(lambda: self.config, self.key.public(), clock)
+        self.live_keys = LiveKeys(lambda: self.config, self.key.public(), clock)
         self.manager = self._make_manager(config)
         self.admission_control = AdmissionControl(
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
@@ -226,7 +226,7 @@ class Node:
             is_reachable=self.own.not_reachable is None,
             has_relay=self.config.relay_url is not None,
             relay_connections=self.connector.relay_connections(),
-            live_in=self.liveness.told(),
+            live_in=self.live_keys.told(),
             more=() if self.raft is None else self.raft.families(),
             gossip=self.gossip.counts() if self.gossip is not None else {},
         )

@@ -7,6 +7,7 @@ nothing to others before that.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zlib
@@ -50,7 +51,7 @@ class Journal:
         if len(data) > MAX_JOURNAL_BYTES:
             raise InputError(f"is too large: more than {MAX_JOURNAL_BYTES} bytes", file=str(self._path))
         end = 0
-        for number, line in enumerate(data.splitlines(keepends=True), 1):
+        for number, line in enumerate(io.BytesIO(data), 1):  # bytes.splitlines ends a line at \r too
             entry = _parsed(line, self._path, number)
             if entry is None:
                 if end + len(line) < len(data):

@@ -365,18 +365,21 @@ class RaftService:
             Unknown: it may or may not have been committed.
             InputError: this node does not vote now; the command was not given to anybody.
         """
-        self.check_running()
         until = self._clock.now() + timeout
-        why = "no answer came"
+        why: str | None = None
         while (left := until - self._clock.now()) > 0:
             try:
                 return await self.once(data, timeout=min(left, _ATTEMPT), read=read)
+            except InputError as error:
+                if why is None:
+                    raise
+                raise Unknown(f"{why}; then: {error}") from None
             except TimeLimit:
                 why = f"no answer came in {timeout:g} s"
             except Unknown as error:
                 why = str(error)
                 await self._clock.sleep(min(left, 2 * TICK))
-        raise Unknown(why)
+        raise Unknown(why or "no answer came")
 
     async def once(self, data: bytes, *, timeout: float, read: Callable[[RegistryMachine], Any] | None = None) -> Any:
         """Propose a command once.

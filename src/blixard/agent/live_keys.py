@@ -59,7 +59,7 @@ class _Kept:
 _Where = tuple["EtcdPlace", EtcdAccess]
 
 
-class Liveness:
+class LiveKeys:
     """Keeps the keys for as long as the node runs."""
 
     def __init__(self, config: Callable[[], NodeConfig], endpoint_id: EndpointId, clock: Clock) -> None:
