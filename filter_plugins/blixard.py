@@ -49,7 +49,6 @@ from blixard.fleet.host_view import HostView
 from blixard.fleet.quorum import Voters
 from blixard.model.limits import MAX_REPORT_BYTES
 from blixard.model.words import named, quoted
-from blixard.pages.mesh_page import mesh_page
 
 if t.TYPE_CHECKING:
     from blixard.model.entry import NodeRegistryEntry
@@ -321,6 +320,8 @@ def troubles(document: str, excused: t.Sequence[str] = (), file: str = "") -> li
 
 def report_page(document: str, before: str = "") -> str:
     """Return a report as an HTML page; `before` is the file of the last one, if there is one that can be read."""
+    from blixard.pages.mesh_page import mesh_page  # only for who wants one: this file is loaded in every run
+
     last = None
     with contextlib.suppress(InputError):  # this run writes over it
         last = parse_report(read_limited(before, MAX_REPORT_BYTES), file=before) if before else None
