@@ -19,6 +19,7 @@ from tests.unit.documents.samples import NOW
 from blixard.agent.metrics import (
     EventCounts,
     NodeFacts,
+    gossip_families,
     node_families,
     peer_families,
     source_families,
@@ -46,8 +47,7 @@ def told() -> set[str]:
         version="0.1.0",
         refused={},
         live_in={"etcd://e/p": True},
-        gossip={name: {} for name in ("exchanges", "failed", "entries", "sent")},
-        more=raft_families(VOTER),
+        more=[*raft_families(VOTER), *gossip_families({n: {} for n in ("exchanges", "failed", "entries", "sent")})],
     )
     families = [
         *start_families(NOW),

@@ -184,8 +184,7 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
 class NodeFacts:
     """What is told of the node itself.
 
-    `refused` are callers by kind of refusal, the numbers those of lines, `gossip` the counts of `Gossip.counts` (empty
-    where the node takes no part in it), `more` what a part of it tells by itself.
+    `refused` are callers by kind of refusal, the numbers those of lines, `more` what parts tell that not every node has.
     """
 
     node_id: int
@@ -199,7 +198,6 @@ class NodeFacts:
     relay_connections: int = 0
     live_in: Mapping[str, bool] = field(default_factory=dict)
     more: Iterable[Family] = ()
-    gossip: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def start_families(started: datetime) -> Iterator[Family]:
@@ -255,10 +253,13 @@ def node_families(node: NodeFacts) -> Iterator[Family]:
         _by_kind(node.refused, _REFUSED),
     )
     yield from node.more
+
+
+def gossip_families(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Family]:
+    """Return what is known of the node's gossip: the counts of `Gossip.counts`."""
     for name, text in _GOSSIP.items():
-        if name in node.gossip:
-            samples = [({"kind": kind}, count) for kind, count in node.gossip[name].items()]
-            yield Family(f"blixard_gossip_{name}_total", "counter", text, samples)
+        samples = [({"kind": kind}, count) for kind, count in counts[name].items()]
+        yield Family(f"blixard_gossip_{name}_total", "counter", text, samples)
 
 
 _GOSSIP = {

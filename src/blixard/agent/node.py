@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from blixard.agent.control_server import ControlServer
 from blixard.agent.data_dir import make_data_dir
 from blixard.agent.live_keys import LiveKeys
 from blixard.agent.logs import output, set_up
-from blixard.agent.metrics import NodeFacts
+from blixard.agent.metrics import NodeFacts, gossip_families
 from blixard.agent.metrics_server import monitored
 from blixard.agent.node_config import PEERS_FILE_NAME, changed_settings, discovery_of
 from blixard.agent.operations import Operations
@@ -34,9 +34,6 @@ from blixard.agent.unwritten import Kept, Unwritten
 from blixard.clock import SystemClock
 from blixard.discovery_manager import DiscoveryManager
 from blixard.errors import InputError
-from blixard.gossip.gossip import Gossip
-from blixard.gossip.messages import PROTOCOL as GOSSIP
-from blixard.gossip.signed_file import SignedFile
 from blixard.model.entry import DiscoveredPeer
 from blixard.transport.acceptor import Acceptor
 from blixard.transport.connector import Connector, ScratchProber, bind_endpoint, bound_ports
@@ -44,9 +41,12 @@ from blixard.transport.hello import Hello, Purpose
 from blixard.trust.keys import SecretKey, create_secret_key, read_secret_key
 
 if TYPE_CHECKING:
+    from blixard.agent.metrics import Family
     from blixard.agent.node_config import NodeConfig
     from blixard.agent.raft_node import RaftNode
     from blixard.dialling.protocols import StreamHandler
+    from blixard.gossip.gossip import Gossip
+    from blixard.gossip.signed_file import SignedFile
     from blixard.model.entry import NodeRegistryEntry
     from blixard.transport.connection import IrohConnection
 
@@ -164,15 +164,23 @@ class Node:
             self.manager, lambda: self.own.entry, cluster=config.cluster, admission=config.admission, clock=clock
         )
         if config.raft:
-            from blixard.agent.raft_node import PROTOCOL as RAFT  # for voters alone: it needs an extra
-            from blixard.agent.raft_node import RaftNode
-
-            self.raft = RaftNode(config, self.manager, clock)
-            self.stream_handlers[RAFT] = self.raft.handle
+            self._set_up_raft()
         if config.gossip:
             self._set_up_gossip()
 
+    def _set_up_raft(self) -> None:
+        # Imported here: it needs an extra, which voters alone have.
+        from blixard.agent.raft_node import PROTOCOL, RaftNode
+
+        self.raft = RaftNode(self.config, self.manager, self.clock)
+        self.stream_handlers[PROTOCOL] = self.raft.handle
+
     def _set_up_gossip(self) -> None:
+        # Imported here: a node that takes no part in it starts sooner.
+        from blixard.gossip.gossip import Gossip
+        from blixard.gossip.messages import PROTOCOL
+        from blixard.gossip.signed_file import SignedFile
+
         # A peers file elsewhere is shared with others, or another program's to write.
         if self.config.peers_file == self.config.data_dir / PEERS_FILE_NAME:
             self._shared_file = SignedFile(
@@ -192,7 +200,7 @@ class Node:
             clock=self.clock,
             rng=SystemRandom(),
         )
-        self.stream_handlers[GOSSIP] = self.gossip.serve
+        self.stream_handlers[PROTOCOL] = self.gossip.serve
 
     def _kept(self) -> list[Kept]:
         shared = [self._shared_file] if self._shared_file is not None else []
@@ -227,9 +235,14 @@ class Node:
             has_relay=self.config.relay_url is not None,
             relay_connections=self.connector.relay_connections(),
             live_in=self.live_keys.told(),
-            more=() if self.raft is None else self.raft.families(),
-            gossip=self.gossip.counts() if self.gossip is not None else {},
+            more=self._parts(),
         )
+
+    def _parts(self) -> Iterator[Family]:
+        if self.raft is not None:
+            yield from self.raft.families()
+        if self.gossip is not None:
+            yield from gossip_families(self.gossip.counts())
 
     def _acceptor(self, endpoint: iroh.Endpoint) -> Acceptor:
         keeper = self.admission_control

@@ -46,6 +46,7 @@ class RegistryMachine:
         self._tombstones: dict[int, list[Any]] = {}  # endpoint id and number of what was removed
         self._clients: dict[str, list[Any]] = {}  # number and result of the last command
         self._owners: dict[str, int] = {}  # node id by endpoint id
+        self._names: dict[str, int] = {}  # node id by name
         self._bytes = 0
 
     @property
@@ -157,9 +158,11 @@ class RegistryMachine:
         size = self._bytes + _size(new) - (0 if old is None else _size(old))
         if size > MAX_PEERS_BYTES or (old is None and len(self._entries) >= MAX_PEERS):
             raise InputError("the registry is full")
-        if any(each["name"] == name for each in self._entries.values() if each is not old):
+        if self._names.get(name) not in (None, node):
             raise InputError(f"another node has the name {name}")
-        self._entries[node], self._bytes = new, size
+        if old is not None:
+            del self._names[old["name"]]
+        self._entries[node], self._names[name], self._bytes = new, node, size
         self._owners[iroh_id] = node
         self._tombstones.pop(node, None)
         return {"done": True}
@@ -178,7 +181,7 @@ class RegistryMachine:
             return {"done": False}
         entry = NodeRegistryEntry.from_json(old["entry"])
         self._bytes -= _size(old)
-        del self._owners[entry.iroh_node_id]
+        del self._owners[entry.iroh_node_id], self._names[old["name"]]
         self._tombstones.pop(node, None)
         self._tombstones[node] = [entry.iroh_node_id, entry.seq]
         if len(self._tombstones) > MAX_TOMBSTONES:
@@ -231,8 +234,10 @@ class RegistryMachine:
             if entry.node_id != node:
                 raise InputError("has an entry of another node", place="/state/entries")
             new._entries[node] = {"name": check_name(name), "entry": entry.to_json()}
-            new._owners[entry.iroh_node_id] = node
+            new._owners[entry.iroh_node_id] = new._names[name] = node
             new._bytes += _size(new._entries[node])
+        if not len(new._entries) == len(new._owners) == len(new._names) == len(state["entries"]):
+            raise InputError("has a node, a key or a name twice", place="/state/entries")
         for node, iroh_id, number in state["tombstones"]:
             new._tombstones[fields.node_id(node, "/state/tombstones")] = [
                 fields.iroh_node_id(iroh_id).base64,

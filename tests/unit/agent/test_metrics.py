@@ -22,6 +22,7 @@ from blixard.agent.metrics import (
     Family,
     NodeFacts,
     exposition,
+    gossip_families,
     node_families,
     peer_families,
     source_families,
@@ -315,3 +316,17 @@ async def test_a_page_is_served_beside_the_metrics_and_may_be_framed_by_nobody()
         assert b"Content-Type: text/html; charset=utf-8\r\n" in head
         assert b"Content-Security-Policy: frame-ancestors 'none'\r\n" in head
         assert (await fetched(port, b"DELETE / HTTP/1.1\r\n\r\n"))[0].startswith(b"HTTP/1.1 405")
+
+
+def test_gossip_is_counted_by_what_became_of_it() -> None:
+    counts = {
+        "exchanges": {"begun": 3, "answered": 2},
+        "failed": {"too_slow": 1},
+        "entries": {"taken": 4, "forged": 5},
+        "sent": {"frames": 6, "bytes": 700},
+    }
+    series = read(exposition(gossip_families(counts)))
+    assert series["blixard_gossip_exchanges_total", (("kind", "answered"),)] == 2
+    assert series["blixard_gossip_failed_total", (("kind", "too_slow"),)] == 1
+    assert series["blixard_gossip_entries_total", (("kind", "forged"),)] == 5
+    assert series["blixard_gossip_sent_total", (("kind", "bytes"),)] == 700

@@ -96,6 +96,26 @@ def test_a_forged_entry_a_foreign_one_and_a_stolen_id_are_refused(machine: Regis
     assert "node 7's" in machine.apply(put(same_key, number=4))["refused"]
 
 
+def test_a_name_is_one_nodes_until_it_is_given_up(machine: RegistryMachine) -> None:
+    taken = put(attested(8), number=2) | {"name": "host7"}
+    assert machine.apply(put(attested(7))) == {"done": True}
+    assert "another node has the name host7" in machine.apply(taken)["refused"]
+    renamed = put(attested(7, seq_at=LATER, port=2), number=3) | {"name": "renamed"}
+    assert machine.apply(renamed) == {"done": True}
+    assert machine.apply(taken | {"number": 4}) == {"done": True}
+    assert machine.apply({"op": "remove", "client": "c", "number": 5, "node_id": 8}) == {"done": True}
+    assert machine.apply(put(attested(9), number=6) | {"name": "host7"}) == {"done": True}
+
+
+def test_a_state_with_a_node_a_key_or_a_name_twice_is_refused(machine: RegistryMachine) -> None:
+    machine.apply(put(attested(7)))
+    machine.apply(put(attested(8), number=2))
+    good = machine.to_json()
+    for entries in ([*good["entries"], good["entries"][0]], [[n, "same", entry] for n, _, entry in good["entries"]]):
+        with pytest.raises(InputError, match="twice"):
+            RegistryMachine(CLUSTER).restore(good | {"entries": entries})
+
+
 def test_a_state_restores_to_the_same_state(machine: RegistryMachine) -> None:
     machine.apply(put(attested(7)))
     machine.apply(put(attested(8), number=2))
