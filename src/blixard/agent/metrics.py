@@ -184,7 +184,7 @@ def source_families(sources: Iterable[SourceStatus], now: datetime) -> Iterator[
 class NodeFacts:
     """What is told of the node itself.
 
-    `refused` are callers by kind of refusal, the numbers those of lines, `more` what parts tell that not every node has.
+    `refused` are callers by kind of refusal, the numbers those of lines, `more` is of parts that not every node has.
     """
 
     node_id: int

@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 from blixard.agent.control_client import ask
 from blixard.cli.output import print_json, print_line, print_table, seconds
 from blixard.cli.status_command import raft_summary
+from blixard.cli.which_node import add_node_flag, which_node
 from blixard.documents.data_dir_files import REGISTRY_FILE_NAME
+from blixard.documents.entry_states import ABSENT, state_of
 from blixard.documents.files import write_atomic
-from blixard.documents.peers_file import build_peers, format_peers
+from blixard.documents.peers_file import build_peers, format_peers, read_peers
 from blixard.documents.record import read_record, write_record
 from blixard.documents.registry_file import read_registry
-from blixard.errors import InputError
+from blixard.errors import InputError, TrustError
 from blixard.model import fields
 from blixard.model.entry import NodeRegistryEntry
+from blixard.model.limits import MAX_RAFT_TIMEOUT, RAFT_TIMEOUT
+from blixard.trust.signed_off import too_many_removed
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 FILE_MODE = 0o644
-_DEFAULT_TIMEOUT = 10.0
-_LONGEST_TIMEOUT = 300.0
 _GRACE = 5.0
 """Seconds more than the voter has, so that its own answer comes first."""
 
@@ -37,7 +39,7 @@ def register(commands: Commands) -> None:
     actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     status = _action(actions, "status", "where this voter stands, and who leads", run_status)
-    status.set_defaults(timeout=_DEFAULT_TIMEOUT)
+    status.set_defaults(timeout=RAFT_TIMEOUT)
 
     members = _action(actions, "members", "list the voters; on the leader, add or remove one", run_members)
     members.add_argument("change", nargs="?", choices=("add", "remove"), help="what to do; without, list them")
@@ -61,15 +63,22 @@ def register(commands: Commands) -> None:
         "--registry-dir", type=Path, metavar="DIR", help="write the record here; entries that are gone are removed"
     )
     export.add_argument("--peers", type=Path, metavar="FILE", help="write the peers file here")
+    export.add_argument(
+        "--max-removals",
+        type=int,
+        default=0,
+        metavar="N",
+        help="members there that may be gone (default: none)",
+    )
 
 
 def _action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
-    parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="data directory of a voter")
+    add_node_flag(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     if name != "status":
         parser.add_argument(
-            "--timeout", type=_timeout, default=_DEFAULT_TIMEOUT, metavar="S", help="seconds (default: %(default)g)"
+            "--timeout", type=_timeout, default=RAFT_TIMEOUT, metavar="S", help="seconds (default: %(default)g)"
         )
     parser.set_defaults(run=run)
     return parser
@@ -89,14 +98,14 @@ def _timeout(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= _LONGEST_TIMEOUT:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds up to {_LONGEST_TIMEOUT:g}")
+    if not 0 < value <= MAX_RAFT_TIMEOUT:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds up to {MAX_RAFT_TIMEOUT:g}")
     return value
 
 
 def run_status(args: argparse.Namespace) -> int:
     """Print the status; 1 when this voter does not run or knows of no leader."""
-    status = ask(args.data_dir, "raft-status")
+    status = ask(which_node(args.data_dir), "raft-status")
     if args.json:
         print_json(status)
     else:
@@ -178,18 +187,39 @@ def run_export(args: argparse.Namespace) -> int:
     found = answer.pop("entries", None)
     if found is not None:
         record = {each["name"]: NodeRegistryEntry.from_json(each["entry"]) for each in found}
+        before = read_record(args.registry_dir) if args.registry_dir is not None and args.registry_dir.exists() else {}
+        _check_removals(args, before, record)
         if args.registry_dir is not None:
             args.registry_dir.mkdir(parents=True, exist_ok=True)
-            write_record(args.registry_dir, read_record(args.registry_dir), record)
+            write_record(args.registry_dir, before, record)
         if args.peers is not None:
             write_atomic(args.peers, format_peers(build_peers(record.values())), FILE_MODE)
         answer["entries"] = len(record)
     return _say(args, answer)
 
 
+def _check_removals(
+    args: argparse.Namespace, before: Mapping[str, NodeRegistryEntry], after: Mapping[str, NodeRegistryEntry]
+) -> None:
+    """Refuse to take more members away than may be: the registry of a new cluster is empty.
+
+    Raises:
+        TrustError: it would.
+    """
+    staying = {entry.node_id for entry in after.values()}
+    names = {entry.node_id: name for name, entry in before.items() if state_of(entry) != ABSENT}
+    there = {str(args.registry_dir): names}
+    if args.peers is not None and args.peers.exists():
+        there[str(args.peers)] = {peer.node_id: f"node {peer.node_id}" for peer in read_peers(args.peers)}
+    for where, members in there.items():
+        gone = [name for node, name in members.items() if node not in staying]
+        for line in too_many_removed(gone, args.max_removals, where):
+            raise TrustError(line)
+
+
 def _ask(args: argparse.Namespace, op: str, params: dict[str, Any]) -> dict[str, Any]:
     request = {**params, "timeout_s": args.timeout}
-    answer: dict[str, Any] = ask(args.data_dir, op, request, timeout=args.timeout + _GRACE)
+    answer: dict[str, Any] = ask(which_node(args.data_dir), op, request, timeout=args.timeout + _GRACE)
     return answer
 
 

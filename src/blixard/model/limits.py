@@ -48,6 +48,10 @@ MAX_MANIFEST_BYTES = 24 * MIB
 MAX_REPORT_BYTES = 64 * MIB
 """About 150,000 edges of 430 bytes: a thousand nodes, each checked by 150 others."""
 
+RAFT_TIMEOUT = 10.0
+MAX_RAFT_TIMEOUT = 300.0
+"""Seconds that an operation of a voter may take: where nobody says otherwise, and at most."""
+
 MAX_KEY_BYTES = 1 * KIB
 """A key file is 65 bytes."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from blixard.clock import TimeLimit
 from blixard.errors import BlixardError, InputError
 from blixard.model import fields
+from blixard.model.limits import MAX_RAFT_TIMEOUT, RAFT_TIMEOUT
 from blixard.raft.codec import REGULAR, command, membership
 from blixard.raft.engine import NOBODY
 from blixard.raft.registry_machine import parse_put
@@ -21,9 +22,6 @@ from blixard.raft.voters import MAX_VOTERS, listed, without_majority
 if TYPE_CHECKING:
     from blixard.raft.engine import View
     from blixard.raft.service import RaftService
-
-DEFAULT_TIMEOUT = 10.0
-LONGEST_TIMEOUT = 300.0
 
 Answer = dict[str, Any]
 Operation = Callable[[Mapping[str, Any], Any], Awaitable[Any]]
@@ -213,7 +211,7 @@ class RaftOperations:
 
 
 def _timeout(request: Mapping[str, Any]) -> float:
-    value = request.get("timeout_s", DEFAULT_TIMEOUT)
-    if type(value) not in (int, float) or not 0 < value <= LONGEST_TIMEOUT:
-        raise InputError(f"must be a number of seconds up to {LONGEST_TIMEOUT:g}", place="/timeout_s")
+    value = request.get("timeout_s", RAFT_TIMEOUT)
+    if type(value) not in (int, float) or not 0 < value <= MAX_RAFT_TIMEOUT:
+        raise InputError(f"must be a number of seconds up to {MAX_RAFT_TIMEOUT:g}", place="/timeout_s")
     return float(value)
